@@ -249,6 +249,7 @@ LAYERWISE_API int32_t layerwise_plan_set_layers(layerwise_plan *plan, const laye
  * buffer is its address, and layer l is elements offsets[l] to offsets[l] + sizes[l]; in a scattered plan it is a
  * table of layer_count pointers that lies in the plan's memory and is read when the step runs, so it may be replaced
  * between replays of a graph; a NULL gradient in it leaves that layer out. Elements outside the layers are not touched.
+ * Where the plan has no elements at all, buffers may be NULL.
  *   layer_mask   in, uint8 [layer_count], 1 takes part, 0 does not (its buffers are not read); NULL: all take part
  *   layer_stats  out, float64 [layer_count][LAYERWISE_STAT_COUNT]; NULL: none
  *   options      in, host, not NULL, copied before the call returns; what its pointers name lies in the plan's memory
@@ -397,7 +398,7 @@ LAYERWISE_API int32_t layerwise_sgd_options_init(layerwise_sgd_options *options,
  * weights        in/out, weights_dtype, not NULL
  * grads          in, grads_dtype, not NULL
  * momentum       in/out, the buffer b, first_moment_dtype; zeros before the first step (not read when t is 1);
- *                NULL exactly when options.momentum is 0: then w = w - lr*h
+ *                NULL exactly when sgd->momentum is 0: then w = w - lr*h
  * weights_extra  out, weights_extra_dtype, the rounded new weights; NULL: no copy
  * larc, sgd      in, host, not NULL */
 LAYERWISE_API int32_t larc_sgd_step(layerwise_plan *plan, void *weights, const void *grads, void *momentum,

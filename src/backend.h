@@ -1,0 +1,52 @@
+// What a plan needs from the machine it runs on. Arguments arrive checked; a backend throws an Error when it fails.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "numerics/step.h"
+#include "numerics/summation.h"
+
+namespace layerwise {
+
+struct Layout {
+  std::vector<LayerExtent> layers;
+  int64_t elements = 0, tiles = 0;
+  int64_t extent = 0;  // elements a packed buffer must hold
+  bool scattered = false;
+};
+
+struct PlanDescription {
+  Layout layout;
+  Dtypes dtypes{};
+  int32_t device = 0, threads = 0, isa = 0;
+  void* workspace = nullptr;
+  int64_t workspace_bytes = 0;
+};
+
+// How a backend runs, for layerwise_plan_query.
+struct BackendFacts {
+  int64_t threads, isa, workspace_bytes, path;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual void set_layers(const std::vector<LayerOptions>& layers) = 0;
+  virtual void reset() = 0;
+  virtual void novograd(const NovogradStep& step, void* stream) = 0;
+  virtual void larc(const LarcStep& step, void* stream) = 0;
+  virtual BackendFacts facts() const = 0;
+};
+
+std::unique_ptr<Backend> make_cpu_backend(const PlanDescription& plan);
+// Bytes of device scratch memory a plan needs.
+int64_t cuda_workspace_bytes(const PlanDescription& plan);
+std::unique_ptr<Backend> make_cuda_backend(const PlanDescription& plan);
+
+// "key: value" lines for layerwise_build_info.
+std::string cpu_info();
+std::string cuda_info();
+
+}  // namespace layerwise

@@ -1,0 +1,272 @@
+// The CPU backend. A layer whose gradient fits the cache is one thread's: its norm and its update follow each other,
+// so memory is read once. A larger layer is shared: every thread sums its part of the tiles, they meet while one of
+// them turns the sums into the layer's scalars, and each updates its own part backwards, newest tiles first.
+#include "backend.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "cpu/isa.h"
+#include "cpu/threads.h"
+#include "cpu/tile.h"
+#include "layerwise.h"
+
+namespace layerwise {
+namespace {
+
+// Layers [begin, end), worked on by one thread.
+struct Bundle {
+  int64_t begin, end;
+};
+
+// Elements of a layer that one thread may hold in its cache from the norm to the update.
+int64_t cache_elements(const Dtypes& dtypes) {
+  const long cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  const int64_t bytes = cache > 0 ? cache : 1 << 20;
+  return bytes / 2 / size_of(dtypes.grads);  // the other half is for what streams past
+}
+
+// Which layers are shared, which are bundled.
+struct Schedule {
+  std::vector<int64_t> shared;
+  std::vector<Bundle> bundles;
+  int64_t most_bundled_tiles = 0;  // of one layer
+
+  Schedule(const Layout& layout, const Dtypes& dtypes, int threads) {
+    // A layer alone must not keep one thread busy while the others are done; sharing costs about a microsecond.
+    constexpr int64_t kWorthSharing = 8 * kTileElements;
+    const int64_t fair_part = threads > 1 ? std::max(kWorthSharing, layout.elements / (4 * threads)) : layout.elements;
+    const int64_t most = std::min(cache_elements(dtypes), fair_part);
+    constexpr int64_t kBundleElements = 4 * kTileElements, kBundleLayers = 256;
+    int64_t elements = 0;
+    Bundle bundle{0, 0};
+    const auto close = [&](int64_t next) {
+      if (bundle.end > bundle.begin) bundles.push_back(bundle);
+      bundle = {next, next};
+      elements = 0;
+    };
+    for (int64_t l = 0; l < static_cast<int64_t>(layout.layers.size()); ++l) {
+      const int64_t size = layout.layers[l].size;
+      if (size > most) {
+        close(l + 1);
+        shared.push_back(l);
+        continue;
+      }
+      bundle.end = l + 1;
+      elements += size;
+      most_bundled_tiles = std::max(most_bundled_tiles, tiles_of(size));
+      if (elements >= kBundleElements || bundle.end - bundle.begin >= kBundleLayers) close(l + 1);
+    }
+    close(0);
+  }
+};
+
+struct LayerSums {
+  double* grads;
+  double* weights;
+};
+
+// What the loop below needs of NovoGrad: tile sums, a layer's scalars, and a tile's update.
+class NovogradOperation {
+ public:
+  using Element = NovogradElement;
+
+  NovogradOperation(const TileKernels& kernels, const Dtypes& dtypes, const NovogradStep& step)
+      : kernels_(kernels),
+        step_(step),
+        call_(kernels.novograd_call(step.hyper)),
+        norm_(kernels.norm(dtypes.grads, step.hyper.infinity_norm)),
+        reduce_(kernels.reduce(step.hyper.infinity_norm)),
+        update_(kernels.novograd(dtypes, step.hyper.decoupled_weight_decay)) {}
+
+  const StepBuffers& buffers() const { return step_.buffers; }
+
+  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index) const {
+    sums.grads[index] = norm_(tile.grads, tile.count);
+  }
+  LayerUpdate<Element> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
+    SecondMoment moment = load_second_moment(step_, layer);
+    const auto update = kernels_.novograd_layer(step_.hyper, call_, options, reduce_(sums.grads, tiles), moment);
+    if (update.takes_part) store_second_moment(step_, layer, moment);
+    return update;
+  }
+  void update_tile(const TileBuffers& tile, const Element& layer) const { update_(tile, layer); }
+
+ private:
+  const TileKernels& kernels_;
+  const NovogradStep& step_;
+  const NovogradCall call_;
+  const TileKernels::Norm norm_;
+  const TileKernels::Reduce reduce_;
+  const TileKernels::Novograd update_;
+};
+
+// The same of LARC, with or without SGD behind it.
+class LarcOperation {
+ public:
+  using Element = LarcElement;
+
+  LarcOperation(const TileKernels& kernels, const Dtypes& dtypes, const LarcStep& step)
+      : kernels_(kernels),
+        step_(step),
+        call_(kernels.larc_call(step.larc, step.sgd)),
+        grad_norm_(kernels.norm(dtypes.grads, false)),
+        weight_norm_(kernels.norm(dtypes.weights, false)),
+        reduce_(kernels.reduce(false)),
+        update_(step.applies_sgd ? kernels.larc_sgd(dtypes, step.sgd.nesterov)
+                                 : kernels.larc_scale(dtypes, step.larc.fold_weight_decay)) {}
+
+  const StepBuffers& buffers() const { return step_.buffers; }
+
+  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index) const {
+    sums.grads[index] = grad_norm_(tile.grads, tile.count);
+    sums.weights[index] = weight_norm_(tile.weights, tile.count);
+  }
+  LayerUpdate<Element> scalars(int64_t, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
+    return kernels_.larc_layer(step_.larc, step_.sgd, call_, options, reduce_(sums.weights, tiles),
+                               reduce_(sums.grads, tiles));
+  }
+  void update_tile(const TileBuffers& tile, const Element& layer) const { update_(tile, layer); }
+
+ private:
+  const TileKernels& kernels_;
+  const LarcStep& step_;
+  const LarcCall call_;
+  const TileKernels::Norm grad_norm_, weight_norm_;
+  const TileKernels::Reduce reduce_;
+  const TileKernels::Larc update_;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const PlanDescription& plan, int32_t isa, int threads)
+      : layout_(plan.layout),
+        dtypes_(plan.dtypes),
+        isa_(isa),
+        kernels_(tile_kernels_for(isa)),
+        schedule_(plan.layout, plan.dtypes, threads),
+        layer_options_(plan.layout.layers.size(), LayerOptions{1, 1, 0}),
+        team_(threads) {
+    int64_t shared_tiles = 0;
+    for (int64_t layer : schedule_.shared) shared_tiles = std::max(shared_tiles, tiles_of(layout_.layers[layer].size));
+    shared_sums_.resize(2 * shared_tiles);
+    thread_sums_.assign(threads, std::vector<double>(2 * schedule_.most_bundled_tiles));
+  }
+
+  void set_layers(const std::vector<LayerOptions>& layers) override { layer_options_ = layers; }
+  void reset() override {}
+  BackendFacts facts() const override { return {team_.size(), isa_, 0, LAYERWISE_PATH_CPU}; }
+
+  void novograd(const NovogradStep& step, void*) override {
+    if (step_is_cancelled(step.buffers)) return;
+    FloatingPointModes modes;
+    run(NovogradOperation(kernels_, dtypes_, step));
+  }
+  void larc(const LarcStep& step, void*) override {
+    if (step_is_cancelled(step.buffers)) return;
+    FloatingPointModes modes;
+    run(LarcOperation(kernels_, dtypes_, step));
+  }
+
+ private:
+  template <class Operation>
+  void run(const Operation& operation) {
+    std::atomic<size_t> next_bundle{0};
+    std::atomic<int64_t> nonfinite{0};
+    LayerUpdate<typename Operation::Element> shared_update;
+    team_.run([&](int thread) {
+      FloatingPointModes modes;
+      for (int64_t layer : schedule_.shared) run_shared(operation, layer, thread, shared_update, nonfinite);
+      for (size_t b; (b = next_bundle.fetch_add(1, std::memory_order_relaxed)) < schedule_.bundles.size();)
+        for (int64_t layer = schedule_.bundles[b].begin; layer < schedule_.bundles[b].end; ++layer)
+          run_alone(operation, layer, thread, nonfinite);
+    });
+    const StepBuffers& buffers = operation.buffers();
+    if (buffers.nonfinite_layers) *buffers.nonfinite_layers += nonfinite;
+    if (buffers.advanced_step) ++*buffers.advanced_step;
+  }
+
+  template <class Operation>
+  void run_alone(const Operation& operation, int64_t layer, int thread, std::atomic<int64_t>& nonfinite) {
+    if (layout_.layers[layer].size == 0 || !takes_part(operation.buffers(), layout_.scattered, layer)) return;
+    const int64_t tiles = tiles_of(layout_.layers[layer].size);
+    double* memory = thread_sums_[thread].data();
+    const LayerSums sums{memory, memory + schedule_.most_bundled_tiles};
+    for (int64_t tile = 0; tile < tiles; ++tile) operation.sum_tile(buffers_of(operation, layer, tile), sums, tile);
+    const auto update = finish(operation, layer, sums, nonfinite);
+    if (!update.takes_part) return;
+    for (int64_t tile = tiles; tile-- > 0;) update_tile(operation, layer, tile, update.element);
+  }
+
+  template <class Operation>
+  void run_shared(const Operation& operation, int64_t layer, int thread,
+                  LayerUpdate<typename Operation::Element>& shared_update, std::atomic<int64_t>& nonfinite) {
+    if (!takes_part(operation.buffers(), layout_.scattered, layer)) return;
+    const int64_t tiles = tiles_of(layout_.layers[layer].size);
+    const int64_t begin = tiles * thread / team_.size(), end = tiles * (thread + 1) / team_.size();
+    const LayerSums sums{shared_sums_.data(), shared_sums_.data() + shared_sums_.size() / 2};
+    for (int64_t tile = begin; tile < end; ++tile) operation.sum_tile(buffers_of(operation, layer, tile), sums, tile);
+    team_.meet([&] { shared_update = finish(operation, layer, sums, nonfinite); });
+    const auto update = shared_update;
+    if (!update.takes_part) return;
+    for (int64_t tile = end; tile-- > begin;) update_tile(operation, layer, tile, update.element);
+  }
+
+  template <class Operation>
+  LayerUpdate<typename Operation::Element> finish(const Operation& operation, int64_t layer, LayerSums sums,
+                                                  std::atomic<int64_t>& nonfinite) {
+    const int64_t tiles = tiles_of(layout_.layers[layer].size);
+    const auto update = operation.scalars(layer, layer_options_[layer], sums, tiles);
+    if (!update.takes_part)
+      nonfinite.fetch_add(1, std::memory_order_relaxed);
+    else if (operation.buffers().layer_stats)
+      operation.buffers().layer_stats[layer] = update.stats;
+    return update;
+  }
+
+  template <class Operation>
+  void update_tile(const Operation& operation, int64_t layer, int64_t tile, const typename Operation::Element& element) {
+    const TileBuffers buffers = buffers_of(operation, layer, tile);
+    operation.update_tile(buffers, element);
+    if (buffers.weights_extra) kernels_.copy(dtypes_.weights_extra)(buffers);
+  }
+
+  template <class Operation>
+  TileBuffers buffers_of(const Operation& operation, int64_t layer, int64_t tile) const {
+    const StepBuffers& buffers = operation.buffers();
+    const LayerExtent& extent = layout_.layers[layer];
+    const int64_t first = tile * kTileElements;
+    const auto address = [&](void* buffer, Dtype dtype) -> void* {
+      if (!buffer) return nullptr;
+      return layer_address(buffer, layout_.scattered, layer, extent.offset + first, size_of(dtype));
+    };
+    return {address(buffers.weights, dtypes_.weights), address(buffers.grads, dtypes_.grads),
+            address(buffers.first_moment, dtypes_.first_moment), address(buffers.weights_extra, dtypes_.weights_extra),
+            std::min<int64_t>(extent.size - first, kTileElements)};
+  }
+
+  const Layout& layout_;  // the plan's, which outlives its backend
+  const Dtypes dtypes_;
+  const int32_t isa_;
+  const TileKernels& kernels_;
+  const Schedule schedule_;
+  std::vector<LayerOptions> layer_options_;
+  std::vector<double> shared_sums_;               // of the shared layer in work: gradients', then weights'
+  std::vector<std::vector<double>> thread_sums_;  // of each thread's own layer, likewise
+  Team team_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(const PlanDescription& plan) {
+  const int threads = plan.threads > 0 ? plan.threads : available_cores();
+  return std::make_unique<CpuBackend>(plan, checked_isa(plan.isa), threads);
+}
+
+std::string cpu_info() {
+  return std::string("CPU backend: ") + tile_kernels_for(checked_isa(0)).name + ", " +
+         std::to_string(available_cores()) + " cores\n";
+}
+
+}  // namespace layerwise

@@ -1,0 +1,52 @@
+#include "cpu/isa.h"
+
+#include "error.h"
+#include "layerwise.h"
+
+namespace layerwise {
+namespace {
+
+bool has(int32_t isa) {
+  switch (isa) {
+    case LAYERWISE_ISA_BASELINE:
+      return true;
+#if defined(__x86_64__)
+    case LAYERWISE_ISA_AVX2:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    case LAYERWISE_ISA_AVX512:
+      return has(LAYERWISE_ISA_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+#elif defined(__aarch64__)
+    case LAYERWISE_ISA_NEON:
+      return true;
+#endif
+  }
+  return false;
+}
+
+}  // namespace
+
+int32_t checked_isa(int32_t isa) {
+  if (isa == LAYERWISE_ISA_AUTO)
+    for (int32_t best : {LAYERWISE_ISA_NEON, LAYERWISE_ISA_AVX512, LAYERWISE_ISA_AVX2, LAYERWISE_ISA_BASELINE})
+      if (has(best)) return best;
+  if (!has(isa)) fail(LAYERWISE_ERROR_UNSUPPORTED_ISA, "isa is %d; this processor does not have it", isa);
+  return isa;
+}
+
+const TileKernels& tile_kernels_for(int32_t isa) {
+  switch (isa) {
+#if defined(__x86_64__)
+    case LAYERWISE_ISA_AVX512:
+      return tile_kernels_avx512();
+    case LAYERWISE_ISA_AVX2:
+      return tile_kernels_avx2();
+#elif defined(__aarch64__)
+    case LAYERWISE_ISA_NEON:
+      return tile_kernels_neon();
+#endif
+  }
+  return tile_kernels_baseline();
+}
+
+}  // namespace layerwise

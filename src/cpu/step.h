@@ -1,0 +1,166 @@
+// The loops over one tile, compiled once for each instruction set. Each is left to the compiler to vectorise: the
+// operations on an element are ordered, the elements are independent, so no vector width changes a bit.
+#pragma once
+
+#include "cpu/tile.h"
+#include "numerics/summation.h"
+
+namespace layerwise {
+inline namespace LAYERWISE_ISA {
+
+// Only as many accumulators as the tile has elements: the others would be +0, which changes nothing in the tree.
+inline int accumulators_for(int64_t count) {
+  int width = 1;
+  while (width < kAccumulators && width < count) width *= 2;
+  return width;
+}
+
+template <class Reduction, class T, class... By>
+typename Reduction::Accumulator accumulate_tile(const T* elements, int64_t count, By... by) {
+  alignas(64) typename Reduction::Accumulator accumulators[kAccumulators];
+  const int width = accumulators_for(count);
+  for (int i = 0; i < width; ++i) accumulators[i] = 0;
+  for (int64_t row = 0; row < count; row += kAccumulators) {
+    const int in_row = static_cast<int>(count - row < kAccumulators ? count - row : kAccumulators);
+    for (int i = 0; i < in_row; ++i)
+      accumulators[i] = Reduction::accumulate(accumulators[i], load(elements[row + i]), by...);
+  }
+  return pair_tree<Reduction>(accumulators, width);
+}
+
+template <class Reduction, class T>
+double tile_norm(const void* address, int64_t count) {
+  const T* elements = static_cast<const T*>(address);
+  const auto sum = accumulate_tile<Reduction>(elements, count);
+  if (Reduction::in_range(sum)) return Reduction::widen(sum);
+  const Rescale by = Reduction::rescale(sum);
+  return Reduction::widen(accumulate_tile<Reduction>(elements, count, by), by);
+}
+
+template <class W, class G, class M, bool kDecoupled>
+void novograd_tile(const TileBuffers& tile, const NovogradElement& given) {
+  W* __restrict__ weights = static_cast<W*>(tile.weights);
+  const G* __restrict__ grads = static_cast<const G*>(tile.grads);
+  M* __restrict__ moments = static_cast<M*>(tile.first_moment);
+  const NovogradElement layer = given;
+  for (int64_t i = 0; i < tile.count; ++i) {
+    float w = load(weights[i]), m = load(moments[i]);
+    const float g = load(grads[i]);
+    if constexpr (kDecoupled)
+      novograd_decoupled_element(layer, g, m, w);
+    else
+      novograd_element(layer, g, m, w);
+    store(moments[i], m);
+    store(weights[i], w);
+  }
+}
+
+template <class W, class G, bool kDecayed>
+void larc_scale_tile(const TileBuffers& tile, const LarcElement& given) {
+  const W* __restrict__ weights = static_cast<const W*>(tile.weights);
+  G* __restrict__ grads = static_cast<G*>(tile.grads);
+  const LarcElement layer = given;
+  for (int64_t i = 0; i < tile.count; ++i) {
+    const float g = load(grads[i]);
+    store(grads[i], kDecayed ? larc_decayed_element(layer, g, load(weights[i])) : larc_element(layer, g));
+  }
+}
+
+template <class W, class G, class M, bool kNesterov>
+void larc_sgd_tile(const TileBuffers& tile, const LarcElement& given) {
+  W* __restrict__ weights = static_cast<W*>(tile.weights);
+  const G* __restrict__ grads = static_cast<const G*>(tile.grads);
+  M* __restrict__ moments = static_cast<M*>(tile.first_moment);
+  const LarcElement layer = given;
+  if (!moments) {  // no momentum: b = h
+    for (int64_t i = 0; i < tile.count; ++i) {
+      const float w = load(weights[i]), h = larc_decayed_element(layer, load(grads[i]), w);
+      store(weights[i], sgd_weight(layer, false, h, h, w));
+    }
+    return;
+  }
+  for (int64_t i = 0; i < tile.count; ++i) {
+    const float w = load(weights[i]), h = larc_decayed_element(layer, load(grads[i]), w);
+    const float b = sgd_momentum(layer, h, load(moments[i]));
+    store(moments[i], b);
+    store(weights[i], sgd_weight(layer, kNesterov, h, b, w));
+  }
+}
+
+template <class E>
+void copy_tile(const TileBuffers& tile) {
+  const float* __restrict__ weights = static_cast<const float*>(tile.weights);
+  E* __restrict__ copy = static_cast<E*>(tile.weights_extra);
+  for (int64_t i = 0; i < tile.count; ++i) store(copy[i], weights[i]);
+}
+
+inline TileKernels::Norm norm_for(Dtype dtype, bool infinity_norm) {
+  return visit_element_dtype(dtype, [&]<class T>() -> TileKernels::Norm {
+    return infinity_norm ? &tile_norm<LargestMagnitude, T> : &tile_norm<SquareSum, T>;
+  });
+}
+
+inline TileKernels::Reduce reduce_for(bool infinity_norm) {
+  return infinity_norm ? &reduce_sums<LargestMagnitude> : &reduce_sums<SquareSum>;
+}
+
+// Calls visitor.operator()<W, G, M>() for a plan's dtypes.
+template <class Visitor>
+inline auto visit_dtypes(const Dtypes& dtypes, Visitor&& visitor) {
+  return visit_element_dtype(dtypes.weights, [&]<class W>() {
+    return visit_element_dtype(dtypes.grads, [&]<class G>() {
+      return visit_moment_dtype(dtypes.first_moment, [&]<class M>() { return visitor.template operator()<W, G, M>(); });
+    });
+  });
+}
+
+inline TileKernels::Novograd novograd_for(const Dtypes& dtypes, bool decoupled) {
+  return visit_dtypes(dtypes, [&]<class W, class G, class M>() -> TileKernels::Novograd {
+    return decoupled ? &novograd_tile<W, G, M, true> : &novograd_tile<W, G, M, false>;
+  });
+}
+
+inline TileKernels::Larc larc_scale_for(const Dtypes& dtypes, bool decayed) {
+  return visit_dtypes(dtypes, [&]<class W, class G, class M>() -> TileKernels::Larc {
+    return decayed ? &larc_scale_tile<W, G, true> : &larc_scale_tile<W, G, false>;
+  });
+}
+
+inline TileKernels::Larc larc_sgd_for(const Dtypes& dtypes, bool nesterov) {
+  return visit_dtypes(dtypes, [&]<class W, class G, class M>() -> TileKernels::Larc {
+    return nesterov ? &larc_sgd_tile<W, G, M, true> : &larc_sgd_tile<W, G, M, false>;
+  });
+}
+
+inline TileKernels::Copy copy_for(Dtype weights_extra) {
+  return weights_extra == Dtype::kFloat16 ? &copy_tile<float16> : &copy_tile<bfloat16>;
+}
+
+// The scalars as functions with an address.
+inline NovogradCall novograd_call_here(const NovogradHyper& hyper) { return novograd_call(hyper); }
+inline LayerUpdate<NovogradElement> novograd_layer_here(const NovogradHyper& hyper, const NovogradCall& call,
+                                                        const LayerOptions& layer, double norm, SecondMoment& moment) {
+  return novograd_layer(hyper, call, layer, norm, moment);
+}
+inline LarcCall larc_call_here(const LarcHyper& hyper, const SgdHyper& sgd) { return larc_call(hyper, sgd); }
+inline LayerUpdate<LarcElement> larc_layer_here(const LarcHyper& hyper, const SgdHyper& sgd, const LarcCall& call,
+                                                const LayerOptions& layer, double weight_sum, double grad_sum) {
+  return larc_layer(hyper, sgd, call, layer, weight_sum, grad_sum);
+}
+
+inline constexpr TileKernels tile_kernels(const char* name) {
+  return {name,
+          norm_for,
+          reduce_for,
+          novograd_call_here,
+          novograd_layer_here,
+          larc_call_here,
+          larc_layer_here,
+          novograd_for,
+          larc_scale_for,
+          larc_sgd_for,
+          copy_for};
+}
+
+}  // namespace LAYERWISE_ISA
+}  // namespace layerwise

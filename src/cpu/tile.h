@@ -1,0 +1,44 @@
+// What a file compiled for one instruction set offers: the work on one tile, for every dtype.
+#pragma once
+
+#include "numerics/step.h"
+
+namespace layerwise {
+
+// count elements of one layer; addresses of the first.
+struct TileBuffers {
+  void* weights;
+  void* grads;
+  void* first_moment;
+  void* weights_extra;
+  int64_t count;
+};
+
+struct TileKernels {
+  using Norm = double (*)(const void* elements, int64_t count);
+  using Reduce = double (*)(double* tile_sums, int64_t count);
+  using Novograd = void (*)(const TileBuffers& tile, const NovogradElement& layer);
+  using Larc = void (*)(const TileBuffers& tile, const LarcElement& layer);
+  using Copy = void (*)(const TileBuffers& tile);
+
+  const char* name;
+  Norm (*norm)(Dtype dtype, bool infinity_norm);
+  Reduce (*reduce)(bool infinity_norm);
+  NovogradCall (*novograd_call)(const NovogradHyper& hyper);
+  LayerUpdate<NovogradElement> (*novograd_layer)(const NovogradHyper& hyper, const NovogradCall& call,
+                                                 const LayerOptions& layer, double norm, SecondMoment& moment);
+  LarcCall (*larc_call)(const LarcHyper& hyper, const SgdHyper& sgd);
+  LayerUpdate<LarcElement> (*larc_layer)(const LarcHyper& hyper, const SgdHyper& sgd, const LarcCall& call,
+                                         const LayerOptions& layer, double weight_sum, double grad_sum);
+  Novograd (*novograd)(const Dtypes& dtypes, bool decoupled);
+  Larc (*larc_scale)(const Dtypes& dtypes, bool decayed);
+  Larc (*larc_sgd)(const Dtypes& dtypes, bool nesterov);
+  Copy (*copy)(Dtype weights_extra);  // float32 weights to the low-precision copy
+};
+
+const TileKernels& tile_kernels_baseline();
+const TileKernels& tile_kernels_avx2();
+const TileKernels& tile_kernels_avx512();
+const TileKernels& tile_kernels_neon();
+
+}  // namespace layerwise

@@ -1,0 +1,20 @@
+// Stands in for the CUDA backend where the library is built without a CUDA compiler.
+#include "backend.h"
+#include "error.h"
+#include "layerwise.h"
+
+namespace layerwise {
+namespace {
+
+[[noreturn]] void unavailable(const PlanDescription& plan) {
+  fail(LAYERWISE_ERROR_NO_CUDA, "device is %d; this library was built without CUDA, so it must be LAYERWISE_DEVICE_CPU (-1)",
+       plan.device);
+}
+
+}  // namespace
+
+int64_t cuda_workspace_bytes(const PlanDescription& plan) { unavailable(plan); }
+std::unique_ptr<Backend> make_cuda_backend(const PlanDescription& plan) { unavailable(plan); }
+std::string cuda_info() { return "CUDA backend: not built\n"; }
+
+}  // namespace layerwise

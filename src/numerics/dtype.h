@@ -1,0 +1,121 @@
+// The storage dtypes: one list, from which the constants, sizes, names and the visitor follow, and the conversions
+// between each and float32. Stores round to nearest even without saturation.
+#pragma once
+
+#include "numerics/ieee.h"
+
+#if defined(__CUDACC__)
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#endif
+
+namespace layerwise {
+
+struct bfloat16 {
+  uint16_t bits;
+};
+struct float16 {
+  uint16_t bits;
+};
+
+// X(enumerator, C++ type, number in the C ABI, name)
+#define LAYERWISE_DTYPES(X)             \
+  X(kFloat32, float, 1, "float32")      \
+  X(kBfloat16, bfloat16, 2, "bfloat16") \
+  X(kFloat16, float16, 3, "float16")    \
+  X(kFloat64, double, 4, "float64")
+
+enum class Dtype : int32_t {
+  kNone = 0,
+#define LAYERWISE_ENUMERATOR(enumerator, type, number, name) enumerator = number,
+  LAYERWISE_DTYPES(LAYERWISE_ENUMERATOR)
+#undef LAYERWISE_ENUMERATOR
+};
+
+inline namespace LAYERWISE_ISA {
+
+LAYERWISE_INLINE constexpr int64_t size_of(Dtype dtype) {
+  switch (dtype) {
+#define LAYERWISE_SIZE(enumerator, type, number, name) \
+  case Dtype::enumerator:                              \
+    return sizeof(type);
+    LAYERWISE_DTYPES(LAYERWISE_SIZE)
+#undef LAYERWISE_SIZE
+    case Dtype::kNone:
+      break;
+  }
+  return 0;
+}
+
+inline constexpr const char* name_of(Dtype dtype) {
+  switch (dtype) {
+#define LAYERWISE_NAME(enumerator, type, number, name) \
+  case Dtype::enumerator:                              \
+    return name;
+    LAYERWISE_DTYPES(LAYERWISE_NAME)
+#undef LAYERWISE_NAME
+    case Dtype::kNone:
+      break;
+  }
+  return "none";
+}
+
+// Calls visitor.operator()<T>() for the dtype of an element buffer: float32, bfloat16 or float16.
+template <class Visitor>
+inline auto visit_element_dtype(Dtype dtype, Visitor&& visitor) {
+  if (dtype == Dtype::kBfloat16) return visitor.template operator()<bfloat16>();
+  if (dtype == Dtype::kFloat16) return visitor.template operator()<float16>();
+  return visitor.template operator()<float>();
+}
+
+// The same for a first moment: float32 or bfloat16.
+template <class Visitor>
+inline auto visit_moment_dtype(Dtype dtype, Visitor&& visitor) {
+  if (dtype == Dtype::kBfloat16) return visitor.template operator()<bfloat16>();
+  return visitor.template operator()<float>();
+}
+
+LAYERWISE_INLINE float load(float x) { return x; }
+LAYERWISE_INLINE float load(bfloat16 x) { return bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
+
+#if defined(__CUDA_ARCH__)
+LAYERWISE_INLINE float load(float16 x) { return __half2float(__ushort_as_half(x.bits)); }
+LAYERWISE_INLINE void store(bfloat16& to, float x) { to.bits = __bfloat16_as_ushort(__float2bfloat16_rn(x)); }
+LAYERWISE_INLINE void store(float16& to, float x) { to.bits = __half_as_ushort(__float2half_rn(x)); }
+#else
+// Branch-free, so that loops over them vectorise.
+LAYERWISE_INLINE float load(float16 x) {
+  const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000u) << 16;
+  const uint32_t shifted = static_cast<uint32_t>(x.bits & 0x7fffu) << 13;
+  const uint32_t normal = shifted + (112u << 23);
+  const uint32_t infinite = shifted + (224u << 23);
+  // A subnormal is its integer mantissa times 2^-24: hung below the bits of 2^-14 and freed again by a subtraction.
+  const uint32_t subnormal = bit_cast<uint32_t>(bit_cast<float>(shifted + (113u << 23)) - bit_cast<float>(113u << 23));
+  const uint32_t magnitude = shifted < 0x00800000u ? subnormal : shifted >= 0x0f800000u ? infinite : normal;
+  return bit_cast<float>(magnitude | sign);
+}
+
+LAYERWISE_INLINE void store(bfloat16& to, float x) {
+  const uint32_t bits = bit_cast<uint32_t>(x);
+  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  to.bits = static_cast<uint16_t>(nan ? 0x7fffu : rounded);
+}
+
+LAYERWISE_INLINE void store(float16& to, float x) {
+  const uint32_t bits = bit_cast<uint32_t>(x);
+  const uint32_t sign = (bits >> 16) & 0x8000u;
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  const uint32_t normal = (magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
+  // Below 2^-14 the sum with 1/2 rounds to a multiple of 2^-24, the subnormals' spacing.
+  const uint32_t subnormal = bit_cast<uint32_t>(bit_cast<float>(magnitude) + 0.5f) - bit_cast<uint32_t>(0.5f);
+  const uint32_t special = magnitude > 0x7f800000u ? 0x7fffu : 0x7c00u;
+  // From 65520 on the nearest value is infinity.
+  const uint32_t half = magnitude < (113u << 23) ? subnormal : magnitude < 0x477ff000u ? normal : special;
+  to.bits = static_cast<uint16_t>(half | sign);
+}
+#endif
+LAYERWISE_INLINE void store(float& to, float x) { to = x; }
+
+}  // namespace LAYERWISE_ISA
+}  // namespace layerwise

@@ -1,0 +1,71 @@
+// What happens to one element: every float32 formula, each operation a single rounding in the order written. The
+// per-layer constants come from layer_scalars.h.
+#pragma once
+
+#include "numerics/ieee.h"
+
+namespace layerwise {
+
+// A factor from double arithmetic, split so that both parts are float32: it multiplies as (x * power) * rest.
+struct Factor {
+  float power;  // 1, 2^64 or 2^-64
+  float rest;
+};
+
+// One NovoGrad layer.
+struct NovogradElement {
+  Factor gradient;     // k/d; decoupled: k
+  Factor update;       // decoupled: 1/(d * bias correction)
+  float weight_decay;
+  float beta1;
+  float averaging;     // c; with lr in the momentum lr*c
+  float step_size;     // minus the learning rate over the bias correction; with lr in the momentum -1
+};
+
+// One LARC layer.
+struct LarcElement {
+  Factor gradient;      // k*r
+  float decay;          // what multiplies w inside h: r*wd folded, else wd
+  float momentum;
+  float undampened;     // 1 - dampening
+  float step_size;      // minus the learning rate
+  int32_t first_step;   // t is 1, or there is no momentum: b = h
+};
+
+inline namespace LAYERWISE_ISA {
+
+LAYERWISE_INLINE float scale(float x, Factor factor) { return mul(mul(x, factor.power), factor.rest); }
+
+// m = beta1*m + c*(g'/d + wd*w); w = w - lr*m.
+LAYERWISE_INLINE void novograd_element(const NovogradElement& layer, float g, float& m, float& w) {
+  const float u = fma(layer.weight_decay, w, scale(g, layer.gradient));
+  m = fma(layer.beta1, m, mul(layer.averaging, u));
+  w = fma(layer.step_size, m, w);
+}
+
+// m = beta1*m + c*g'; w = w - lr*(m/d + wd*w).
+LAYERWISE_INLINE void novograd_decoupled_element(const NovogradElement& layer, float g, float& m, float& w) {
+  m = fma(layer.beta1, m, mul(layer.averaging, scale(g, layer.gradient)));
+  w = fma(layer.step_size, fma(layer.weight_decay, w, scale(m, layer.update)), w);
+}
+
+// r*g'.
+LAYERWISE_INLINE float larc_element(const LarcElement& layer, float g) { return scale(g, layer.gradient); }
+
+// h = r*(g' + wd*w), or r*g' + wd*w.
+LAYERWISE_INLINE float larc_decayed_element(const LarcElement& layer, float g, float w) {
+  return fma(layer.decay, w, larc_element(layer, g));
+}
+
+// b = h, or mu*b + (1-dampening)*h.
+LAYERWISE_INLINE float sgd_momentum(const LarcElement& layer, float h, float b) {
+  return layer.first_step ? h : fma(layer.momentum, b, mul(layer.undampened, h));
+}
+
+// w = w - lr*b, or w - lr*(h + mu*b).
+LAYERWISE_INLINE float sgd_weight(const LarcElement& layer, bool nesterov, float h, float b, float w) {
+  return fma(layer.step_size, nesterov ? fma(layer.momentum, b, h) : b, w);
+}
+
+}  // namespace LAYERWISE_ISA
+}  // namespace layerwise

@@ -1,0 +1,81 @@
+// One step as every backend sees it: checked arguments, plain data, ready to be copied to a device. An element buffer
+// is an address in a packed plan and a table of per-layer addresses in a scattered one.
+#pragma once
+
+#include "numerics/layer_scalars.h"
+
+namespace layerwise {
+
+struct Dtypes {
+  Dtype weights, grads, first_moment, second_moment, weights_extra;
+};
+
+// A layer's place in every buffer.
+struct LayerExtent {
+  int64_t offset, size;  // elements
+  int64_t first_tile;    // in the plan's numbering of tiles
+};
+
+struct StepBuffers {
+  void* weights;
+  void* grads;
+  void* first_moment;   // LARC: SGD's momentum buffer, may be null
+  void* weights_extra;  // may be null
+  const uint8_t* layer_mask;
+  LayerStats* layer_stats;
+  const float* found_inf;
+  int64_t* nonfinite_layers;
+  int64_t* advanced_step;  // the counter this step ends by advancing, or null
+};
+
+struct NovogradStep {
+  StepBuffers buffers;
+  void* second_moment;
+  void* max_second_moment;
+  NovogradHyper hyper;
+};
+
+struct LarcStep {
+  StepBuffers buffers;
+  LarcHyper larc;
+  SgdHyper sgd;
+  bool applies_sgd;  // false: larc_scale, the gradients are written
+};
+
+inline namespace LAYERWISE_ISA {
+
+// The address of a layer's first element.
+LAYERWISE_INLINE void* layer_address(void* buffer, bool scattered, int64_t layer, int64_t offset, int64_t element_size) {
+  char* base = static_cast<char*>(scattered ? static_cast<void**>(buffer)[layer] : buffer);
+  return base + offset * element_size;
+}
+
+LAYERWISE_INLINE bool takes_part(const StepBuffers& buffers, bool scattered, int64_t layer) {
+  if (buffers.layer_mask && !buffers.layer_mask[layer]) return false;
+  return !scattered || static_cast<void**>(buffers.grads)[layer] != nullptr;
+}
+
+LAYERWISE_INLINE bool step_is_cancelled(const StepBuffers& buffers) {
+  return buffers.found_inf && *buffers.found_inf != 0;
+}
+
+LAYERWISE_INLINE SecondMoment load_second_moment(const NovogradStep& step, int64_t layer) {
+  if (step.hyper.second_moment_dtype == Dtype::kFloat64)
+    return {static_cast<const double*>(step.second_moment)[layer],
+            step.hyper.amsgrad ? static_cast<const double*>(step.max_second_moment)[layer] : 0};
+  return {static_cast<const float*>(step.second_moment)[layer],
+          step.hyper.amsgrad ? static_cast<const float*>(step.max_second_moment)[layer] : 0};
+}
+
+LAYERWISE_INLINE void store_second_moment(const NovogradStep& step, int64_t layer, const SecondMoment& moment) {
+  if (step.hyper.second_moment_dtype == Dtype::kFloat64) {
+    static_cast<double*>(step.second_moment)[layer] = moment.value;
+    if (step.hyper.amsgrad) static_cast<double*>(step.max_second_moment)[layer] = moment.maximum;
+  } else {
+    static_cast<float*>(step.second_moment)[layer] = to_float(moment.value);
+    if (step.hyper.amsgrad) static_cast<float*>(step.max_second_moment)[layer] = to_float(moment.maximum);
+  }
+}
+
+}  // namespace LAYERWISE_ISA
+}  // namespace layerwise

@@ -1,0 +1,108 @@
+// The order in which a layer's norm is summed. It follows from the layer alone, so the bits of a norm do not depend on
+// threads, vector width, grid or machine:
+//
+//   - A tile is 8192 consecutive elements of one layer. Element i of a tile goes to float32 accumulator i mod 1024, by
+//     fma, in order of i; the accumulators meet in an adjacent-pair tree.
+//   - A tile's sum that left float32's comfortable range is summed again from scaled elements. Tile sums are doubles.
+//   - Sums are reduced in groups of 256: lane j of 32 adds the group's sums j, j+32, ... to +0 in order, and the lanes
+//     meet in an adjacent-pair tree. Group sums are reduced by the same rule until one remains.
+//
+// The infinity norm walks the same tree with the maximum in place of the sum, over bit patterns, since a maximum of
+// floats may drop NaN.
+#pragma once
+
+#include "numerics/dtype.h"
+
+namespace layerwise {
+
+// The number of the bit contract: changes when any result changes by a bit.
+inline constexpr int32_t kNumericsVersion = 1;
+
+inline constexpr int kTileElements = 8192;
+inline constexpr int kAccumulators = 1024;
+inline constexpr int kGroupTiles = 256;
+inline constexpr int kGroupLanes = 32;
+
+inline namespace LAYERWISE_ISA {
+
+LAYERWISE_INLINE constexpr int64_t tiles_of(int64_t elements) {
+  return elements / kTileElements + (elements % kTileElements != 0);
+}
+LAYERWISE_INLINE constexpr int64_t groups_of(int64_t sums) { return sums / kGroupTiles + (sums % kGroupTiles != 0); }
+
+// How elements are scaled before they are squared, and what undoes it in the sum.
+struct Rescale {
+  float element;
+  double sum;
+};
+
+// The squared l2 norm.
+struct SquareSum {
+  using Accumulator = float;
+  static LAYERWISE_INLINE float accumulate(float sum, float x) { return fma(x, x, sum); }
+  static LAYERWISE_INLINE float accumulate(float sum, float x, Rescale by) {
+    const float scaled = mul(x, by.element);
+    return fma(scaled, scaled, sum);
+  }
+  static LAYERWISE_INLINE float combine(float a, float b) { return add(a, b); }
+  static LAYERWISE_INLINE double combine(double a, double b) { return add(a, b); }
+  static LAYERWISE_INLINE double widen(float tile_sum) { return static_cast<double>(tile_sum); }
+  static LAYERWISE_INLINE double widen(float tile_sum, Rescale by) { return mul(static_cast<double>(tile_sum), by.sum); }
+
+  static LAYERWISE_INLINE bool in_range(float tile_sum) { return tile_sum >= 0x1p-80f && tile_sum <= 0x1.fffffep127f; }
+  // 2^-80 keeps 8192 squares of the largest float32 finite; 2^100 lifts the square of the smallest out of underflow.
+  static LAYERWISE_INLINE Rescale rescale(float tile_sum) {
+    return tile_sum < 0x1p-80f ? Rescale{0x1p100f, 0x1p-200} : Rescale{0x1p-80f, 0x1p160};
+  }
+};
+
+// The infinity norm: the largest magnitude. Sign-cleared bit patterns order as the numbers do, with NaN above infinity.
+struct LargestMagnitude {
+  using Accumulator = uint32_t;
+  static LAYERWISE_INLINE uint32_t accumulate(uint32_t largest, float x) {
+    return combine(largest, bit_cast<uint32_t>(x) & 0x7fffffffu);
+  }
+  static LAYERWISE_INLINE uint32_t accumulate(uint32_t largest, float x, Rescale) { return accumulate(largest, x); }
+  static LAYERWISE_INLINE uint32_t combine(uint32_t a, uint32_t b) { return a < b ? b : a; }
+  static LAYERWISE_INLINE double combine(double a, double b) {
+    constexpr uint64_t magnitude = ~(uint64_t{1} << 63);
+    return (bit_cast<uint64_t>(a) & magnitude) < (bit_cast<uint64_t>(b) & magnitude) ? b : a;
+  }
+  static LAYERWISE_INLINE double widen(uint32_t largest) { return static_cast<double>(bit_cast<float>(largest)); }
+  static LAYERWISE_INLINE double widen(uint32_t largest, Rescale) { return widen(largest); }
+  static LAYERWISE_INLINE bool in_range(uint32_t) { return true; }
+  static LAYERWISE_INLINE Rescale rescale(uint32_t) { return {1.0f, 1.0}; }
+};
+
+// The adjacent-pair tree over count values, a power of two; leaves the result in values[0].
+template <class Reduction, class Value>
+LAYERWISE_INLINE Value pair_tree(Value* values, int count) {
+  for (int pairs = count / 2; pairs > 0; pairs /= 2)
+    for (int i = 0; i < pairs; ++i) values[i] = Reduction::combine(values[2 * i], values[2 * i + 1]);
+  return values[0];
+}
+
+// One group of at most 256 sums.
+template <class Reduction>
+inline double reduce_group(const double* sums, int64_t count) {
+  double lanes[kGroupLanes] = {};
+  for (int64_t i = 0; i < count; ++i) lanes[i % kGroupLanes] = Reduction::combine(lanes[i % kGroupLanes], sums[i]);
+  return pair_tree<Reduction>(lanes, kGroupLanes);
+}
+
+// All sums of a layer, level by level, in place; 0 where there are none.
+template <class Reduction>
+inline double reduce_sums(double* sums, int64_t count) {
+  if (count == 0) return 0;
+  while (count > 1) {
+    for (int64_t group = 0; group < groups_of(count); ++group) {
+      const int64_t begin = group * kGroupTiles;
+      sums[group] = reduce_group<Reduction>(sums + begin, count - begin < kGroupTiles ? count - begin : kGroupTiles);
+    }
+    count = groups_of(count);
+  }
+  return sums[0];
+}
+
+}  // namespace LAYERWISE_ISA
+}  // namespace layerwise

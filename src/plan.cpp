@@ -1,0 +1,76 @@
+#include "plan.h"
+
+#include <utility>
+
+#include "error.h"
+#include "layerwise.h"
+
+using namespace layerwise;
+
+namespace {
+
+// FNV-1a over what decides how state is laid out, so that a checkpoint can tell whether it fits a plan.
+class Fingerprint {
+ public:
+  void add(int64_t value) {
+    for (int byte = 0; byte < 8; ++byte) hash_ = (hash_ ^ ((value >> (8 * byte)) & 0xff)) * 0x100000001b3;
+  }
+  int64_t value() const { return static_cast<int64_t>(hash_); }
+
+ private:
+  uint64_t hash_ = 0xcbf29ce484222325;
+};
+
+int64_t fingerprint(const PlanDescription& plan) {
+  Fingerprint print;
+  print.add(plan.layout.scattered);
+  const Dtypes& dtypes = plan.dtypes;
+  for (Dtype dtype : {dtypes.weights, dtypes.grads, dtypes.first_moment, dtypes.second_moment, dtypes.weights_extra})
+    print.add(static_cast<int64_t>(dtype));
+  for (const LayerExtent& layer : plan.layout.layers) {
+    print.add(layer.offset);
+    print.add(layer.size);
+  }
+  return print.value();
+}
+
+}  // namespace
+
+layerwise_plan::layerwise_plan(PlanDescription given)
+    : description(std::move(given)),
+      backend(description.device == LAYERWISE_DEVICE_CPU ? make_cpu_backend(description)
+                                                         : make_cuda_backend(description)) {}
+
+layerwise_plan::~layerwise_plan() { magic = 0; }
+
+void layerwise_plan::reset() {
+  backend->reset();
+  failed = false;
+}
+
+int64_t layerwise_plan::query(int32_t key) const {
+  const Layout& layout = description.layout;
+  switch (key) {
+    case LAYERWISE_QUERY_LAYERS:
+      return static_cast<int64_t>(layout.layers.size());
+    case LAYERWISE_QUERY_ELEMENTS:
+      return layout.elements;
+    case LAYERWISE_QUERY_TILES:
+      return layout.tiles;
+    case LAYERWISE_QUERY_EXTENT:
+      return layout.extent;
+    case LAYERWISE_QUERY_DEVICE:
+      return description.device;
+    case LAYERWISE_QUERY_THREADS:
+      return backend->facts().threads;
+    case LAYERWISE_QUERY_ISA:
+      return backend->facts().isa;
+    case LAYERWISE_QUERY_WORKSPACE:
+      return backend->facts().workspace_bytes;
+    case LAYERWISE_QUERY_FINGERPRINT:
+      return fingerprint(description);
+    case LAYERWISE_QUERY_PATH:
+      return backend->facts().path;
+  }
+  fail(LAYERWISE_ERROR_UNKNOWN_FLAG, "key is %d; it must be a LAYERWISE_QUERY_ constant", key);
+}

@@ -1,0 +1,327 @@
+// The arguments of a step: options, which buffers it needs, how they are aligned and that none overlap.
+#include <cmath>
+
+#include "error.h"
+#include "overlap.h"
+#include "validate.h"
+
+namespace layerwise {
+namespace {
+
+void check_not_negative(double value, const char* name) {
+  if (!std::isfinite(value) || value < 0)
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "%s is %g; it must be finite and not negative", name, value);
+}
+
+void check_decay_rate(double value, const char* name) {
+  if (!(value >= 0 && value < 1)) fail(LAYERWISE_ERROR_INVALID_VALUE, "%s is %g; it must lie in [0, 1)", name, value);
+}
+
+void check_step_count(int64_t step, const int64_t* step_ptr, int32_t advance_step) {
+  if (step < 0)
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "step is %lld; it must be 1 or more, or 0 for none",
+         static_cast<long long>(step));
+  if (step != 0 && step_ptr)
+    fail(LAYERWISE_ERROR_COMBINATION, "step is %lld beside step_ptr; only one of them may be given",
+         static_cast<long long>(step));
+  check_selector(advance_step, "advance_step", 0, 1);
+  if (advance_step && !step_ptr) fail(LAYERWISE_ERROR_COMBINATION, "advance_step is 1; it needs step_ptr");
+}
+
+void check_needs_step(bool needed, int64_t step, const int64_t* step_ptr, const char* reason) {
+  if (needed && step == 0 && !step_ptr)
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "step is 0; %s needs step, 1-based, or step_ptr", reason);
+}
+
+template <class Options>
+void check_common(const Options& options) {
+  if (!options.lr_ptr) check_not_negative(options.lr, "lr");
+  if (!options.grad_scale_ptr && (!std::isfinite(options.grad_scale) || options.grad_scale == 0))
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "grad_scale is %g; it must be finite and not 0", options.grad_scale);
+  check_not_negative(options.eps, "eps");
+  check_not_negative(options.weight_decay, "weight_decay");
+  check_selector(options.maximize, "maximize", 0, 1);
+  check_selector(options.rounding, "rounding", LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_NEAREST);
+  check_selector(options.reserved, "reserved", 0, 0);
+  check_selector(options.seed, "seed", 0, 0);
+  for (int64_t reserved : options.reserved2) check_selector(reserved, "reserved2", 0, 0);
+}
+
+void check_novograd(const layerwise_novograd_options& options) {
+  check_common(options);
+  check_decay_rate(options.beta1, "beta1");
+  check_decay_rate(options.beta2, "beta2");
+  check_not_negative(options.eps_root, "eps_root");
+  check_selector(options.norm, "norm", LAYERWISE_NORM_L2, LAYERWISE_NORM_INF);
+  check_selector(options.grad_averaging, "grad_averaging", 0, 1);
+  check_selector(options.average_first_step, "average_first_step", 0, 1);
+  check_selector(options.amsgrad, "amsgrad", 0, 1);
+  check_selector(options.bias_correction, "bias_correction", 0, 1);
+  check_selector(options.seed_second_moment, "seed_second_moment", 0, 1);
+  check_selector(options.decoupled_weight_decay, "decoupled_weight_decay", 0, 1);
+  check_selector(options.lr_in_momentum, "lr_in_momentum", 0, 1);
+  check_step_count(options.step, options.step_ptr, options.advance_step);
+  check_needs_step(options.bias_correction, options.step, options.step_ptr, "bias_correction");
+  check_needs_step(options.grad_averaging && !options.average_first_step, options.step, options.step_ptr,
+                   "grad_averaging without average_first_step");
+  if (options.norm == LAYERWISE_NORM_INF && options.eps_root != 0)
+    fail(LAYERWISE_ERROR_COMBINATION, "eps_root is %g; with the infinity norm it must be 0", options.eps_root);
+  if (options.lr_in_momentum && options.bias_correction)
+    fail(LAYERWISE_ERROR_COMBINATION, "lr_in_momentum is 1 beside bias_correction; they exclude each other");
+  if (options.lr_in_momentum && options.decoupled_weight_decay)
+    fail(LAYERWISE_ERROR_COMBINATION, "lr_in_momentum is 1 beside decoupled_weight_decay; they exclude each other");
+}
+
+void check_larc(const layerwise_larc_options& options) {
+  check_common(options);
+  check_not_negative(options.eta, "eta");
+  check_not_negative(options.min_update, "min_update");
+  check_selector(options.mode, "mode", LAYERWISE_LARC_CLIP, LAYERWISE_LARC_SCALE);
+  check_selector(options.zero_norm, "zero_norm", LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_ZERO_NORM_UNTOUCHED);
+  check_selector(options.fold_weight_decay, "fold_weight_decay", 0, 1);
+}
+
+void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer) {
+  check_decay_rate(options.momentum, "momentum");
+  if (!(options.dampening >= 0 && options.dampening <= 1))
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "dampening is %g; it must lie in [0, 1]", options.dampening);
+  check_selector(options.nesterov, "nesterov", 0, 1);
+  for (int64_t reserved : options.reserved) check_selector(reserved, "reserved", 0, 0);
+  check_step_count(options.step, options.step_ptr, options.advance_step);
+  check_needs_step(options.momentum != 0 && options.dampening != 0, options.step, options.step_ptr, "dampening");
+  if (options.nesterov && (options.momentum == 0 || options.dampening != 0))
+    fail(LAYERWISE_ERROR_COMBINATION, "nesterov is 1 beside momentum %g and dampening %g; it needs momentum and no dampening",
+         options.momentum, options.dampening);
+  if (options.momentum == 0 && momentum_buffer)
+    fail(LAYERWISE_ERROR_COMBINATION, "the momentum buffer is %p; where the option momentum is 0 it must be NULL",
+         momentum_buffer);
+}
+
+// Collects a call's buffers, then holds them against each other.
+class BufferCheck {
+ public:
+  explicit BufferCheck(const PlanDescription& plan) : plan_(plan) {}
+
+  // One element buffer, or the table of its layers' pointers.
+  void elements(const void* address, const char* name, Dtype dtype, bool written) {
+    if (!address) return;
+    const bool table = plan_.layout.scattered;
+    check_aligned(address, name, table ? sizeof(void*) : size_of(dtype));
+    const int64_t count = static_cast<int64_t>(plan_.layout.layers.size());
+    if (table)
+      buffers_.push_back({name, address, count * static_cast<int64_t>(sizeof(void*)), 0, true});
+    else
+      buffers_.push_back({name, address, plan_.layout.extent * size_of(dtype), size_of(dtype), written});
+  }
+  void required_elements(const void* address, const char* name, Dtype dtype, bool written) {
+    if (plan_.layout.elements > 0) check_not_null(address, name);
+    elements(address, name, dtype, written);
+  }
+  // One value a layer, or count values.
+  void values(const void* address, const char* name, int64_t size, int64_t count, bool written) {
+    if (!address) return;
+    check_aligned(address, name, size);
+    buffers_.push_back({name, address, size * count, 0, written});
+  }
+  void per_layer(const void* address, const char* name, int64_t size, bool written) {
+    values(address, name, size, static_cast<int64_t>(plan_.layout.layers.size()), written);
+  }
+  size_t layer_count() const { return plan_.layout.layers.size(); }
+  void done() const { check_no_overlap(buffers_, plan_.layout.layers); }
+
+ private:
+  static void check_aligned(const void* address, const char* name, int64_t size) {
+    if (reinterpret_cast<uintptr_t>(address) % size != 0)
+      fail(LAYERWISE_ERROR_MISALIGNED, "%s is %p; it must be aligned to %lld bytes", name, address,
+           static_cast<long long>(size));
+  }
+
+  const PlanDescription& plan_;
+  std::vector<Buffer> buffers_;
+};
+
+template <class Options>
+void add_common(BufferCheck& check, const StepArguments& arguments, const Options& options) {
+  check.per_layer(arguments.layer_mask, "layer_mask", 1, false);
+  check.values(arguments.layer_stats, "layer_stats", sizeof(double),
+               LAYERWISE_STAT_COUNT * static_cast<int64_t>(check.layer_count()), true);
+  check.values(options.lr_ptr, "lr_ptr", sizeof(float), 1, false);
+  check.values(options.grad_scale_ptr, "grad_scale_ptr", sizeof(float), 1, false);
+  check.values(options.found_inf, "found_inf", sizeof(float), 1, false);
+  check.values(options.nonfinite_layers, "nonfinite_layers", sizeof(int64_t), 1, true);
+}
+
+void check_weights_extra(const PlanDescription& plan, const void* weights_extra) {
+  if (weights_extra && plan.dtypes.weights_extra == Dtype::kNone)
+    fail(LAYERWISE_ERROR_COMBINATION, "weights_extra is %p; the plan's weights_extra_dtype is none, so it must be NULL",
+         weights_extra);
+}
+
+// A CPU plan's tables can be read here: a layer that takes part must have all its buffers.
+void check_tables(const PlanDescription& plan, const StepBuffers& buffers) {
+  if (!plan.layout.scattered || plan.device != LAYERWISE_DEVICE_CPU) return;
+  struct Table {
+    const char* name;
+    void* table;
+    Dtype dtype;
+  };
+  const Table tables[] = {{"weights", buffers.weights, plan.dtypes.weights},
+                          {"grads", buffers.grads, plan.dtypes.grads},
+                          {"first_moment", buffers.first_moment, plan.dtypes.first_moment},
+                          {"weights_extra", buffers.weights_extra, plan.dtypes.weights_extra}};
+  for (int64_t layer = 0; layer < static_cast<int64_t>(plan.layout.layers.size()); ++layer) {
+    if (plan.layout.layers[layer].size == 0 || !takes_part(buffers, true, layer)) continue;
+    for (const Table& table : tables) {
+      if (!table.table) continue;
+      const void* address = static_cast<void**>(table.table)[layer];
+      if (!address)
+        fail(LAYERWISE_ERROR_NULL_ARGUMENT, "%s[%lld] is NULL; a layer that takes part must have it", table.name,
+             static_cast<long long>(layer));
+      if (reinterpret_cast<uintptr_t>(address) % size_of(table.dtype) != 0)
+        fail(LAYERWISE_ERROR_MISALIGNED, "%s[%lld] is %p; it must be aligned to %lld bytes", table.name,
+             static_cast<long long>(layer), address, static_cast<long long>(size_of(table.dtype)));
+    }
+  }
+}
+
+void check_usable(const layerwise_plan& plan) {
+  if (plan.failed)
+    fail(LAYERWISE_ERROR_PLAN_FAILED, "an earlier step of this plan failed on its way; layerwise_plan_reset makes it usable");
+}
+
+template <class Options>
+StepBuffers step_buffers(const StepArguments& arguments, const Options& options, int64_t* advanced_step) {
+  return {arguments.weights,
+          const_cast<void*>(arguments.grads),
+          arguments.first_moment,
+          arguments.weights_extra,
+          arguments.layer_mask,
+          reinterpret_cast<LayerStats*>(arguments.layer_stats),
+          options.found_inf,
+          options.nonfinite_layers,
+          advanced_step};
+}
+
+LarcHyper larc_hyper(const layerwise_larc_options& options) {
+  LarcHyper hyper{};
+  hyper.lr = {options.lr, options.lr_ptr};
+  hyper.grad_scale = {options.grad_scale, options.grad_scale_ptr};
+  hyper.eta = options.eta;
+  hyper.eps = options.eps;
+  hyper.min_update = options.min_update;
+  hyper.weight_decay = options.weight_decay;
+  hyper.scale_mode = options.mode == LAYERWISE_LARC_SCALE;
+  hyper.freeze = options.zero_norm == LAYERWISE_ZERO_NORM_FREEZE;
+  hyper.floor = options.zero_norm == LAYERWISE_ZERO_NORM_FLOOR;
+  hyper.untouched = options.zero_norm == LAYERWISE_ZERO_NORM_UNTOUCHED;
+  hyper.fold_weight_decay = options.fold_weight_decay;
+  hyper.maximize = options.maximize;
+  return hyper;
+}
+
+}  // namespace
+
+static_assert(sizeof(LayerStats) == LAYERWISE_STAT_COUNT * sizeof(double));
+
+NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& arguments,
+                              const layerwise_novograd_options* given) {
+  check_usable(plan);
+  const layerwise_novograd_options options = received(given, "options");
+  check_novograd(options);
+  const PlanDescription& description = plan.description;
+  check_weights_extra(description, arguments.weights_extra);
+  if (!options.amsgrad && arguments.max_second_moment)
+    fail(LAYERWISE_ERROR_COMBINATION, "max_second_moment is %p; without amsgrad it must be NULL",
+         arguments.max_second_moment);
+  if (description.layout.elements > 0) {
+    check_not_null(arguments.second_moment, "second_moment");
+    if (options.amsgrad) check_not_null(arguments.max_second_moment, "max_second_moment");
+  }
+
+  BufferCheck check(description);
+  const Dtypes& dtypes = description.dtypes;
+  check.required_elements(arguments.weights, "weights", dtypes.weights, true);
+  check.required_elements(arguments.grads, "grads", dtypes.grads, false);
+  check.required_elements(arguments.first_moment, "first_moment", dtypes.first_moment, true);
+  check.elements(arguments.weights_extra, "weights_extra", dtypes.weights_extra, true);
+  check.per_layer(arguments.second_moment, "second_moment", size_of(dtypes.second_moment), true);
+  check.per_layer(arguments.max_second_moment, "max_second_moment", size_of(dtypes.second_moment), true);
+  add_common(check, arguments, options);
+  check.values(options.step_ptr, "step_ptr", sizeof(int64_t), 1, options.advance_step);
+  check.done();
+
+  NovogradStep step{};
+  step.buffers = step_buffers(arguments, options, options.advance_step ? options.step_ptr : nullptr);
+  check_tables(description, step.buffers);
+  step.second_moment = arguments.second_moment;
+  step.max_second_moment = arguments.max_second_moment;
+  NovogradHyper& hyper = step.hyper;
+  hyper.lr = {options.lr, options.lr_ptr};
+  hyper.grad_scale = {options.grad_scale, options.grad_scale_ptr};
+  hyper.step = {options.step, options.step_ptr};
+  hyper.beta1 = options.beta1;
+  hyper.beta2 = options.beta2;
+  hyper.eps = options.eps;
+  hyper.eps_root = options.eps_root;
+  hyper.weight_decay = options.weight_decay;
+  hyper.second_moment_dtype = dtypes.second_moment;
+  hyper.infinity_norm = options.norm == LAYERWISE_NORM_INF;
+  hyper.grad_averaging = options.grad_averaging;
+  hyper.average_first_step = options.average_first_step;
+  hyper.amsgrad = options.amsgrad;
+  hyper.bias_correction = options.bias_correction;
+  hyper.seed_second_moment = options.seed_second_moment;
+  hyper.decoupled_weight_decay = options.decoupled_weight_decay;
+  hyper.lr_in_momentum = options.lr_in_momentum;
+  hyper.maximize = options.maximize;
+  return step;
+}
+
+LarcStep checked_larc_scale(const layerwise_plan& plan, const StepArguments& arguments,
+                            const layerwise_larc_options* given) {
+  check_usable(plan);
+  const layerwise_larc_options options = received(given, "options");
+  check_larc(options);
+  const PlanDescription& description = plan.description;
+  BufferCheck check(description);
+  check.required_elements(arguments.weights, "weights", description.dtypes.weights, false);
+  check.required_elements(arguments.grads, "grads", description.dtypes.grads, true);
+  add_common(check, arguments, options);
+  check.done();
+
+  LarcStep step{};
+  step.buffers = step_buffers(arguments, options, nullptr);
+  check_tables(description, step.buffers);
+  step.larc = larc_hyper(options);
+  return step;
+}
+
+LarcStep checked_larc_sgd(const layerwise_plan& plan, const StepArguments& arguments,
+                          const layerwise_larc_options* given_larc, const layerwise_sgd_options* given_sgd) {
+  check_usable(plan);
+  const layerwise_larc_options larc = received(given_larc, "larc");
+  const layerwise_sgd_options sgd = received(given_sgd, "sgd");
+  check_larc(larc);
+  check_sgd(sgd, arguments.first_moment);
+  const PlanDescription& description = plan.description;
+  check_weights_extra(description, arguments.weights_extra);
+  BufferCheck check(description);
+  const Dtypes& dtypes = description.dtypes;
+  check.required_elements(arguments.weights, "weights", dtypes.weights, true);
+  check.required_elements(arguments.grads, "grads", dtypes.grads, false);
+  if (sgd.momentum != 0) check.required_elements(arguments.first_moment, "momentum", dtypes.first_moment, true);
+  check.elements(arguments.weights_extra, "weights_extra", dtypes.weights_extra, true);
+  add_common(check, arguments, larc);
+  check.values(sgd.step_ptr, "step_ptr", sizeof(int64_t), 1, sgd.advance_step);
+  check.done();
+
+  LarcStep step{};
+  step.buffers = step_buffers(arguments, larc, sgd.advance_step ? sgd.step_ptr : nullptr);
+  check_tables(description, step.buffers);
+  step.larc = larc_hyper(larc);
+  step.sgd = {{sgd.step, sgd.step_ptr}, sgd.momentum, sgd.dampening, static_cast<bool>(sgd.nesterov)};
+  step.applies_sgd = true;
+  return step;
+}
+
+}  // namespace layerwise
