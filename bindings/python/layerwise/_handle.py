@@ -1,0 +1,209 @@
+"""The plan as an object: made, asked, changed and destroyed. The steps are in _plan.py."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import weakref
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, TypeVar, Union
+
+import numpy as np
+
+from . import _abi, _buffers, _errors
+from ._arrays import Array
+from ._errors import refusal
+from ._library import check, library
+from ._options import defaults, dtype_number, integer, selector
+
+Self = TypeVar("Self", bound="PlanHandle")
+LayerValues = Union[Sequence[float], "np.ndarray[Any, Any]"]
+
+_DTYPE_NAMES = {number: name for name, number in _abi.DTYPES.items()}
+_ISA_NAMES = {number: name for name, number in _abi.ISAS.items()}
+_PATH_NAMES = {number: name for name, number in _abi.PATHS.items()}
+
+
+class PlanHandle:
+    """Owns one plan of the library. Safe to close twice, to share between threads (calls wait for each other), to
+    leave to the garbage collector, and to be inherited by a forked process (which may not use it)."""
+
+    def __init__(self, sizes: Any, offsets: Any, device: Any, layout: str, dtypes: dict[str, Any], threads: int,
+                 isa: str, workspace: Any) -> None:
+        self._finalizer: weakref.finalize[Any, Any] | None = None
+        self._lock = threading.Lock()
+        sizes = _buffers.layer_integers(sizes, "sizes")
+        offsets = None if offsets is None else _buffers.layer_integers(offsets, "offsets")
+        if offsets is not None and len(offsets) != len(sizes):
+            raise refusal(_errors.INVALID_VALUE, f"offsets has {len(offsets)} values: it must have {len(sizes)}, as "
+                                                 "many as sizes")
+        options = defaults(_abi.PlanOptions)
+        options.layer_count = len(sizes)
+        options.sizes = sizes.ctypes.data
+        options.offsets = None if offsets is None else offsets.ctypes.data
+        options.device = _buffers.device_number(device)
+        options.layout = selector(layout, "layout", _abi.LAYOUTS)
+        for name, dtype in dtypes.items():
+            setattr(options, name, 0 if dtype is None and name == "weights_extra_dtype" else dtype_number(dtype, name))
+        options.threads = integer(threads, "threads", bits=32)
+        options.isa = selector(isa, "isa", _abi.ISAS)
+        self._workspace = workspace
+        options.workspace, options.workspace_bytes = _buffers.workspace(workspace, options.device)
+        self._create(options)
+        self._dtypes = {name: _DTYPE_NAMES[getattr(options, name)] for name in dtypes}
+        scattered = options.layout == _abi.LAYOUTS["scattered"]
+        starts = np.zeros_like(sizes) if offsets is None else offsets
+        self._shape = _buffers.Shape(sizes, starts, self._query("extent"), scattered, options.device)
+
+    def _create(self, options: _abi.PlanOptions) -> None:
+        handle = ctypes.c_void_p()
+        check(library().layerwise_plan_create(ctypes.byref(options), ctypes.byref(handle)))
+        self._handle = handle
+        self._finalizer = weakref.finalize(self, _destroy, library(), int(handle.value or 0), os.getpid())
+        self._owner = os.getpid()
+
+    def _live(self) -> ctypes.c_void_p:
+        if self._finalizer is None or not self._finalizer.alive:
+            raise refusal(_errors.INVALID_PLAN, "the plan is closed")
+        if self._owner != os.getpid():
+            raise refusal(_errors.INVALID_PLAN, "the plan belongs to the process this one was forked from: its threads "
+                                                "are not here; make a plan of your own")
+        return self._handle
+
+    def _query(self, key: str) -> int:
+        value = ctypes.c_int64()
+        check(library().layerwise_plan_query(self._live(), _abi.QUERIES[key], ctypes.byref(value)))
+        return value.value
+
+    def set_layers(self, lr_mult: LayerValues | None = None, wd_mult: LayerValues | None = None,
+                   skip_larc: Sequence[bool] | np.ndarray[Any, Any] | None = None) -> None:
+        """Sets what differs from layer to layer, replacing what was set before. None is the default again.
+
+        lr_mult    (layers,), multiplies lr, finite, >= 0; default 1
+        wd_mult    (layers,), multiplies weight_decay, finite, >= 0; default 1; 0 leaves decay out
+        skip_larc  (layers,), True: LARC's factor is 1 for this layer; default False
+
+        Host values, copied. Synchronous; not while a CUDA graph is captured nor while a step of this plan runs.
+        Replays of a captured step see the new values. Raises ArgumentError, TypeError, OutOfMemoryError, CudaError.
+        """
+        given = {"lr_mult": (lr_mult, np.float64), "wd_mult": (wd_mult, np.float64), "skip_larc": (skip_larc, np.uint8)}
+        arrays = {name: _buffers.layer_values(values, name, self._shape.layers, dtype)
+                  for name, (values, dtype) in given.items()}
+        options = defaults(_abi.LayerOptions)
+        for name, array in arrays.items():
+            setattr(options, name, None if array is None else array.ctypes.data)
+        with self._lock:
+            check(library().layerwise_plan_set_layers(self._live(), ctypes.byref(options)))
+
+    def pointer_table(self, arrays: Sequence[Array | None], name: str) -> np.ndarray[Any, Any]:
+        """The addresses of one array a layer, checked, as a uint64 array of shape (layers,) on the host; 0 for None.
+
+        name is the argument the table is for: "weights", "grads", "first_moment", "momentum_buffer" or
+        "weights_extra". A scattered CUDA plan takes such a table, copied to the device by the caller, in place of the
+        buffer; a scattered CPU plan takes the table itself or the list. The caller keeps the arrays alive.
+        Raises ArgumentError, DtypeError, TypeError.
+        """
+        field = {"momentum_buffer": "first_moment"}.get(name, name) + "_dtype"
+        if field not in self._dtypes or name == "second_moment":
+            raise refusal(_errors.UNKNOWN_FLAG, f"name is {name!r}: no such buffer has a table")
+        return _buffers.pointer_table(self._shape, arrays, name, self._dtypes[field], writable=name != "grads")
+
+    def reset(self) -> None:
+        """Makes the plan usable again after a step that failed on its way: waits for the device and clears the plan's
+        scratch memory. Weights and moments stay as that step left them. Raises CudaError."""
+        with self._lock:
+            check(library().layerwise_plan_reset(self._live()))
+
+    def close(self) -> None:
+        """Frees the plan and all it owns. CUDA: the caller sees to it that its steps have finished. Closing twice is
+        allowed; every other use of a closed plan raises ArgumentError."""
+        with self._lock:
+            if self._finalizer is not None:
+                self._finalizer()
+            self._workspace = None
+
+    def __enter__(self: Self) -> Self:
+        self._live()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a layerwise.Plan holds threads or device memory: it cannot be copied or pickled; save the "
+                        "sizes and the state arrays, and make a new plan")
+
+    def __repr__(self) -> str:
+        if self._finalizer is None or not self._finalizer.alive:
+            return "<layerwise.Plan, closed>"
+        return (f"<layerwise.Plan: {self.layers} layers, {self.elements} elements, "
+                f"{'scattered' if self._shape.scattered else 'packed'}, on {self.device}>")
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return self._shape.layers
+
+    @property
+    def elements(self) -> int:
+        """Number of elements in all layers, gaps not counted."""
+        return self._query("elements")
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles of 8192 elements that the layers are cut into."""
+        return self._query("tiles")
+
+    @property
+    def extent(self) -> int:
+        """Elements that a packed buffer must hold: the largest offset + size."""
+        return self._shape.extent
+
+    @property
+    def device(self) -> str:
+        """ "cpu" or "cuda:N"."""
+        return "cpu" if self._shape.device < 0 else f"cuda:{self._shape.device}"
+
+    @property
+    def layout(self) -> str:
+        """ "packed" or "scattered"."""
+        return "scattered" if self._shape.scattered else "packed"
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """The dtype of each buffer: {"weights_dtype": "float32", ...}; "none" for a weights_extra the plan lacks."""
+        return dict(self._dtypes)
+
+    @property
+    def threads(self) -> int:
+        """CPU threads, the caller's included; 0 on CUDA."""
+        return self._query("threads")
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use: "baseline", "avx2", "avx512" or "neon"; "auto" on CUDA."""
+        return _ISA_NAMES[self._query("isa")]
+
+    @property
+    def path(self) -> str:
+        """How a step runs: "cpu", or on CUDA "two_pass"."""
+        number = self._query("path")
+        return _PATH_NAMES.get(number, str(number))
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Bytes of device scratch memory; 0 on the CPU."""
+        return self._query("workspace")
+
+    @property
+    def fingerprint(self) -> int:
+        """A hash of sizes, offsets and dtypes, the same on every backend: keep it beside a checkpoint."""
+        return self._query("fingerprint")
+
+
+def _destroy(loaded: ctypes.CDLL, handle: int, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child has neither the threads nor the CUDA context
+        loaded.layerwise_plan_destroy(handle)

@@ -1,0 +1,106 @@
+"""From keyword arguments to the library's option structs. None always means the library's own default."""
+
+from __future__ import annotations
+
+import ctypes
+import operator
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from . import _abi, _errors
+from ._arrays import Bfloat16, Rule, check_array
+from ._errors import refusal
+from ._library import check, library
+
+Options = TypeVar("Options", bound=_abi.Struct)
+
+_defaults: dict[str, bytes] = {}
+
+
+def defaults(kind: type[Options]) -> Options:
+    """A struct as the library's initializer fills it."""
+    name = kind.c_name
+    if name not in _defaults:
+        options = kind()
+        check(getattr(library(), name + "_init")(ctypes.byref(options), ctypes.sizeof(options)))
+        _defaults[name] = bytes(options)
+    return kind.from_buffer_copy(_defaults[name])
+
+
+def selector(value: Any, name: str, table: Mapping[str, int]) -> int:
+    """The number of a named choice."""
+    if isinstance(value, str) and value in table:
+        return table[value]
+    raise refusal(_errors.UNKNOWN_FLAG, f"{name} is {value!r}: it must be one of {', '.join(map(repr, table))}")
+
+
+def dtype_number(value: Any, name: str) -> int:
+    """The number of a dtype given as a name, a NumPy dtype or type, or another library's (torch.float32)."""
+    text = value if isinstance(value, str) else str(getattr(value, "__name__", value))
+    number = _abi.DTYPES.get(text.rpartition(".")[2])
+    if number is None or text == "none":
+        known = ", ".join(repr(dtype) for dtype in _abi.DTYPES if dtype != "none")
+        raise refusal(_errors.UNKNOWN_DTYPE, f"{name} is {value!r}: it must be one of {known}")
+    return number
+
+
+def integer(value: Any, name: str, bits: int = 64) -> int:
+    """An integer that fits; ctypes would cut off what does not."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}: it must be an integer") from None
+    if not -(2 ** (bits - 1)) <= number < 2 ** (bits - 1):
+        raise refusal(_errors.INVALID_VALUE, f"{name} is {number}: it must fit {bits} bits")
+    return number
+
+
+def real(value: Any, name: str) -> float:
+    try:
+        if not isinstance(value, (str, bytes, np.ndarray)):
+            return float(value)
+    except (TypeError, OverflowError):
+        pass
+    raise TypeError(f"{name} is {value!r}: it must be a number")
+
+
+def flag(value: Any, name: str) -> int:
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, (int, np.integer)) and value in (0, 1)):
+        return int(value)
+    raise TypeError(f"{name} is {value!r}: it must be True or False")
+
+
+def is_array(value: Any) -> bool:
+    """Whether a scalar option was given as memory, to be read when the step runs, rather than as a number."""
+    return isinstance(value, (np.ndarray, Bfloat16)) or hasattr(value, "__cuda_array_interface__")
+
+
+def fill(options: ctypes.Structure, device: int, values: Mapping[str, Any]) -> None:
+    """Writes every value that is not None into the field of its name."""
+    tables = {"norm": _abi.NORMS, "mode": _abi.LARC_MODES, "zero_norm": _abi.ZERO_NORMS}
+    kinds = dict(options._fields_)  # type: ignore[arg-type]
+    for name, value in values.items():
+        if value is None:
+            continue
+        if kinds[name] is ctypes.c_void_p:
+            setattr(options, name, _scalar_address(value, name, device, writable=name == "nonfinite_layers"))
+        elif name + "_ptr" in kinds and is_array(value):
+            advanced = name == "step" and bool(values.get("advance_step"))
+            setattr(options, name + "_ptr", _scalar_address(value, name, device, advanced))
+        elif name in tables:
+            setattr(options, name, selector(value, name, tables[name]))
+        elif kinds[name] is ctypes.c_double:
+            setattr(options, name, real(value, name))
+        elif kinds[name] is ctypes.c_int64:
+            setattr(options, name, integer(value, name))
+        else:
+            setattr(options, name, flag(value, name))
+
+
+def _scalar_address(value: Any, name: str, device: int, writable: bool) -> int:
+    if not is_array(value):
+        raise TypeError(f"{name} is {value!r}: it must be an array of one element in the plan's memory")
+    dtype = "int64" if name in ("step", "nonfinite_layers") else "float32"
+    return check_array(value, Rule(name, (dtype,), 1, device, writable, exact=True)).address

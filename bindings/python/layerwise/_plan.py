@@ -1,0 +1,227 @@
+"""The plan and its steps: what this package is for."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from . import _abi, _errors
+from ._arrays import Array
+from ._buffers import Buffers
+from ._errors import refusal
+from ._handle import PlanHandle
+from ._library import check, library
+from ._options import defaults, fill
+
+Buffer = Array | Sequence[Array | None]
+Scalar = float | Array
+Integer = int | Array
+
+
+class Plan(PlanHandle):
+    """The layout of a model's layers, their dtypes and where they run: made once, used for every step.
+
+    sizes    (layers,) integers >= 0, elements of each layer
+    offsets  (layers,) integers >= 0, elements from the start of every packed buffer, in any order, gaps allowed, no
+             overlap; None: one layer after the other. Scattered plans add it to each layer's own address; None: 0
+    device   "cpu"; "cuda", "cuda:N" or N for a CUDA device
+    weights_dtype, grads_dtype  "float32", "bfloat16" or "float16", in any mix
+    first_moment_dtype          "float32" or "bfloat16": NovoGrad's m and SGD's momentum
+    second_moment_dtype         "float32" or "float64"
+    weights_extra_dtype         None, or "bfloat16" or "float16" beside float32 weights: a low-precision copy of the
+                                new weights, written in the same pass
+    layout     "packed": each buffer is one array of at least `extent` elements, of any shape; "scattered": each buffer
+               is a list of one array a layer
+    threads    CPU threads, the caller's included; 0: one for each available core
+    isa        "auto", "baseline", "avx2", "avx512" or "neon"; the bits are the same with each
+    workspace  CUDA: a uint8 array on the device, aligned to 256 bytes, of workspace_bytes of a like plan; None: the
+               plan allocates its own
+
+    Memory. CPU plans take numpy arrays, CUDA plans objects with `__cuda_array_interface__` (CuPy, PyTorch, Numba) on
+    the plan's device. Arrays must be C-contiguous and, where written, writable. NumPy has no bfloat16: use
+    ml_dtypes.bfloat16, or declare a uint16 array with `layerwise.bfloat16`.
+
+    A plan serves one stream at a time. On CUDA a step returns at once; arrays may be released in the order of that
+    stream, as the allocators of CuPy and PyTorch do.
+
+    Raises LibraryError where the library cannot be used; LayoutError, DtypeError, ArgumentError, TypeError;
+    BackendError without CUDA or the instruction set asked for; OutOfMemoryError; CudaError.
+    """
+
+    def __init__(self, sizes: Sequence[int] | np.ndarray[Any, Any],
+                 offsets: Sequence[int] | np.ndarray[Any, Any] | None = None, device: str | int = "cpu",
+                 weights_dtype: Any = "float32", grads_dtype: Any = "float32", first_moment_dtype: Any = "float32",
+                 second_moment_dtype: Any = "float32", weights_extra_dtype: Any = None,
+                 layout: Literal["packed", "scattered"] = "packed", threads: int = 0,
+                 isa: Literal["auto", "baseline", "avx2", "avx512", "neon"] = "auto",
+                 workspace: Array | None = None) -> None:
+        dtypes = {"weights_dtype": weights_dtype, "grads_dtype": grads_dtype, "first_moment_dtype": first_moment_dtype,
+                  "second_moment_dtype": second_moment_dtype, "weights_extra_dtype": weights_extra_dtype}
+        super().__init__(sizes, offsets, device, layout, dtypes, threads, isa, workspace)
+
+    def novograd_step(
+            self, weights: Buffer, grads: Buffer, first_moment: Buffer, second_moment: Array, *, lr: Scalar,
+            max_second_moment: Array | None = None, weights_extra: Buffer | None = None,
+            layer_mask: Array | None = None, layer_stats: Array | None = None, step: Integer | None = None,
+            beta1: float | None = None, beta2: float | None = None, eps: float | None = None,
+            eps_root: float | None = None, weight_decay: float | None = None,
+            grad_averaging: bool | None = None, average_first_step: bool | None = None,
+            amsgrad: bool | None = None, bias_correction: bool | None = None,
+            norm: Literal["l2", "inf"] | None = None, seed_second_moment: bool | None = None,
+            decoupled_weight_decay: bool | None = None, lr_in_momentum: bool | None = None,
+            maximize: bool | None = None, grad_scale: Scalar | None = None, found_inf: Array | None = None,
+            nonfinite_layers: Array | None = None, advance_step: bool | None = None, stream: Any = None) -> None:
+        """Applies one NovoGrad step to every layer (Ginsburg et al., arXiv 1905.11286).
+
+            g' = g / grad_scale, negated by maximize        n2 = sum g'^2
+            v  = n2 where v is 0 and seed_second_moment, else beta2*v + (1-beta2)*n2
+            u  = g' / (sqrt(v + eps_root) + eps) + weight_decay*w
+            m  = beta1*m + c*u, c = 1, or 1 - beta1 with grad_averaging;    w = w - lr*m
+
+        weights            in/out, weights_dtype, extent elements (scattered: a list of arrays, as each buffer below)
+        grads              in, grads_dtype, extent elements; scattered: None for a layer leaves it out
+        first_moment       in/out, first_moment_dtype, extent elements; zeros before the first step
+        second_moment      in/out, second_moment_dtype, (layers,); zeros before the first step
+        max_second_moment  in/out, like second_moment; with amsgrad only
+        weights_extra      out, weights_extra_dtype, extent elements: the rounded new weights
+        layer_mask         in, uint8 or bool (layers,), 1 takes part; None: all
+        layer_stats        out, float64 (layers, 6), columns `layerwise.Stat`
+        lr, grad_scale     a number, or a float32 array of one element that is read when the step runs
+        step               t, 1-based, as an int; or an int64 array of one element with the COMPLETED steps, so that
+                           t = step + 1, to which advance_step adds 1. Needed with bias_correction, and with
+                           grad_averaging and average_first_step=False
+        found_inf          float32, one element; not 0: the whole step changes nothing
+        nonfinite_layers   int64, one element; the number of layers skipped because their gradient is not finite is
+                           added to it
+        stream             a cudaStream_t as an int, or a stream object; None: the arrays' own stream where they name
+                           one, else the legacy default stream. Not used by CPU plans
+
+        Every other option is explained in layerwise.h under its name, None is the library's default: beta1 0.95,
+        beta2 0.98, eps 1e-8, weight_decay 0.001. All arrays lie in the plan's memory. Buffers that are written may not
+        overlap others. CUDA: returns at once, allocates nothing, safe to capture into a graph.
+
+        Raises ArgumentError, DtypeError, TypeError, before anything is written; CudaError; BackendError after a step
+        of this plan that failed (see reset).
+        """
+        options = defaults(_abi.NovogradOptions)
+        fill(options, self._shape.device, dict(
+            lr=lr, step=step, beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root, weight_decay=weight_decay,
+            grad_averaging=grad_averaging, average_first_step=average_first_step, amsgrad=amsgrad,
+            bias_correction=bias_correction, norm=norm, seed_second_moment=seed_second_moment,
+            decoupled_weight_decay=decoupled_weight_decay, lr_in_momentum=lr_in_momentum, maximize=maximize,
+            grad_scale=grad_scale, found_inf=found_inf, nonfinite_layers=nonfinite_layers, advance_step=advance_step))
+        buffers = Buffers(self._shape)
+        second = (self._dtypes["second_moment_dtype"],)
+        addresses = [
+            self._elements(buffers, weights, "weights", True), self._elements(buffers, grads, "grads", False),
+            self._elements(buffers, first_moment, "first_moment", True),
+            buffers.per_layer(second_moment, "second_moment", second, True),
+            None if max_second_moment is None
+            else buffers.per_layer(max_second_moment, "max_second_moment", second, True),
+            self._extra(buffers, weights_extra), *_mask_and_stats(buffers, layer_mask, layer_stats)]
+        self._run(library().novograd_step, addresses, [options], buffers.stream(stream))
+
+    def larc_scale(
+            self, weights: Buffer, grads: Buffer, *, lr: Scalar, layer_mask: Array | None = None,
+            layer_stats: Array | None = None, eta: float | None = None, eps: float | None = None,
+            mode: Literal["clip", "scale"] | None = None, min_update: float | None = None,
+            weight_decay: float | None = None, fold_weight_decay: bool | None = None,
+            zero_norm: Literal["keep", "freeze", "floor", "untouched"] | None = None,
+            maximize: bool | None = None, grad_scale: Scalar | None = None, found_inf: Array | None = None,
+            nonfinite_layers: Array | None = None, stream: Any = None) -> None:
+        """Scales every layer's gradient by LARC's factor, in place, so that any optimizer can follow (You et al.,
+        LARS, arXiv 1708.03888; OpenSeq2Seq's and apex's LARC).
+
+            g'    = g / grad_scale, negated by maximize
+            r_raw = eta*|w| / (|g'| + weight_decay*|w| + eps)      the weight_decay term only with fold_weight_decay
+            r     = clip:  min(max(r_raw/lr, min_update), 1)       lr * r is then min(lr, r_raw)
+                    scale: max(r_raw, min_update)
+            g     = r*g', or r*(g' + weight_decay*w) with fold_weight_decay
+
+        weights  in, weights_dtype, extent elements
+        grads    in/out, grads_dtype, extent elements
+
+        The other arguments are those of novograd_step; each option is explained in layerwise.h under its name, None
+        is the library's default: eta 0.002, eps 1e-8, mode "clip", min_update 0, weight_decay 0, zero_norm "keep".
+        What follows uses grad_scale 1 and maximize False. Raises as novograd_step.
+        """
+        options = self._larc_options(
+            lr=lr, eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
+            fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, grad_scale=grad_scale,
+            found_inf=found_inf, nonfinite_layers=nonfinite_layers)
+        buffers = Buffers(self._shape)
+        addresses = [self._elements(buffers, weights, "weights", False), self._elements(buffers, grads, "grads", True),
+                     *_mask_and_stats(buffers, layer_mask, layer_stats)]
+        self._run(library().larc_scale, addresses, [options], buffers.stream(stream))
+
+    def larc_sgd_step(
+            self, weights: Buffer, grads: Buffer, momentum_buffer: Buffer | None, *, lr: Scalar,
+            momentum: float | None = None, dampening: float | None = None, nesterov: bool | None = None,
+            weights_extra: Buffer | None = None, layer_mask: Array | None = None,
+            layer_stats: Array | None = None, step: Integer | None = None, eta: float | None = None,
+            eps: float | None = None, mode: Literal["clip", "scale"] | None = None,
+            min_update: float | None = None, weight_decay: float | None = None,
+            fold_weight_decay: bool | None = None,
+            zero_norm: Literal["keep", "freeze", "floor", "untouched"] | None = None,
+            maximize: bool | None = None, grad_scale: Scalar | None = None, found_inf: Array | None = None,
+            nonfinite_layers: Array | None = None, advance_step: bool | None = None, stream: Any = None) -> None:
+        """Applies LARC and SGD with momentum in one step. With skip_larc set for every layer it is plain SGD.
+
+            r, g' as in larc_scale     h = r*(g' + weight_decay*w) with fold_weight_decay, else r*g' + weight_decay*w
+            b = h at t = 1 (torch.optim.SGD), else momentum*b + (1 - dampening)*h
+            w = w - lr*(h + momentum*b with nesterov, else b)
+
+        weights          in/out, weights_dtype, extent elements
+        grads            in, grads_dtype, extent elements
+        momentum_buffer  in/out, the buffer b, first_moment_dtype, extent elements; zeros before the first step; None
+                         exactly when momentum is 0
+        weights_extra    out, weights_extra_dtype, extent elements: the rounded new weights
+
+        momentum is 0.9 by default, dampening 0; the options of LARC are those of larc_scale, step and the other
+        arguments those of novograd_step (step is needed with dampening). Raises as novograd_step.
+        """
+        larc = self._larc_options(
+            lr=lr, eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
+            fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, grad_scale=grad_scale,
+            found_inf=found_inf, nonfinite_layers=nonfinite_layers)
+        sgd = defaults(_abi.SgdOptions)
+        fill(sgd, self._shape.device, dict(momentum=momentum, dampening=dampening, nesterov=nesterov, step=step,
+                                           advance_step=advance_step))
+        if sgd.momentum != 0 and momentum_buffer is None:
+            raise refusal(_errors.NULL_ARGUMENT, f"momentum_buffer is None: momentum {sgd.momentum:g} needs it")
+        buffers = Buffers(self._shape)
+        addresses = [
+            self._elements(buffers, weights, "weights", True), self._elements(buffers, grads, "grads", False),
+            None if momentum_buffer is None
+            else buffers.elements(momentum_buffer, "momentum_buffer", self._dtypes["first_moment_dtype"], True),
+            self._extra(buffers, weights_extra), *_mask_and_stats(buffers, layer_mask, layer_stats)]
+        self._run(library().larc_sgd_step, addresses, [larc, sgd], buffers.stream(stream))
+
+    def _elements(self, buffers: Buffers, array: Any, name: str, writable: bool) -> int | None:
+        return buffers.elements(array, name, self._dtypes[name + "_dtype"], writable)
+
+    def _extra(self, buffers: Buffers, array: Any) -> int | None:
+        if array is None:
+            return None
+        if self._dtypes["weights_extra_dtype"] == "none":
+            raise refusal(_errors.COMBINATION, "weights_extra is given: this plan was made without weights_extra_dtype")
+        return self._elements(buffers, array, "weights_extra", True)
+
+    def _larc_options(self, **values: Any) -> _abi.LarcOptions:
+        options = defaults(_abi.LarcOptions)
+        fill(options, self._shape.device, values)
+        return options
+
+    def _run(self, function: Callable[..., int], addresses: Sequence[int | None], options: list[_abi.Struct],
+             stream: int | None) -> None:
+        with self._lock:
+            check(function(self._live(), *addresses, *map(ctypes.byref, options), stream))
+
+
+def _mask_and_stats(buffers: Buffers, layer_mask: Any, layer_stats: Any) -> list[int | None]:
+    return [None if layer_mask is None else buffers.per_layer(layer_mask, "layer_mask", ("uint8", "bool"), False),
+            None if layer_stats is None
+            else buffers.per_layer(layer_stats, "layer_stats", ("float64",), True, _abi.STAT_COUNT)]

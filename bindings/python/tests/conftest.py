@@ -1,0 +1,35 @@
+"""What the tests share: the repository's test vectors and the arrays of a small model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+VECTORS = REPOSITORY / "tests" / "vectors"
+
+
+def make_model(sizes: list[int], seed: int = 0) -> SimpleNamespace:
+    """Weights, gradients and zeroed state for layers of these sizes, as packed float32 arrays."""
+    random = np.random.default_rng(seed)
+    count = sum(sizes)
+    return SimpleNamespace(
+        sizes=sizes,
+        weights=random.standard_normal(count).astype(np.float32),
+        grads=random.standard_normal(count).astype(np.float32),
+        first_moment=np.zeros(count, np.float32),
+        second_moment=np.zeros(len(sizes), np.float32))
+
+
+def split(array: Any, sizes: list[int]) -> list[Any]:
+    """Copies of a packed array's layers, each in memory of its own."""
+    return [part.copy() for part in np.split(array, np.cumsum(sizes)[:-1])]
+
+
+@pytest.fixture
+def model() -> SimpleNamespace:
+    return make_model([5, 1, 1000, 9000, 17])
