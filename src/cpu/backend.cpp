@@ -1,6 +1,7 @@
 // The CPU backend. A layer whose gradient fits the cache is one thread's: its norm and its update follow each other,
 // so memory is read once. A larger layer is shared: every thread sums its part of the tiles, they meet while one of
-// them turns the sums into the layer's scalars, and each updates its own part backwards, newest tiles first.
+// them turns the sums into the layer's scalars, and each updates its own part backwards, newest tiles first, since
+// those are still in its cache.
 #include "backend.h"
 
 #include <unistd.h>
@@ -20,11 +21,15 @@ struct Bundle {
   int64_t begin, end;
 };
 
-// Elements of a layer that one thread may hold in its cache from the norm to the update.
+// Tiles that one update call walks forwards; the runs follow each other backwards. Measured: single tiles cost 5 % more.
+constexpr int64_t kRunTiles = 8;
+
+// Elements of a layer whose gradient stays in one thread's cache from the norm to the update, while the weights and
+// the moment of those before it pass through the same cache.
 int64_t cache_elements(const Dtypes& dtypes) {
   const long cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
   const int64_t bytes = cache > 0 ? cache : 1 << 20;
-  return bytes / 2 / size_of(dtypes.grads);  // the other half is for what streams past
+  return bytes * 3 / 4 / (size_of(dtypes.grads) + size_of(dtypes.weights) + size_of(dtypes.first_moment));
 }
 
 // Which layers are shared, which are bundled.
@@ -91,7 +96,7 @@ class NovogradOperation {
     if (update.takes_part) store_second_moment(step_, layer, moment);
     return update;
   }
-  void update_tile(const TileBuffers& tile, const Element& layer) const { update_(tile, layer); }
+  void update(const TileBuffers& tiles, const Element& layer) const { update_(tiles, layer); }
 
  private:
   const TileKernels& kernels_;
@@ -114,7 +119,7 @@ class LarcOperation {
         grad_norm_(kernels.norm(dtypes.grads, false)),
         weight_norm_(kernels.norm(dtypes.weights, false)),
         reduce_(kernels.reduce(false)),
-        update_(step.applies_sgd ? kernels.larc_sgd(dtypes, step.sgd.nesterov)
+        update_(step.applies_sgd ? kernels.larc_sgd(dtypes, step.sgd.momentum != 0, step.sgd.nesterov)
                                  : kernels.larc_scale(dtypes, step.larc.fold_weight_decay)) {}
 
   const StepBuffers& buffers() const { return step_.buffers; }
@@ -127,7 +132,7 @@ class LarcOperation {
     return kernels_.larc_layer(step_.larc, step_.sgd, call_, options, reduce_(sums.weights, tiles),
                                reduce_(sums.grads, tiles));
   }
-  void update_tile(const TileBuffers& tile, const Element& layer) const { update_(tile, layer); }
+  void update(const TileBuffers& tiles, const Element& layer) const { update_(tiles, layer); }
 
  private:
   const TileKernels& kernels_;
@@ -193,10 +198,10 @@ class CpuBackend final : public Backend {
     const int64_t tiles = tiles_of(layout_.layers[layer].size);
     double* memory = thread_sums_[thread].data();
     const LayerSums sums{memory, memory + schedule_.most_bundled_tiles};
-    for (int64_t tile = 0; tile < tiles; ++tile) operation.sum_tile(buffers_of(operation, layer, tile), sums, tile);
+    sum_tiles(operation, layer, 0, tiles, sums);
     const auto update = finish(operation, layer, sums, nonfinite);
     if (!update.takes_part) return;
-    for (int64_t tile = tiles; tile-- > 0;) update_tile(operation, layer, tile, update.element);
+    update_tiles(operation, layer, 0, tiles, update.element);
   }
 
   template <class Operation>
@@ -206,11 +211,17 @@ class CpuBackend final : public Backend {
     const int64_t tiles = tiles_of(layout_.layers[layer].size);
     const int64_t begin = tiles * thread / team_.size(), end = tiles * (thread + 1) / team_.size();
     const LayerSums sums{shared_sums_.data(), shared_sums_.data() + shared_sums_.size() / 2};
-    for (int64_t tile = begin; tile < end; ++tile) operation.sum_tile(buffers_of(operation, layer, tile), sums, tile);
+    sum_tiles(operation, layer, begin, end, sums);
     team_.meet([&] { shared_update = finish(operation, layer, sums, nonfinite); });
     const auto update = shared_update;
     if (!update.takes_part) return;
-    for (int64_t tile = end; tile-- > begin;) update_tile(operation, layer, tile, update.element);
+    update_tiles(operation, layer, begin, end, update.element);
+  }
+
+  template <class Operation>
+  void sum_tiles(const Operation& operation, int64_t layer, int64_t begin, int64_t end, LayerSums sums) {
+    for (int64_t tile = begin; tile < end; ++tile)
+      operation.sum_tile(buffers_of(operation, layer, tile, tile + 1), sums, tile);
   }
 
   template <class Operation>
@@ -226,24 +237,28 @@ class CpuBackend final : public Backend {
   }
 
   template <class Operation>
-  void update_tile(const Operation& operation, int64_t layer, int64_t tile, const typename Operation::Element& element) {
-    const TileBuffers buffers = buffers_of(operation, layer, tile);
-    operation.update_tile(buffers, element);
-    if (buffers.weights_extra) kernels_.copy(dtypes_.weights_extra)(buffers);
+  void update_tiles(const Operation& operation, int64_t layer, int64_t begin, int64_t end,
+                    const typename Operation::Element& element) {
+    for (; end > begin; end -= kRunTiles) {
+      const TileBuffers tiles = buffers_of(operation, layer, std::max(begin, end - kRunTiles), end);
+      operation.update(tiles, element);
+      if (tiles.weights_extra) kernels_.copy(dtypes_.weights_extra)(tiles);
+    }
   }
 
+  // Tiles [begin, end) of a layer.
   template <class Operation>
-  TileBuffers buffers_of(const Operation& operation, int64_t layer, int64_t tile) const {
+  TileBuffers buffers_of(const Operation& operation, int64_t layer, int64_t begin, int64_t end) const {
     const StepBuffers& buffers = operation.buffers();
     const LayerExtent& extent = layout_.layers[layer];
-    const int64_t first = tile * kTileElements;
+    const int64_t first = begin * kTileElements;
     const auto address = [&](void* buffer, Dtype dtype) -> void* {
       if (!buffer) return nullptr;
       return layer_address(buffer, layout_.scattered, layer, extent.offset + first, size_of(dtype));
     };
     return {address(buffers.weights, dtypes_.weights), address(buffers.grads, dtypes_.grads),
             address(buffers.first_moment, dtypes_.first_moment), address(buffers.weights_extra, dtypes_.weights_extra),
-            std::min<int64_t>(extent.size - first, kTileElements)};
+            std::min(extent.size, end * kTileElements) - first};
   }
 
   const Layout& layout_;  // the plan's, which outlives its backend

@@ -1,4 +1,4 @@
-// The loops over one tile, compiled once for each instruction set. Each is left to the compiler to vectorise: the
+// The loops over tiles, compiled once for each instruction set. Each is left to the compiler to vectorise: the
 // operations on an element are ordered, the elements are independent, so no vector width changes a bit.
 #pragma once
 
@@ -15,10 +15,27 @@ inline int accumulators_for(int64_t count) {
   return width;
 }
 
+// A whole tile block of columns by block of columns: the accumulators of a block stay in registers, and its rows are
+// eight streams for the prefetcher.
+template <class Reduction, class T, class... By>
+LAYERWISE_INLINE void accumulate_whole_tile(const T* elements, typename Reduction::Accumulator* accumulators, By... by) {
+  constexpr int kBlock = 64;
+  for (int block = 0; block < kAccumulators; block += kBlock) {
+    typename Reduction::Accumulator sums[kBlock] = {};
+    for (int row = 0; row < kTileElements; row += kAccumulators)
+      for (int i = 0; i < kBlock; ++i) sums[i] = Reduction::accumulate(sums[i], load(elements[row + block + i]), by...);
+    for (int i = 0; i < kBlock; ++i) accumulators[block + i] = sums[i];
+  }
+}
+
 template <class Reduction, class T, class... By>
 typename Reduction::Accumulator accumulate_tile(const T* elements, int64_t count, By... by) {
   alignas(64) typename Reduction::Accumulator accumulators[kAccumulators];
   const int width = accumulators_for(count);
+  if (count == kTileElements) {
+    accumulate_whole_tile<Reduction>(elements, accumulators, by...);
+    return pair_tree<Reduction>(accumulators, kAccumulators);
+  }
   for (int i = 0; i < width; ++i) accumulators[i] = 0;
   for (int64_t row = 0; row < count; row += kAccumulators) {
     const int in_row = static_cast<int>(count - row < kAccumulators ? count - row : kAccumulators);
@@ -37,61 +54,96 @@ double tile_norm(const void* address, int64_t count) {
   return Reduction::widen(accumulate_tile<Reduction>(elements, count, by), by);
 }
 
-template <class W, class G, class M, bool kDecoupled>
-void novograd_tile(const TileBuffers& tile, const NovogradElement& given) {
-  W* __restrict__ weights = static_cast<W*>(tile.weights);
-  const G* __restrict__ grads = static_cast<const G*>(tile.grads);
-  M* __restrict__ moments = static_cast<M*>(tile.first_moment);
-  const NovogradElement layer = given;
-  for (int64_t i = 0; i < tile.count; ++i) {
-    float w = load(weights[i]), m = load(moments[i]);
-    const float g = load(grads[i]);
-    if constexpr (kDecoupled)
-      novograd_decoupled_element(layer, g, m, w);
-    else
-      novograd_element(layer, g, m, w);
-    store(moments[i], m);
-    store(weights[i], w);
+// The elements ahead of which the update fetches what it reads and writes; an update's streams start afresh with every
+// run of tiles, which leaves the hardware's prefetcher behind. Measured: 3 to 8 % of a step on an AVX-512 Xeon.
+constexpr int64_t kPrefetchDistance = 1024;
+constexpr int64_t kPrefetchBlock = 64;
+
+template <class T>
+LAYERWISE_INLINE void prefetch_block(const T* elements) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < kPrefetchBlock; i += kLine) __builtin_prefetch(elements + kPrefetchDistance + i, 1);
+}
+
+// Calls body(begin, end) for consecutive blocks of [0, count), fetching ahead of each in the streams.
+template <class Body, class... Streams>
+LAYERWISE_INLINE void for_each_block(int64_t count, Body body, const Streams*... streams) {
+  for (int64_t begin = 0; begin < count; begin += kPrefetchBlock) {
+    (prefetch_block(streams + begin), ...);
+    body(begin, begin + kPrefetchBlock < count ? begin + kPrefetchBlock : count);
   }
 }
 
+template <class W, class G, class M, bool kDecoupled>
+void novograd_tiles(const TileBuffers& tiles, const NovogradElement& given) {
+  W* const weights = static_cast<W*>(tiles.weights);
+  const G* const grads = static_cast<const G*>(tiles.grads);
+  M* const moments = static_cast<M*>(tiles.first_moment);
+  const NovogradElement layer = given;
+  for_each_block(
+      tiles.count,
+      [=](int64_t begin, int64_t end) {
+        _Pragma("GCC ivdep") for (int64_t i = begin; i < end; ++i) {
+          float w = load(weights[i]), m = load(moments[i]);
+          const float g = load(grads[i]);
+          if constexpr (kDecoupled)
+            novograd_decoupled_element(layer, g, m, w);
+          else
+            novograd_element(layer, g, m, w);
+          store(moments[i], m);
+          store(weights[i], w);
+        }
+      },
+      weights, moments);
+}
+
 template <class W, class G, bool kDecayed>
-void larc_scale_tile(const TileBuffers& tile, const LarcElement& given) {
-  const W* __restrict__ weights = static_cast<const W*>(tile.weights);
-  G* __restrict__ grads = static_cast<G*>(tile.grads);
+void larc_scale_tiles(const TileBuffers& tiles, const LarcElement& given) {
+  const W* const weights = static_cast<const W*>(tiles.weights);
+  G* const grads = static_cast<G*>(tiles.grads);
   const LarcElement layer = given;
-  for (int64_t i = 0; i < tile.count; ++i) {
+  _Pragma("GCC ivdep") for (int64_t i = 0; i < tiles.count; ++i) {
     const float g = load(grads[i]);
     store(grads[i], kDecayed ? larc_decayed_element(layer, g, load(weights[i])) : larc_element(layer, g));
   }
 }
 
-template <class W, class G, class M, bool kNesterov>
-void larc_sgd_tile(const TileBuffers& tile, const LarcElement& given) {
-  W* __restrict__ weights = static_cast<W*>(tile.weights);
-  const G* __restrict__ grads = static_cast<const G*>(tile.grads);
-  M* __restrict__ moments = static_cast<M*>(tile.first_moment);
+// Without momentum b = h, and there is no buffer.
+template <class W, class G>
+void larc_sgd_tiles(const TileBuffers& tiles, const LarcElement& given) {
+  W* const weights = static_cast<W*>(tiles.weights);
+  const G* const grads = static_cast<const G*>(tiles.grads);
   const LarcElement layer = given;
-  if (!moments) {  // no momentum: b = h
-    for (int64_t i = 0; i < tile.count; ++i) {
-      const float w = load(weights[i]), h = larc_decayed_element(layer, load(grads[i]), w);
-      store(weights[i], sgd_weight(layer, false, h, h, w));
-    }
-    return;
-  }
-  for (int64_t i = 0; i < tile.count; ++i) {
+  _Pragma("GCC ivdep") for (int64_t i = 0; i < tiles.count; ++i) {
     const float w = load(weights[i]), h = larc_decayed_element(layer, load(grads[i]), w);
-    const float b = sgd_momentum(layer, h, load(moments[i]));
-    store(moments[i], b);
-    store(weights[i], sgd_weight(layer, kNesterov, h, b, w));
+    store(weights[i], sgd_weight(layer, false, h, h, w));
   }
 }
 
+template <class W, class G, class M, bool kNesterov>
+void larc_sgd_momentum_tiles(const TileBuffers& tiles, const LarcElement& given) {
+  W* const weights = static_cast<W*>(tiles.weights);
+  const G* const grads = static_cast<const G*>(tiles.grads);
+  M* const moments = static_cast<M*>(tiles.first_moment);
+  const LarcElement layer = given;
+  for_each_block(
+      tiles.count,
+      [=](int64_t begin, int64_t end) {
+        _Pragma("GCC ivdep") for (int64_t i = begin; i < end; ++i) {
+          const float w = load(weights[i]), h = larc_decayed_element(layer, load(grads[i]), w);
+          const float b = sgd_momentum(layer, h, load(moments[i]));
+          store(moments[i], b);
+          store(weights[i], sgd_weight(layer, kNesterov, h, b, w));
+        }
+      },
+      weights, moments);
+}
+
 template <class E>
-void copy_tile(const TileBuffers& tile) {
-  const float* __restrict__ weights = static_cast<const float*>(tile.weights);
-  E* __restrict__ copy = static_cast<E*>(tile.weights_extra);
-  for (int64_t i = 0; i < tile.count; ++i) store(copy[i], weights[i]);
+void copy_tiles(const TileBuffers& tiles) {
+  const float* const weights = static_cast<const float*>(tiles.weights);
+  E* const copy = static_cast<E*>(tiles.weights_extra);
+  _Pragma("GCC ivdep") for (int64_t i = 0; i < tiles.count; ++i) store(copy[i], weights[i]);
 }
 
 inline TileKernels::Norm norm_for(Dtype dtype, bool infinity_norm) {
@@ -116,24 +168,25 @@ inline auto visit_dtypes(const Dtypes& dtypes, Visitor&& visitor) {
 
 inline TileKernels::Novograd novograd_for(const Dtypes& dtypes, bool decoupled) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() -> TileKernels::Novograd {
-    return decoupled ? &novograd_tile<W, G, M, true> : &novograd_tile<W, G, M, false>;
+    return decoupled ? &novograd_tiles<W, G, M, true> : &novograd_tiles<W, G, M, false>;
   });
 }
 
 inline TileKernels::Larc larc_scale_for(const Dtypes& dtypes, bool decayed) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() -> TileKernels::Larc {
-    return decayed ? &larc_scale_tile<W, G, true> : &larc_scale_tile<W, G, false>;
+    return decayed ? &larc_scale_tiles<W, G, true> : &larc_scale_tiles<W, G, false>;
   });
 }
 
-inline TileKernels::Larc larc_sgd_for(const Dtypes& dtypes, bool nesterov) {
+inline TileKernels::Larc larc_sgd_for(const Dtypes& dtypes, bool momentum, bool nesterov) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() -> TileKernels::Larc {
-    return nesterov ? &larc_sgd_tile<W, G, M, true> : &larc_sgd_tile<W, G, M, false>;
+    if (!momentum) return &larc_sgd_tiles<W, G>;
+    return nesterov ? &larc_sgd_momentum_tiles<W, G, M, true> : &larc_sgd_momentum_tiles<W, G, M, false>;
   });
 }
 
 inline TileKernels::Copy copy_for(Dtype weights_extra) {
-  return weights_extra == Dtype::kFloat16 ? &copy_tile<float16> : &copy_tile<bfloat16>;
+  return weights_extra == Dtype::kFloat16 ? &copy_tiles<float16> : &copy_tiles<bfloat16>;
 }
 
 // The scalars as functions with an address.

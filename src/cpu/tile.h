@@ -1,11 +1,12 @@
-// What a file compiled for one instruction set offers: the work on one tile, for every dtype.
+// What a file compiled for one instruction set offers: the norm of one tile, the update of one tile or several that
+// follow each other, and a layer's scalars between them.
 #pragma once
 
 #include "numerics/step.h"
 
 namespace layerwise {
 
-// count elements of one layer; addresses of the first.
+// count consecutive elements of one layer; addresses of the first.
 struct TileBuffers {
   void* weights;
   void* grads;
@@ -17,9 +18,9 @@ struct TileBuffers {
 struct TileKernels {
   using Norm = double (*)(const void* elements, int64_t count);
   using Reduce = double (*)(double* tile_sums, int64_t count);
-  using Novograd = void (*)(const TileBuffers& tile, const NovogradElement& layer);
-  using Larc = void (*)(const TileBuffers& tile, const LarcElement& layer);
-  using Copy = void (*)(const TileBuffers& tile);
+  using Novograd = void (*)(const TileBuffers& tiles, const NovogradElement& layer);
+  using Larc = void (*)(const TileBuffers& tiles, const LarcElement& layer);
+  using Copy = void (*)(const TileBuffers& tiles);
 
   const char* name;
   Norm (*norm)(Dtype dtype, bool infinity_norm);
@@ -32,7 +33,7 @@ struct TileKernels {
                                          const LayerOptions& layer, double weight_sum, double grad_sum);
   Novograd (*novograd)(const Dtypes& dtypes, bool decoupled);
   Larc (*larc_scale)(const Dtypes& dtypes, bool decayed);
-  Larc (*larc_sgd)(const Dtypes& dtypes, bool nesterov);
+  Larc (*larc_sgd)(const Dtypes& dtypes, bool momentum, bool nesterov);
   Copy (*copy)(Dtype weights_extra);  // float32 weights to the low-precision copy
 };
 

@@ -74,12 +74,23 @@ struct LargestMagnitude {
   static LAYERWISE_INLINE Rescale rescale(uint32_t) { return {1.0f, 1.0}; }
 };
 
-// The adjacent-pair tree over count values, a power of two; leaves the result in values[0].
+template <class Reduction, class Value>
+LAYERWISE_INLINE void combine_pairs(const Value* __restrict__ from, Value* __restrict__ to, int pairs) {
+  for (int i = 0; i < pairs; ++i) to[i] = Reduction::combine(from[2 * i], from[2 * i + 1]);
+}
+
+// The adjacent-pair tree over count values, a power of two up to kAccumulators. Overwrites them.
 template <class Reduction, class Value>
 LAYERWISE_INLINE Value pair_tree(Value* values, int count) {
-  for (int pairs = count / 2; pairs > 0; pairs /= 2)
-    for (int i = 0; i < pairs; ++i) values[i] = Reduction::combine(values[2 * i], values[2 * i + 1]);
-  return values[0];
+  alignas(64) Value other[kAccumulators / 2];
+  Value *from = values, *to = other;  // never in place, so that a level vectorises
+  for (int pairs = count / 2; pairs > 0; pairs /= 2) {
+    combine_pairs<Reduction>(from, to, pairs);
+    Value* const free = from;
+    from = to;
+    to = free;
+  }
+  return from[0];
 }
 
 // One group of at most 256 sums.
