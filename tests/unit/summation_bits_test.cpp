@@ -1,0 +1,93 @@
+// The bits of a norm. With a float64 second moment, grad_scale 1 and a v that is still 0, v after the step is exactly the
+// double the summation order gives; tests/oracle/summation.h spells that order out.
+#include <catch2/catch_test_macros.hpp>
+
+#include "../oracle/random_case.h"
+#include "../oracle/summation.h"
+#include "available_isas.h"
+
+namespace {
+
+using namespace oracle;
+
+enum class Kind { normal, tiny, subnormal, huge, mixed, alternating };
+
+float value(Random& random, Kind kind, int64_t i) {
+  const double x = random.normal();
+  switch (kind) {
+    case Kind::tiny:
+      return static_cast<float>(x * 1e-22);
+    case Kind::subnormal:
+      return static_cast<float>(x * 1e-41);
+    case Kind::huge:
+      return static_cast<float>(x * 1e37);
+    case Kind::mixed:  // every magnitude float32 has
+      return static_cast<float>(std::ldexp(x, static_cast<int>(random.below(250)) - 140));
+    case Kind::alternating:  // tiles of normal, tiny and huge values side by side in one layer
+      return static_cast<float>(x * (i / 8192 % 3 == 0 ? 1 : i / 8192 % 3 == 1 ? 1e-30 : 1e30));
+    default:
+      return static_cast<float>(x);
+  }
+}
+
+// v of every layer after a seeded step, as bits.
+void compare(const std::vector<int64_t>& sizes, Kind kind, int32_t dtype, int32_t threads, int32_t isa, uint64_t seed) {
+  Layout layout;
+  layout.sizes = sizes;
+  layout.grads = dtype;
+  layout.second_moment = LAYERWISE_DTYPE_FLOAT64;
+  layout.threads = threads;
+  layout.isa = isa;
+  Model model(layout);
+  model.weights.fill(0);
+  Random random(seed);
+  std::vector<double> expected;
+  int64_t at = 0;
+  for (int64_t size : sizes) {
+    std::vector<float> elements;
+    for (int64_t i = 0; i < size; ++i, ++at) {
+      model.grads.set(at, value(random, kind, i));
+      elements.push_back(static_cast<float>(model.grads.get(at)));
+    }
+    expected.push_back(squared_norm(elements));
+  }
+  layerwise_novograd_options options;
+  layerwise_novograd_options_init(&options, sizeof options);
+  options.lr = 0;
+  REQUIRE_OK(model.novograd(options));
+  for (size_t l = 0; l < sizes.size(); ++l) {
+    CAPTURE(l, sizes[l], static_cast<int>(kind), dtype_name(dtype), threads, isa);
+    CAPTURE(expected[l], model.second_moment.get(static_cast<int64_t>(l)));
+    const bool equal =
+        encode(LAYERWISE_DTYPE_FLOAT64, expected[l]) == model.second_moment.bits(static_cast<int64_t>(l));
+    REQUIRE(equal);
+  }
+}
+
+const std::vector<int64_t> kEdges = {0,    1,    2,    3,    7,     31,    64,    1000,  1023, 1024,
+                                     1025, 2047, 2049, 8191, 8192,  8193,  9216,  16383, 16384, 16385, 40000};
+
+}  // namespace
+
+TEST_CASE("the squared norm has the bits of the written order at every edge of a tile", "[bits]") {
+  for (int32_t isa : available_isas())
+    for (Kind kind : {Kind::normal, Kind::tiny, Kind::subnormal, Kind::huge, Kind::mixed, Kind::alternating})
+      compare(kEdges, kind, LAYERWISE_DTYPE_FLOAT32, 1, isa, 11);
+}
+
+TEST_CASE("the squared norm of 16-bit gradients has the bits of the written order", "[bits]") {
+  for (int32_t isa : available_isas())
+    for (int32_t dtype : {LAYERWISE_DTYPE_BFLOAT16, LAYERWISE_DTYPE_FLOAT16})
+      for (Kind kind : {Kind::normal, Kind::tiny}) compare(kEdges, kind, dtype, 2, isa, 12);
+}
+
+TEST_CASE("the squared norm over several groups of tiles has the bits of the written order", "[bits]") {
+  // 1, 31, 32, 33 and 255 tiles stay in one group; 256 tiles fill one, and one element more starts the second.
+  for (int32_t threads : {1, 3}) {
+    compare({31 * 8192, 32 * 8192 + 1, 255 * 8192}, Kind::normal, LAYERWISE_DTYPE_BFLOAT16, threads, 0, 13);
+    compare({256 * 8192}, Kind::normal, LAYERWISE_DTYPE_BFLOAT16, threads, 0, 14);
+    compare({256 * 8192 + 1}, Kind::normal, LAYERWISE_DTYPE_BFLOAT16, threads, 0, 15);
+    compare({700 * 8192 + 77}, Kind::normal, LAYERWISE_DTYPE_BFLOAT16, threads, 0, 16);
+    compare({40 * 8192 + 5}, Kind::alternating, LAYERWISE_DTYPE_FLOAT32, threads, 0, 17);
+  }
+}
