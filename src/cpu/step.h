@@ -156,16 +156,6 @@ inline TileKernels::Reduce reduce_for(bool infinity_norm) {
   return infinity_norm ? &reduce_sums<LargestMagnitude> : &reduce_sums<SquareSum>;
 }
 
-// Calls visitor.operator()<W, G, M>() for a plan's dtypes.
-template <class Visitor>
-inline auto visit_dtypes(const Dtypes& dtypes, Visitor&& visitor) {
-  return visit_element_dtype(dtypes.weights, [&]<class W>() {
-    return visit_element_dtype(dtypes.grads, [&]<class G>() {
-      return visit_moment_dtype(dtypes.first_moment, [&]<class M>() { return visitor.template operator()<W, G, M>(); });
-    });
-  });
-}
-
 inline TileKernels::Novograd novograd_for(const Dtypes& dtypes, bool decoupled) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() -> TileKernels::Novograd {
     return decoupled ? &novograd_tiles<W, G, M, true> : &novograd_tiles<W, G, M, false>;

@@ -44,6 +44,16 @@ struct LarcStep {
 
 inline namespace LAYERWISE_ISA {
 
+// Calls visitor.operator()<W, G, M>() for a plan's dtypes.
+template <class Visitor>
+inline auto visit_dtypes(const Dtypes& dtypes, Visitor&& visitor) {
+  return visit_element_dtype(dtypes.weights, [&]<class W>() {
+    return visit_element_dtype(dtypes.grads, [&]<class G>() {
+      return visit_moment_dtype(dtypes.first_moment, [&]<class M>() { return visitor.template operator()<W, G, M>(); });
+    });
+  });
+}
+
 // The address of a layer's first element.
 LAYERWISE_INLINE void* layer_address(void* buffer, bool scattered, int64_t layer, int64_t offset, int64_t element_size) {
   char* base = static_cast<char*>(scattered ? static_cast<void**>(buffer)[layer] : buffer);
