@@ -42,6 +42,11 @@ class Buffer {
   void* at(int64_t index) { return bytes_.data() + offset(index); }
   const void* at(int64_t index) const { return bytes_.data() + offset(index); }
 
+  // All of it, the guards included, and where in it the elements begin.
+  std::vector<std::byte, AlignedAllocator<std::byte>>& bytes() { return bytes_; }
+  const std::vector<std::byte, AlignedAllocator<std::byte>>& bytes() const { return bytes_; }
+  size_t begin() const { return begin_; }
+
   double get(int64_t index) const { return load(dtype_, at(index)); }
   void set(int64_t index, long double value) { store(dtype_, at(index), value); }
   uint64_t bits(int64_t index) const { return load_bits(dtype_, at(index)); }

@@ -1,0 +1,96 @@
+// One random model stepped by a CPU plan and by a CUDA plan, drawn from one number.
+#pragma once
+
+#include "../oracle/random_case.h"
+#include "device_model.h"
+#include "same_bits.h"
+
+namespace cross {
+
+enum class Step { kNovograd, kLarcScale, kLarcSgd };
+
+class Case {
+ public:
+  Case(uint64_t seed, Step step, const oracle::Layout& layout)
+      : random_(seed),
+        step_(step),
+        cpu_(layout),
+        scales_(oracle::fill_state(random_, cpu_, random_.one_in(4))),
+        novograd_(oracle::random_novograd(random_)),
+        larc_(oracle::random_larc(random_)),
+        sgd_(oracle::random_sgd(random_)) {
+    if (random_.one_in(4)) cpu_.stats.clear();
+    scalars_.lr = static_cast<float>(step == Step::kNovograd ? novograd_.lr : larc_.lr);
+    scalars_.grad_scale = random_.pick({1.0f, 0.25f, -3.0f, 65536.0f});
+    scalars_.found_inf = random_.one_in(10) ? 1.0f : 0.0f;
+    scalars_.completed = random_.pick<int64_t>({0, 0, 1, 999});
+    point(novograd_);
+    point(larc_);
+    if (random_.one_in(2)) count_on_device(novograd_);
+    if (random_.one_in(2)) count_on_device(sgd_);
+  }
+
+  // Steps both, and returns the first difference.
+  std::string run() {
+    const bool nonfinite = random_.one_in(5);
+    DeviceModel device(cpu_);
+    oracle::Model gpu = cpu_;
+    for (int64_t count = 1 + random_.below(2); count > 0; --count) {
+      oracle::fill_gradients(random_, cpu_, scales_, nonfinite);
+      device.push(cpu_, scalars_);
+      const int32_t of_cpu = on_cpu(), of_device = on(device);
+      if (of_cpu != of_device)
+        return std::string("the CPU returns ") + layerwise_status_name(of_cpu) + ", CUDA " +
+               layerwise_status_name(of_device) + ": " + layerwise_last_error();
+      Scalars after;
+      device.pull(gpu, after);
+      const std::string found = difference(cpu_, gpu);
+      if (!found.empty()) return found;
+      if (after.nonfinite != scalars_.nonfinite || after.completed != scalars_.completed)
+        return "counters: CPU " + std::to_string(scalars_.nonfinite) + ", " + std::to_string(scalars_.completed) +
+               "; CUDA " + std::to_string(after.nonfinite) + ", " + std::to_string(after.completed);
+    }
+    return "";
+  }
+
+ private:
+  template <class Options>
+  void point(Options& options) {
+    if (random_.one_in(3)) options.lr_ptr = &scalars_.lr;
+    if (random_.one_in(3)) options.grad_scale_ptr = &scalars_.grad_scale;
+    if (random_.one_in(3)) options.found_inf = &scalars_.found_inf;
+    if (random_.one_in(2)) options.nonfinite_layers = &scalars_.nonfinite;
+  }
+  template <class Options>
+  void count_on_device(Options& options) {
+    options.step = 0;
+    options.step_ptr = &scalars_.completed;
+    options.advance_step = random_.one_in(2);
+  }
+
+  int32_t on_cpu() {
+    if (step_ == Step::kNovograd) return cpu_.novograd(novograd_);
+    return step_ == Step::kLarcScale ? cpu_.larc_scale(larc_) : cpu_.larc_sgd(larc_, sgd_);
+  }
+  int32_t on(DeviceModel& device) {
+    Scalars* const there = device.device_scalars();
+    const auto larc = moved(larc_, scalars_, there);
+    auto novograd = moved(novograd_, scalars_, there);
+    auto sgd = sgd_;
+    if (novograd.step_ptr) novograd.step_ptr = &there->completed;
+    if (sgd.step_ptr) sgd.step_ptr = &there->completed;
+    if (step_ == Step::kNovograd) return device.novograd(novograd);
+    return step_ == Step::kLarcScale ? device.larc_scale(larc) : device.larc_sgd(larc, sgd);
+  }
+
+  oracle::Random random_;
+  const Step step_;
+  oracle::Model cpu_;
+  const std::vector<double> scales_;
+  layerwise_novograd_options novograd_;
+  layerwise_larc_options larc_;
+  layerwise_sgd_options sgd_;
+  Scalars scalars_;
+};
+
+}  // namespace cross

@@ -1,0 +1,97 @@
+// The CUDA backend in the CPU backend's bits, through the C ABI: on a GPU where there is one, and in the harness, which
+// runs the same kernels thread by thread on the CPU under a seeded scheduler. The CPU backend is held against the
+// oracle by the unit tests, so it is the expectation here.
+//
+// LAYERWISE_CROSS_CASES=n runs n random cases a step, LAYERWISE_CROSS_SEED=n begins elsewhere; a failure prints both.
+#include <catch2/catch_test_macros.hpp>
+#include <cstdlib>
+
+#include "cross_case.h"
+#include "device_under_test.h"
+
+namespace {
+
+using namespace cross;
+
+constexpr int32_t f32 = LAYERWISE_DTYPE_FLOAT32, bf16 = LAYERWISE_DTYPE_BFLOAT16, f16 = LAYERWISE_DTYPE_FLOAT16,
+                  f64 = LAYERWISE_DTYPE_FLOAT64, none = LAYERWISE_DTYPE_NONE;
+
+uint64_t setting(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+void random_cases(Step step, const char* name) {
+  skip_without_device();
+  const uint64_t first = setting("LAYERWISE_CROSS_SEED", 1), count = setting("LAYERWISE_CROSS_CASES", kRandomCases);
+  for (uint64_t seed = first; seed < first + count; ++seed) {
+    INFO("repeat with LAYERWISE_CROSS_SEED=" << seed << " LAYERWISE_CROSS_CASES=1 and the test '" << name << "'");
+    oracle::Random random(seed ^ 0x5eed);
+    shape_device(random);
+    oracle::Layout layout = oracle::random_layout(random);
+    limit(layout);
+    const std::string found = Case(seed, step, layout).run();
+    INFO(found);
+    REQUIRE(found.empty());
+  }
+}
+
+// One layer at each edge of a thread's quad, a row and a tile; aligned and not.
+oracle::Layout edges(int64_t shift) {
+  oracle::Layout layout;
+  layout.sizes = {1, 0, 3, 4, 5, 1023, 1024, 1027, 8191, 8192, 8193};
+  layout.shift = shift;
+  return layout;
+}
+
+void every_dtype(Step step) {
+  skip_without_device();
+  uint64_t seed = 100;
+  for (int32_t weights : {f32, bf16, f16})
+    for (int32_t grads : {f32, bf16, f16})
+      for (int32_t moment : {f32, bf16})
+        for (int64_t shift : {0, 1}) {
+          if (step == Step::kLarcScale && moment != f32) continue;
+          oracle::Layout layout = edges(shift);
+          layout.weights = weights, layout.grads = grads, layout.moment = moment;
+          layout.second_moment = seed % 2 ? f32 : f64;
+          layout.extra = weights != f32 ? none : seed % 3 == 0 ? bf16 : seed % 3 == 1 ? f16 : none;
+          CAPTURE(oracle::dtype_name(weights), oracle::dtype_name(grads), oracle::dtype_name(moment), shift, seed);
+          oracle::Random random(seed);
+          shape_device(random);
+          const std::string found = Case(seed++, step, layout).run();
+          INFO(found);
+          REQUIRE(found.empty());
+        }
+}
+
+}  // namespace
+
+TEST_CASE("novograd_step on CUDA has the CPU's bits on random models", "[random]") {
+  random_cases(Step::kNovograd, "novograd_step on CUDA has the CPU's bits on random models");
+}
+TEST_CASE("larc_scale on CUDA has the CPU's bits on random models", "[random]") {
+  random_cases(Step::kLarcScale, "larc_scale on CUDA has the CPU's bits on random models");
+}
+TEST_CASE("larc_sgd_step on CUDA has the CPU's bits on random models", "[random]") {
+  random_cases(Step::kLarcSgd, "larc_sgd_step on CUDA has the CPU's bits on random models");
+}
+
+TEST_CASE("novograd_step on CUDA has the CPU's bits with every dtype", "[dtype]") { every_dtype(Step::kNovograd); }
+TEST_CASE("larc_scale on CUDA has the CPU's bits with every dtype", "[dtype]") { every_dtype(Step::kLarcScale); }
+TEST_CASE("larc_sgd_step on CUDA has the CPU's bits with every dtype", "[dtype]") { every_dtype(Step::kLarcSgd); }
+
+// Hazard: the tree of sums above one group of 256 tiles, and counters that must be back at 0 for the next step.
+TEST_CASE("layers of more than a group of tiles have the CPU's bits", "[large]") {
+  skip_without_device();
+  oracle::Layout layout;
+  layout.sizes = {3, kLargeLayer, 5};
+  layout.grads = bf16;
+  for (const Step step : {Step::kNovograd, Step::kLarcSgd}) {
+    oracle::Random random(11);
+    shape_device(random);
+    const std::string found = Case(11, step, layout).run();
+    INFO(found);
+    REQUIRE(found.empty());
+  }
+}

@@ -1,0 +1,63 @@
+// What the cross-backend tests run on: a real device, or the harness.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "../oracle/random_case.h"
+
+#if defined(LAYERWISE_CROSS_SIMT)
+
+#include "simt_test.h"
+
+namespace cross {
+
+#if defined(SIMT_MODE_TSAN)
+inline constexpr uint64_t kRandomCases = 10;
+inline constexpr int64_t kLargestLayer = 2000, kLargeLayer = 3 * 8192 + 5;
+#elif defined(SIMT_MODE_ASAN)
+inline constexpr uint64_t kRandomCases = 40;
+inline constexpr int64_t kLargestLayer = 8193, kLargeLayer = 17 * 8192 + 5;
+#else
+inline constexpr uint64_t kRandomCases = 200;
+inline constexpr int64_t kLargestLayer = 16385, kLargeLayer = 257 * 8192 + 5;
+#endif
+
+inline void skip_without_device() { simt::reset(); }
+
+// Grids of one block, an odd number and many.
+inline void shape_device(oracle::Random& random) {
+  simt::set_seed(random.bits());
+  simt::options().sms = random.pick({1, 1, 3, 8});
+  simt::options().blocks_per_sm = 4;
+}
+
+// A thread of a kernel costs a hundred times what it costs a GPU.
+inline void limit(oracle::Layout& layout) {
+  if (layout.sizes.size() > 100) layout.sizes.resize(100), layout.offsets.clear();
+  for (int64_t& size : layout.sizes) size = std::min(size, kLargestLayer);
+  const size_t layers = layout.sizes.size();
+  if (!layout.mask.empty()) layout.mask.resize(layers);
+  if (!layout.lr_mult.empty()) layout.lr_mult.resize(layers), layout.wd_mult.resize(layers), layout.skip_larc.resize(layers);
+}
+
+}  // namespace cross
+
+#else
+
+namespace cross {
+
+inline constexpr uint64_t kRandomCases = 300;
+inline constexpr int64_t kLargeLayer = 257 * 8192 + 5;
+
+inline void skip_without_device() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) SKIP("no CUDA device");
+}
+inline void shape_device(oracle::Random&) {}
+inline void limit(oracle::Layout&) {}
+
+}  // namespace cross
+
+#endif
