@@ -1,8 +1,8 @@
-// The arguments of a step: options, which buffers it needs, how they are aligned and that none overlap.
+// The arguments of a step: its options, and which buffers they need.
 #include <cmath>
 
+#include "buffers.h"
 #include "error.h"
-#include "overlap.h"
 #include "validate.h"
 
 namespace layerwise {
@@ -97,54 +97,11 @@ void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer
          momentum_buffer);
 }
 
-// Collects a call's buffers, then holds them against each other.
-class BufferCheck {
- public:
-  explicit BufferCheck(const PlanDescription& plan) : plan_(plan) {}
-
-  // One element buffer, or the table of its layers' pointers.
-  void elements(const void* address, const char* name, Dtype dtype, bool written) {
-    if (!address) return;
-    const bool table = plan_.layout.scattered;
-    check_aligned(address, name, table ? sizeof(void*) : size_of(dtype));
-    const int64_t count = static_cast<int64_t>(plan_.layout.layers.size());
-    if (table)
-      buffers_.push_back({name, address, count * static_cast<int64_t>(sizeof(void*)), 0, true});
-    else
-      buffers_.push_back({name, address, plan_.layout.extent * size_of(dtype), size_of(dtype), written});
-  }
-  void required_elements(const void* address, const char* name, Dtype dtype, bool written) {
-    if (plan_.layout.elements > 0) check_not_null(address, name);
-    elements(address, name, dtype, written);
-  }
-  // One value a layer, or count values.
-  void values(const void* address, const char* name, int64_t size, int64_t count, bool written) {
-    if (!address) return;
-    check_aligned(address, name, size);
-    buffers_.push_back({name, address, size * count, 0, written});
-  }
-  void per_layer(const void* address, const char* name, int64_t size, bool written) {
-    values(address, name, size, static_cast<int64_t>(plan_.layout.layers.size()), written);
-  }
-  size_t layer_count() const { return plan_.layout.layers.size(); }
-  void done() const { check_no_overlap(buffers_, plan_.layout.layers); }
-
- private:
-  static void check_aligned(const void* address, const char* name, int64_t size) {
-    if (reinterpret_cast<uintptr_t>(address) % size != 0)
-      fail(LAYERWISE_ERROR_MISALIGNED, "%s is %p; it must be aligned to %lld bytes", name, address,
-           static_cast<long long>(size));
-  }
-
-  const PlanDescription& plan_;
-  std::vector<Buffer> buffers_;
-};
-
 template <class Options>
 void add_common(BufferCheck& check, const StepArguments& arguments, const Options& options) {
   check.per_layer(arguments.layer_mask, "layer_mask", 1, false);
   check.values(arguments.layer_stats, "layer_stats", sizeof(double),
-               LAYERWISE_STAT_COUNT * static_cast<int64_t>(check.layer_count()), true);
+               LAYERWISE_STAT_COUNT * check.layer_count(), true);
   check.values(options.lr_ptr, "lr_ptr", sizeof(float), 1, false);
   check.values(options.grad_scale_ptr, "grad_scale_ptr", sizeof(float), 1, false);
   check.values(options.found_inf, "found_inf", sizeof(float), 1, false);
@@ -155,33 +112,6 @@ void check_weights_extra(const PlanDescription& plan, const void* weights_extra)
   if (weights_extra && plan.dtypes.weights_extra == Dtype::kNone)
     fail(LAYERWISE_ERROR_COMBINATION, "weights_extra is %p; the plan's weights_extra_dtype is none, so it must be NULL",
          weights_extra);
-}
-
-// A CPU plan's tables can be read here: a layer that takes part must have all its buffers.
-void check_tables(const PlanDescription& plan, const StepBuffers& buffers) {
-  if (!plan.layout.scattered || plan.device != LAYERWISE_DEVICE_CPU) return;
-  struct Table {
-    const char* name;
-    void* table;
-    Dtype dtype;
-  };
-  const Table tables[] = {{"weights", buffers.weights, plan.dtypes.weights},
-                          {"grads", buffers.grads, plan.dtypes.grads},
-                          {"first_moment", buffers.first_moment, plan.dtypes.first_moment},
-                          {"weights_extra", buffers.weights_extra, plan.dtypes.weights_extra}};
-  for (int64_t layer = 0; layer < static_cast<int64_t>(plan.layout.layers.size()); ++layer) {
-    if (plan.layout.layers[layer].size == 0 || !takes_part(buffers, true, layer)) continue;
-    for (const Table& table : tables) {
-      if (!table.table) continue;
-      const void* address = static_cast<void**>(table.table)[layer];
-      if (!address)
-        fail(LAYERWISE_ERROR_NULL_ARGUMENT, "%s[%lld] is NULL; a layer that takes part must have it", table.name,
-             static_cast<long long>(layer));
-      if (reinterpret_cast<uintptr_t>(address) % size_of(table.dtype) != 0)
-        fail(LAYERWISE_ERROR_MISALIGNED, "%s[%lld] is %p; it must be aligned to %lld bytes", table.name,
-             static_cast<long long>(layer), address, static_cast<long long>(size_of(table.dtype)));
-    }
-  }
 }
 
 void check_usable(const layerwise_plan& plan) {
@@ -248,7 +178,7 @@ NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& a
   check.per_layer(arguments.max_second_moment, "max_second_moment", size_of(dtypes.second_moment), true);
   add_common(check, arguments, options);
   check.values(options.step_ptr, "step_ptr", sizeof(int64_t), 1, options.advance_step);
-  check.done();
+  check.no_overlap();
 
   NovogradStep step{};
   step.buffers = step_buffers(arguments, options, options.advance_step ? options.step_ptr : nullptr);
@@ -287,7 +217,7 @@ LarcStep checked_larc_scale(const layerwise_plan& plan, const StepArguments& arg
   check.required_elements(arguments.weights, "weights", description.dtypes.weights, false);
   check.required_elements(arguments.grads, "grads", description.dtypes.grads, true);
   add_common(check, arguments, options);
-  check.done();
+  check.no_overlap();
 
   LarcStep step{};
   step.buffers = step_buffers(arguments, options, nullptr);
@@ -313,7 +243,7 @@ LarcStep checked_larc_sgd(const layerwise_plan& plan, const StepArguments& argum
   check.elements(arguments.weights_extra, "weights_extra", dtypes.weights_extra, true);
   add_common(check, arguments, larc);
   check.values(sgd.step_ptr, "step_ptr", sizeof(int64_t), 1, sgd.advance_step);
-  check.done();
+  check.no_overlap();
 
   LarcStep step{};
   step.buffers = step_buffers(arguments, larc, sgd.advance_step ? sgd.step_ptr : nullptr);
