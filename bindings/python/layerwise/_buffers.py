@@ -127,7 +127,7 @@ def layer_integers(values: Any, name: str) -> np.ndarray[Any, Any]:
         raise refusal(_errors.INVALID_VALUE, f"{name} has shape {array.shape}: it must be one integer a layer")
     if array.size == 0:
         return np.zeros(0, np.int64)
-    if (array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max) or _too_large(array):
+    if (array.dtype.kind == "u" and int(array.max()) > np.iinfo(np.int64).max) or _too_large(array):
         raise refusal(_errors.LAYER_OVERFLOW, f"{name} holds a number that does not fit 64 bits")
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} holds {array.dtype}: it must hold integers")

@@ -28,7 +28,7 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def test_a_missing_library_is_no_matter_until_it_is_used() -> None:
-    done = python("-c", "import layerwise; print(layerwise.Stat.FACTOR, layerwise.__version__)",
+    done = python("-c", "import layerwise; print(int(layerwise.Stat.FACTOR), layerwise.__version__)",
                   LAYERWISE_LIBRARY="/nowhere/liblayerwise.so")
     assert done.returncode == 0 and done.stdout.startswith("3 ")
 
