@@ -85,7 +85,7 @@ void BufferCheck::no_overlap() const {
     }
 }
 
-void check_tables(const PlanDescription& plan, const StepBuffers& buffers) {
+void check_tables(const PlanDescription& plan, const StepBuffers& buffers, const char* moment_name) {
   if (!plan.layout.scattered || plan.device != LAYERWISE_DEVICE_CPU) return;
   struct Table {
     const char* name;
@@ -94,7 +94,7 @@ void check_tables(const PlanDescription& plan, const StepBuffers& buffers) {
   };
   const Table tables[] = {{"weights", buffers.weights, plan.dtypes.weights},
                           {"grads", buffers.grads, plan.dtypes.grads},
-                          {"first_moment", buffers.first_moment, plan.dtypes.first_moment},
+                          {moment_name, buffers.first_moment, plan.dtypes.first_moment},
                           {"weights_extra", buffers.weights_extra, plan.dtypes.weights_extra}};
   for (int64_t layer = 0; layer < static_cast<int64_t>(plan.layout.layers.size()); ++layer) {
     if (plan.layout.layers[layer].size == 0 || !takes_part(buffers, true, layer)) continue;

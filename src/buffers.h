@@ -37,7 +37,8 @@ class BufferCheck {
   std::vector<Buffer> buffers_;
 };
 
-// A CPU plan's tables can be read here: a layer that takes part must have all its buffers.
-void check_tables(const PlanDescription& plan, const StepBuffers& buffers);
+// A CPU plan's tables can be read here: a layer that takes part must have all its buffers. moment_name: what the call's
+// argument for the first moment is called.
+void check_tables(const PlanDescription& plan, const StepBuffers& buffers, const char* moment_name);
 
 }  // namespace layerwise

@@ -182,7 +182,7 @@ NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& a
 
   NovogradStep step{};
   step.buffers = step_buffers(arguments, options, options.advance_step ? options.step_ptr : nullptr);
-  check_tables(description, step.buffers);
+  check_tables(description, step.buffers, "first_moment");
   step.second_moment = arguments.second_moment;
   step.max_second_moment = arguments.max_second_moment;
   NovogradHyper& hyper = step.hyper;
@@ -221,7 +221,7 @@ LarcStep checked_larc_scale(const layerwise_plan& plan, const StepArguments& arg
 
   LarcStep step{};
   step.buffers = step_buffers(arguments, options, nullptr);
-  check_tables(description, step.buffers);
+  check_tables(description, step.buffers, "momentum");
   step.larc = larc_hyper(options);
   return step;
 }
@@ -247,7 +247,7 @@ LarcStep checked_larc_sgd(const layerwise_plan& plan, const StepArguments& argum
 
   LarcStep step{};
   step.buffers = step_buffers(arguments, larc, sgd.advance_step ? sgd.step_ptr : nullptr);
-  check_tables(description, step.buffers);
+  check_tables(description, step.buffers, "momentum");
   step.larc = larc_hyper(larc);
   step.sgd = {{sgd.step, sgd.step_ptr}, sgd.momentum, sgd.dampening, static_cast<bool>(sgd.nesterov)};
   step.applies_sgd = true;
