@@ -417,9 +417,10 @@ LAYERWISE_API int32_t layerwise_numerics_version(void);
  * The first call asks the CUDA runtime for its devices. Never fails. */
 LAYERWISE_API const char *layerwise_build_info(void);
 
-/* Every constant and the layout of every struct of this header as JSON, for writers of bindings, as a static string:
+/* Every constant, struct layout and function of this header as JSON, for writers of bindings, as a static string:
  * {"constants": {"LAYERWISE_OK": 0, ...}, "structs": {"layerwise_plan_options": {"size": bytes, "fields":
- * [{"name": "struct_size", "offset": 0, "size": 8, "type": "int64"}, ...]}, ...}}. Never fails. */
+ * [{"name": "struct_size", "offset": 0, "size": 8, "type": "int64"}, ...]}, ...}, "functions": {"novograd_step":
+ * {"returns": "int32_t", "arguments": [{"name": "plan", "type": "layerwise_plan *"}, ...]}, ...}}. Never fails. */
 LAYERWISE_API const char *layerwise_abi_description(void);
 
 /* The name of a status, such as "LAYERWISE_ERROR_LAYER_OVERLAP", as a static string; "unknown status" for others. */

@@ -1,6 +1,7 @@
-// The ABI described by itself: every constant and every struct of the public header as JSON, for writers of bindings.
-// A test holds these lists against the header.
+// The ABI described by itself: every constant, struct and function of the public header as JSON, for writers of
+// bindings. Types are the compiler's; a test holds the names against the header.
 #include <cstddef>
+#include <initializer_list>
 #include <string>
 #include <type_traits>
 
@@ -18,12 +19,40 @@ constexpr const char* type_name() {
   return "unknown";
 }
 
+#define NAMED_TYPES(X)                                                                                                 \
+  X(void) X(char) X(uint8_t) X(int32_t) X(int64_t) X(float) X(double) X(layerwise_plan) X(layerwise_plan_options)      \
+  X(layerwise_layer_options) X(layerwise_novograd_options) X(layerwise_larc_options) X(layerwise_sgd_options)
+
+// A type as C spells it, for functions.
+template <class T>
+std::string c_type() {
+  if constexpr (std::is_pointer_v<T>) {
+    const std::string to = c_type<std::remove_pointer_t<T>>();
+    return to + (to.back() == '*' ? "*" : " *");
+  } else if constexpr (std::is_const_v<T>) {
+    return "const " + c_type<std::remove_const_t<T>>();
+  } else {
+#define NAME(type) \
+  if constexpr (std::is_same_v<T, type>) return #type;
+    NAMED_TYPES(NAME)
+#undef NAME
+    return "unknown";
+  }
+}
+
 class Json {
  public:
   void constant(const char* name, int64_t value) { item("\"" + std::string(name) + "\": " + std::to_string(value)); }
   void field(const char* name, size_t offset, size_t size, const char* type) {
     item("{\"name\": \"" + std::string(name) + "\", \"offset\": " + std::to_string(offset) +
          ", \"size\": " + std::to_string(size) + ", \"type\": \"" + type + "\"}");
+  }
+  template <class Result, class... Arguments>
+  void function(const char* name, Result (*)(Arguments...), std::initializer_list<const char*> names) {
+    begin("\"" + std::string(name) + "\": {\"returns\": \"" + c_type<Result>() + "\", \"arguments\": [");
+    auto argument = names.begin();
+    (item("{\"name\": \"" + std::string(*argument++) + "\", \"type\": \"" + c_type<Arguments>() + "\"}"), ...);
+    end("]}");
   }
   void begin(const std::string& opening) {
     item(opening);
@@ -49,6 +78,7 @@ class Json {
 #define FIELD(type, name) \
   json.field(#name, offsetof(type, name), sizeof(type::name), type_name<decltype(type::name)>());
 #define END_STRUCT json.end("]}");
+#define FUNCTION(name, ...) json.function(#name, &name, {__VA_ARGS__});
 
 std::string describe() {
   Json json;
@@ -208,6 +238,30 @@ std::string describe() {
   FIELD(layerwise_sgd_options, nesterov)
   FIELD(layerwise_sgd_options, reserved)
   END_STRUCT
+  json.end("}");
+  json.begin("\"functions\": {");
+  FUNCTION(layerwise_plan_options_init, "options", "struct_size")
+  FUNCTION(layerwise_plan_workspace_size, "options", "bytes")
+  FUNCTION(layerwise_plan_create, "options", "plan")
+  FUNCTION(layerwise_plan_destroy, "plan")
+  FUNCTION(layerwise_plan_reset, "plan")
+  FUNCTION(layerwise_plan_query, "plan", "key", "value")
+  FUNCTION(layerwise_layer_options_init, "options", "struct_size")
+  FUNCTION(layerwise_plan_set_layers, "plan", "options")
+  FUNCTION(layerwise_novograd_options_init, "options", "struct_size")
+  FUNCTION(novograd_step, "plan", "weights", "grads", "first_moment", "second_moment", "max_second_moment",
+            "weights_extra", "layer_mask", "layer_stats", "options", "stream")
+  FUNCTION(layerwise_larc_options_init, "options", "struct_size")
+  FUNCTION(larc_scale, "plan", "weights", "grads", "layer_mask", "layer_stats", "options", "stream")
+  FUNCTION(layerwise_sgd_options_init, "options", "struct_size")
+  FUNCTION(larc_sgd_step, "plan", "weights", "grads", "momentum", "weights_extra", "layer_mask", "layer_stats",
+            "larc", "sgd", "stream")
+  FUNCTION(layerwise_version)
+  FUNCTION(layerwise_numerics_version)
+  FUNCTION(layerwise_build_info)
+  FUNCTION(layerwise_abi_description)
+  FUNCTION(layerwise_status_name, "status")
+  FUNCTION(layerwise_last_error)
   json.end("}");
   json.end("}");
   return json.text_;

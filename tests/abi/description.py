@@ -38,6 +38,17 @@ def structs_of(text):
     return structs
 
 
+def functions_of(text):
+    functions = {}
+    for result, name, arguments in re.findall(r"LAYERWISE_API\s+([^;(]*?)(\w+)\(([^;]*?)\);", text, flags=re.S):
+        pieces = [] if arguments.strip() == "void" else [" ".join(piece.split()) for piece in arguments.split(",")]
+        functions[name] = {"returns": " ".join(result.split()), "arguments": [
+            dict(zip(("type", "name"), re.fullmatch(r"(.*?)(\w+)", piece).groups())) for piece in pieces]}
+        for argument in functions[name]["arguments"]:
+            argument["type"] = argument["type"].strip()
+    return functions
+
+
 def differences(where, found, expected):
     return [f"{where}{key}: library {found.get(key)}, header {expected.get(key)}"
             for key in sorted(set(found) | set(expected)) if found.get(key) != expected.get(key)]
@@ -52,7 +63,9 @@ loaded.layerwise_abi_description.restype = ctypes.c_char_p
 loaded.layerwise_status_name.restype = ctypes.c_char_p
 description = json.loads(loaded.layerwise_abi_description())
 
-problems = differences("", description["constants"], constants) + differences("", description["structs"], structs)
+functions = functions_of(text)
+problems = (differences("", description["constants"], constants) + differences("", description["structs"], structs) +
+            differences("", description["functions"], functions))
 for name, value in constants.items():
     if name == "LAYERWISE_OK" or name.startswith("LAYERWISE_ERROR_"):
         said = loaded.layerwise_status_name(value).decode()
@@ -60,8 +73,9 @@ for name, value in constants.items():
             problems.append(f"layerwise_status_name({value}) is {said}, not {name}")
 if loaded.layerwise_status_name(-7) != b"unknown status":
     problems.append("layerwise_status_name(-7) is not 'unknown status'")
-if len(constants) < 40 or len(structs) < 5:
-    problems.append(f"the header was not understood: {len(constants)} constants, {len(structs)} structs")
+if len(constants) < 40 or len(structs) < 5 or len(functions) < 15:
+    problems.append(f"the header was not understood: {len(constants)} constants, {len(structs)} structs, "
+                    f"{len(functions)} functions")
 for problem in problems:
     print(problem)
 sys.exit(1 if problems else 0)
