@@ -1,0 +1,139 @@
+#include "cpu/workload.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+
+#include "cpu/plain_loop.h"
+#include "models.h"
+
+namespace bench {
+namespace {
+
+// Pages of an array, large ones where the system has them; touched first by whoever fills it.
+class Pages {
+ public:
+  explicit Pages(int64_t bytes) : bytes_(static_cast<size_t>(std::max<int64_t>(bytes, 1))) {
+    address_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (address_ == MAP_FAILED) throw std::bad_alloc();
+    madvise(address_, bytes_, MADV_HUGEPAGE);
+  }
+  ~Pages() { munmap(address_, bytes_); }
+  Pages(const Pages&) = delete;
+  Pages& operator=(const Pages&) = delete;
+
+  void* get() const { return address_; }
+
+ private:
+  void* address_;
+  size_t bytes_;
+};
+
+class Workload {
+ public:
+  explicit Workload(const Case& row)
+      : row_(row),
+        sizes_(layer_sizes(row.model)),
+        elements_(element_count(sizes_)),
+        bytes_(element_bytes(row.dtypes)),
+        weights_(elements_ * bytes_.weight),
+        grads_(elements_ * bytes_.grad),
+        moment_(row.op == Op::kLarcScale ? 0 : elements_ * bytes_.moment),
+        second_moment_(sizes_.size()),
+        plan_(sizes_, {row.dtypes, LAYERWISE_DEVICE_CPU, row.threads, row.isa}),
+        team_(static_cast<int>(plan_.query(LAYERWISE_QUERY_THREADS))),
+        buffers_{weights_.get(), grads_.get(), moment_.get(), second_moment_.data(), nullptr} {
+    team_.run([this](int thread) {
+      fill(thread, buffers_.weights, row_.dtypes.weights, 1, 0.05f);
+      fill(thread, buffers_.grads, row_.dtypes.grads, 2, row_.zero_grads ? 0.0f : 0.01f);
+      if (row_.op != Op::kLarcScale) fill(thread, buffers_.moment, row_.dtypes.moment, 3, 0.01f);
+    });
+  }
+
+  void run_step() { step(row_.op, plan_, buffers_, {}); }
+  void run_plain_loop() {
+    team_.run([this](int thread) {
+      const auto [begin, end] = part(thread);
+      plain_loop(row_.op, bytes_, buffers_, begin, end, mask_);
+    });
+  }
+
+  int64_t layers() const { return static_cast<int64_t>(sizes_.size()); }
+  int64_t elements() const { return elements_; }
+  const Plan& plan() const { return plan_; }
+
+ private:
+  // A thread's elements, from cache line to cache line.
+  std::pair<int64_t, int64_t> part(int thread) const {
+    const auto bound = [this](int64_t t) { return t == team_.size() ? elements_ : elements_ * t / team_.size() / 64 * 64; };
+    return {bound(thread), bound(thread + 1)};
+  }
+  void fill(int thread, void* buffer, int32_t dtype, uint32_t seed, float amplitude) const {
+    const auto [begin, end] = part(thread);
+    fill_values(element_address(buffer, dtype, begin), dtype, begin, end - begin, seed, amplitude);
+  }
+
+  const Case row_;
+  const std::vector<int64_t> sizes_;
+  const int64_t elements_;
+  const ElementBytes bytes_;
+  const Pages weights_, grads_, moment_;
+  std::vector<float> second_moment_;
+  const Plan plan_;
+  layerwise::Team team_;
+  const StepBuffers buffers_;
+  volatile uint32_t mask_ = 0;
+};
+
+template <class Body>
+double microseconds(Body&& body) {
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+}
+
+double quantile(std::vector<double>& values, double q) {
+  const auto at = values.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(values.size() - 1));
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
+
+}  // namespace
+
+int64_t memory_bytes(const Case& row) {
+  const ElementBytes bytes = element_bytes(row.dtypes);
+  const int per_element = bytes.weight + bytes.grad + (row.op == Op::kLarcScale ? 0 : bytes.moment);
+  return element_count(layer_sizes(row.model)) * per_element;
+}
+
+Measurement measure(const Case& row, double seconds) {
+  constexpr size_t kFewest = 5, kMost = 20000;
+  Workload work(row);
+  std::vector<double> steps, plains, ratios;
+  for (int warm_up = 0; warm_up < 2; ++warm_up) {
+    work.run_step();
+    work.run_plain_loop();
+  }
+  for (double spent = 0; steps.size() < kFewest || (spent < seconds * 1e6 && steps.size() < kMost);) {
+    steps.push_back(microseconds([&] { work.run_step(); }));
+    plains.push_back(microseconds([&] { work.run_plain_loop(); }));
+    ratios.push_back(plains.back() / steps.back());
+    spent += steps.back() + plains.back();
+  }
+  return {work.layers(),
+          work.elements(),
+          static_cast<int64_t>(steps.size()),
+          static_cast<int32_t>(work.plan().query(LAYERWISE_QUERY_THREADS)),
+          static_cast<int32_t>(work.plan().query(LAYERWISE_QUERY_ISA)),
+          quantile(steps, 0.5),
+          quantile(plains, 0.5),
+          quantile(steps, 0),
+          quantile(plains, 0),
+          quantile(ratios, 0.5),
+          quantile(ratios, 0.25),
+          quantile(ratios, 0.75)};
+}
+
+}  // namespace bench

@@ -1,0 +1,192 @@
+// A captured step against the same step launched eagerly and against the CPU, over many steps between which everything
+// that may live on the device changes: gradients, learning rate, gradient scale, found_inf and the step counter.
+#include <cstring>
+#include <limits>
+
+#include "gpu.d/stages.h"
+#include "gpu.d/twin.h"
+#include "numerics/dtype.h"
+
+namespace bench {
+namespace {
+
+constexpr int kGradSets = 4;
+
+// What each step is given, in one piece of memory on the host and one on the device.
+struct Schedule {
+  struct Entry {
+    int64_t completed;  // steps, where the counter is set
+    float lr, grad_scale, found_inf, unused;
+  };
+  std::vector<Entry> entries;
+
+  explicit Schedule(int steps) {
+    constexpr float rates[] = {1e-3f, 0.02f, 0.5f, 0, 1e-4f}, scales[] = {1, 1024, 0.125f};
+    for (int i = 0; i < steps; ++i)
+      entries.push_back({sets_counter(i) ? i : 0, rates[i % 5], scales[i % 3], i % 13 == 5 ? 1.0f : 0.0f, 0});
+  }
+  static bool sets_counter(int step) { return step % 97 == 50; }
+};
+
+// The scalars a step reads, in one piece of memory as well.
+struct Scalars {
+  int64_t completed, nonfinite;
+  float lr, grad_scale, found_inf, unused;
+};
+
+StepSettings settings_of(Scalars* scalars) {
+  StepSettings settings;
+  settings.lr_ptr = &scalars->lr;
+  settings.grad_scale_ptr = &scalars->grad_scale;
+  settings.found_inf = &scalars->found_inf;
+  settings.step_ptr = &scalars->completed;
+  settings.nonfinite_layers = &scalars->nonfinite;
+  return settings;
+}
+
+Layers graph_layers() {
+  return Layers({5, 8192, 0, 1, 100'003, 3 * 8192, 64, 8191, 8193, 1000, 40'000, 7}, {kF32, kBf16, kF32});
+}
+
+// Gradient sets: the pattern shifted; the second has a zero layer, the third a NaN.
+std::vector<std::vector<layerwise::bfloat16>> grad_sets(const Layers& layers) {
+  std::vector<std::vector<layerwise::bfloat16>> sets;
+  for (int set = 0; set < kGradSets; ++set) {
+    sets.emplace_back(static_cast<size_t>(layers.extent));
+    fill_values(sets.back().data(), kBf16, 31 * set, layers.extent, 7, 0.01f);
+  }
+  for (int64_t i = 0; i < layers.sizes[4]; ++i) sets[1][static_cast<size_t>(layers.offsets[4] + i)].bits = 0;
+  layerwise::store(sets[2][static_cast<size_t>(layers.offsets[5] + 9000)], std::numeric_limits<float>::quiet_NaN());
+  return sets;
+}
+
+void copy_async(void* to, const void* from, size_t bytes, const Stream& stream) {
+  BENCH_CUDA(cudaMemcpyAsync, to, from, bytes, cudaMemcpyDefault, stream.get());
+}
+
+// One device's share of the comparison: a model, its scalars, and how its step is launched.
+struct Side {
+  DeviceModel model;
+  DeviceBuffer scalars{sizeof(Scalars)};
+
+  explicit Side(const Layers& layers) : model(layers, true) {
+    model.fill();
+    BENCH_CUDA(cudaMemset, scalars.get(), 0, sizeof(Scalars));
+    BENCH_CUDA(cudaDeviceSynchronize);
+  }
+  Scalars* device_scalars() const { return static_cast<Scalars*>(scalars.get()); }
+
+  void prepare(int i, const DeviceBuffer& schedule, const DeviceBuffer& sets, int64_t set_bytes, const Stream& stream) {
+    const auto* entry = static_cast<const Schedule::Entry*>(schedule.get()) + i;
+    copy_async(model.buffers().grads, static_cast<const char*>(sets.get()) + (i % kGradSets) * set_bytes,
+               static_cast<size_t>(set_bytes), stream);
+    copy_async(&device_scalars()->lr, &entry->lr, 3 * sizeof(float), stream);
+    if (Schedule::sets_counter(i)) copy_async(&device_scalars()->completed, &entry->completed, sizeof(int64_t), stream);
+  }
+};
+
+std::string scalars_difference(const char* what, const Scalars& a, const Scalars& b) {
+  if (a.completed == b.completed && a.nonfinite == b.nonfinite) return "";
+  return std::string(what) + ": " + std::to_string(a.completed) + " steps completed and " + std::to_string(a.nonfinite) +
+         " layers not finite, the CPU says " + std::to_string(b.completed) + " and " + std::to_string(b.nonfinite);
+}
+
+class Comparison {
+ public:
+  Comparison(Op op, int steps)
+      : op_(op),
+        layers_(graph_layers()),
+        schedule_(steps),
+        sets_(grad_sets(layers_)),
+        set_bytes_(layers_.extent * 2),
+        device_schedule_(static_cast<int64_t>(schedule_.entries.size() * sizeof(Schedule::Entry))),
+        device_sets_(kGradSets * set_bytes_),
+        plan_(layers_.sizes, {layers_.dtypes, 0}),
+        graph_plan_(layers_.sizes, {layers_.dtypes, 0}),
+        eager_(layers_),
+        replayed_(layers_),
+        cpu_(layers_, all_layers(layers_), true) {
+    cpu_.fill();
+    BENCH_CUDA(cudaMemcpy, device_schedule_.get(), schedule_.entries.data(),
+               static_cast<size_t>(device_schedule_.bytes()), cudaMemcpyHostToDevice);
+    for (int set = 0; set < kGradSets; ++set)
+      BENCH_CUDA(cudaMemcpy, static_cast<char*>(device_sets_.get()) + set * set_bytes_, sets_[set].data(),
+                 static_cast<size_t>(set_bytes_), cudaMemcpyHostToDevice);
+    BENCH_CUDA(cudaDeviceSynchronize);
+  }
+
+  bool run() {
+    const int steps = static_cast<int>(schedule_.entries.size());
+    const Graph graph(stream_, [&] {
+      step(op_, graph_plan_, replayed_.model.buffers(), settings_of(replayed_.device_scalars()), stream_.get());
+    });
+    std::string difference;
+    int i = 0;
+    while (i < steps && difference.empty()) {
+      one_step(i++, graph);
+      // Often at first: what differs by a bit may be rounded away later.
+      if ((i & (i - 1)) == 0 || i % 250 == 0 || i == steps) difference = compare();
+    }
+    if (!difference.empty()) difference = "by step " + std::to_string(i) + ", " + difference;
+    return report_check(std::string("graph: ") + name_of(op_) + ", replays, eager steps and the CPU", difference,
+                        JsonLine().add("replays", i).add("graph_nodes", graph.nodes()));
+  }
+
+ private:
+  void one_step(int i, const Graph& graph) {
+    eager_.prepare(i, device_schedule_, device_sets_, set_bytes_, stream_);
+    step(op_, plan_, eager_.model.buffers(), settings_of(eager_.device_scalars()), stream_.get());
+    replayed_.prepare(i, device_schedule_, device_sets_, set_bytes_, stream_);
+    graph.launch(stream_);
+
+    const Schedule::Entry& entry = schedule_.entries[static_cast<size_t>(i)];
+    std::memcpy(cpu_.buffers().grads, sets_[i % kGradSets].data(), static_cast<size_t>(set_bytes_));
+    if (Schedule::sets_counter(i)) scalars_.completed = entry.completed;
+    scalars_.lr = entry.lr;
+    scalars_.grad_scale = entry.grad_scale;
+    scalars_.found_inf = entry.found_inf;
+    cpu_.step(op_, settings_of(&scalars_));
+  }
+
+  std::string compare() {
+    stream_.wait();
+    for (const Side* side : {&eager_, &replayed_}) {
+      const char* const what = side == &eager_ ? "eager step" : "replay";
+      Scalars scalars;
+      BENCH_CUDA(cudaMemcpy, &scalars, side->scalars.get(), sizeof scalars, cudaMemcpyDeviceToHost);
+      const std::string found = cpu_.difference(side->model.buffers());
+      if (!found.empty()) return std::string(what) + ": " + found;
+      const std::string counters = scalars_difference(what, scalars, scalars_);
+      if (!counters.empty()) return counters;
+    }
+    return "";
+  }
+
+  const Op op_;
+  const Layers layers_;
+  const Schedule schedule_;
+  const std::vector<std::vector<layerwise::bfloat16>> sets_;
+  const int64_t set_bytes_;
+  const DeviceBuffer device_schedule_, device_sets_;
+  const Stream stream_;
+  const Plan plan_, graph_plan_;
+  Side eager_, replayed_;
+  Scalars scalars_{};
+  CpuTwin cpu_;
+};
+
+}  // namespace
+
+bool graph_stage(const StageOptions& options) {
+  const Deadline deadline(options.seconds);
+  bool all = true;
+  for (const Op op : kOps) {
+    if (deadline.is_over())
+      report_not_run(std::string("graph: ") + name_of(op), "no time left");
+    else
+      all &= Comparison(op, options.replays).run();
+  }
+  return all;
+}
+
+}  // namespace bench

@@ -1,0 +1,54 @@
+// The stages of the GPU benchmark: each prints its findings as lines of JSON at once, and returns whether all its
+// checks held. Exceptions say that a stage could not go on.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "json.h"
+#include "step.h"
+
+namespace bench {
+
+struct StageOptions {
+  double seconds = 60;           // what is not begun by then is listed as not run
+  std::string models;            // timing: a comma-separated list, empty for the usual ones
+  int64_t elements = 0;          // large: at least so many; 0 for more than 2^31
+  int replays = 1000;            // graph
+};
+
+bool facts_stage();
+bool graph_stage(const StageOptions& options);
+bool large_stage(const StageOptions& options);
+bool timing_stage(const StageOptions& options);
+bool cases_stage();
+
+// {"kind": "check", ...}; true where there is no difference.
+inline bool report_check(const std::string& name, const std::string& difference, JsonLine line = {}) {
+  line.add("kind", "check").add("name", name).add("ok", difference.empty());
+  if (!difference.empty()) line.add("detail", difference);
+  line.print();
+  return difference.empty();
+}
+
+inline void report_not_run(const std::string& name, const std::string& reason) {
+  JsonLine().add("kind", "not_run").add("name", name).add("reason", reason).print();
+}
+
+class Deadline {
+ public:
+  explicit Deadline(double seconds) : seconds_(seconds) {}
+  bool is_over() const { return spent() >= seconds_; }
+  double spent() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  const double seconds_;
+};
+
+inline constexpr Op kOps[] = {Op::kNovograd, Op::kLarcScale, Op::kLarcSgd};
+
+}  // namespace bench

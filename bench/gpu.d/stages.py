@@ -1,0 +1,186 @@
+"""The stages: what each runs, how long it may take, and what its verdict is."""
+
+import re
+import shutil
+import tempfile
+import time
+import xml.etree.ElementTree as xml
+from collections import namedtuple
+from pathlib import Path
+
+import process
+
+Stage = namedtuple("Stage", "name most work")  # most: seconds
+LEAST = 3  # seconds without which a stage is not begun
+
+
+class Clock:
+    def __init__(self, seconds):
+        self.end = time.monotonic() + seconds
+
+    def left(self):
+        return self.end - time.monotonic()
+
+
+class NotRun(Exception):
+    """A stage, or a part of it, that cannot run here; says why."""
+
+
+class Part:
+    """What a stage may use: its tree, its time, and where its findings go."""
+
+    def __init__(self, tree, stage, seconds):
+        self.tree, self.stage, self.clock = tree, stage, Clock(seconds)
+
+    def command(self, arguments, environment=None, limit=None):
+        outcome = process.run(arguments, min(limit or 1e9, self.clock.left()), self.tree.root, environment)
+        self.stage.commands.append(outcome.command)
+        self.stage.findings += outcome.findings()
+        return outcome
+
+    def bench(self, *arguments, wrapper=()):
+        if not self.tree.bench:
+            raise NotRun("the build has no bench_gpu")
+        return self.command([*wrapper, self.tree.bench, *arguments])
+
+    def fail(self, detail):
+        self.stage.problems.append(detail)
+
+    def expect_success(self, outcome, what):
+        problem = outcome.problem()
+        said = any(f["kind"] == "check" and not f.get("ok") for f in outcome.findings())
+        if problem and not (said and outcome.returncode in (1, 3)):
+            words = outcome.last_words()
+            self.fail(f"{what}: {problem}" + (f": {words}" if words else ""))
+        return not problem
+
+
+def _facts(part):
+    outcome = part.bench("facts")
+    part.expect_success(outcome, "facts")
+    if not outcome.problem() and not any(f["kind"] == "facts" for f in part.stage.findings):
+        part.fail("facts: nothing was printed")
+    smi = process.run(["nvidia-smi", "--query-gpu=driver_version,clocks.max.sm,clocks.max.mem,power.limit,ecc.mode.current",
+                       "--format=csv,noheader"], 20, part.tree.root)
+    if smi.returncode == 0 and smi.stdout.strip():
+        names = ("driver_version", "max_sm_clock", "max_memory_clock", "power_limit", "ecc")
+        values = [value.strip() for value in smi.stdout.splitlines()[0].split(",")]
+        part.stage.findings.append({"kind": "facts", **dict(zip(names, values))})
+
+
+def _program_stage(name, *arguments):
+    """A stage of bench_gpu: its checks must hold, and there must be some unless it says why not."""
+
+    def work(part):
+        outcome = part.bench(name, "--seconds", f"{max(part.clock.left() - 5, 1):.0f}", *arguments)
+        part.expect_success(outcome, name)
+        if not outcome.problem() and not part.stage.findings:
+            part.fail(f"{name}: nothing was printed")
+
+    return work
+
+
+def _bits(part):
+    """First the small cases, then the tests' comparison with ever other seeds while there is time."""
+    if part.tree.bench:
+        part.expect_success(part.bench("cases"), "cases")
+    if not part.tree.cross:
+        raise NotRun("the build has no tests/cross")
+    cases, seed = 20, 1
+    while part.clock.left() > LEAST:
+        outcome = part.command([part.tree.cross],
+                               {"LAYERWISE_CROSS_CASES": str(cases), "LAYERWISE_CROSS_SEED": str(seed)})
+        if outcome.timed_out and seed > 1:
+            part.stage.findings.append({"kind": "not_run", "name": f"cross: {cases} cases, seed {seed}",
+                                        "reason": "the time was over"})
+            return
+        if outcome.returncode == 4:
+            raise NotRun(f"cross skipped its tests: {outcome.last_words()}")
+        good = part.expect_success(outcome, f"cross: {cases} cases, seed {seed}")
+        part.stage.findings.append({"kind": "check", "name": f"cross: {cases} cases, seed {seed}", "ok": good,
+                                    "seconds": round(outcome.seconds, 1), "detail": outcome.last_words()})
+        if not good:
+            return
+        seed += cases  # each run takes as many seeds as cases
+        cases = int(max(20, min(8 * cases, cases * 20 / max(outcome.seconds, 0.1))))  # some 20 s each
+
+
+def _suite(part):
+    """The tests but for the emulation of the kernels, which says nothing about a device, and what `bits` runs."""
+    if part.tree.tests:
+        raise NotRun(part.tree.tests)
+    if not shutil.which("ctest"):
+        raise NotRun("there is no ctest")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tests.xml"
+        outcome = part.command(["ctest", "--test-dir", part.tree.folder, "-LE", "simt|cross|bench", "--parallel", "8", "--timeout",
+                                "60", "--output-junit", file])
+        if outcome.timed_out:
+            part.stage.findings.append({"kind": "not_run", "name": "suite", "reason": "ctest did not finish in time"})
+            return
+        part.expect_success(outcome, "ctest")
+        try:
+            counts = xml.parse(file).getroot().attrib
+        except (OSError, xml.ParseError):
+            return part.fail("ctest wrote no results")
+    ran = int(counts.get("tests", 0)) - int(counts.get("skipped", 0)) - int(counts.get("disabled", 0))
+    part.stage.findings.append({"kind": "check", "name": f"suite: {ran} tests, {counts.get('failures')} failed, "
+                                f"{counts.get('skipped')} skipped", "ok": outcome.returncode == 0 and ran > 0})
+
+
+def _sanitize(part):
+    sanitizer = shutil.which("compute-sanitizer")
+    for place in ("/usr/local/cuda/bin", "/opt/cuda/bin"):
+        sanitizer = sanitizer or shutil.which("compute-sanitizer", path=place)
+    if not sanitizer:
+        raise NotRun("there is no compute-sanitizer")
+    for tool in ("memcheck", "racecheck", "initcheck", "synccheck"):
+        name = f"{tool}: the small cases"
+        if part.clock.left() < LEAST:
+            part.stage.findings.append({"kind": "not_run", "name": name, "reason": "no time left"})
+            continue
+        outcome = part.bench("cases", wrapper=(sanitizer, "--tool", tool, "--error-exitcode", "86"))
+        summary = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: .*", outcome.stdout + outcome.stderr)
+        if re.search("not supported|failed to initialize", outcome.stdout + outcome.stderr, re.I) and not summary:
+            part.stage.findings.append({"kind": "not_run", "name": name, "reason": outcome.last_words()})
+        elif outcome.timed_out:
+            part.stage.findings.append({"kind": "not_run", "name": name, "reason": outcome.problem()})
+        else:
+            good = part.expect_success(outcome, name)
+            if good and not summary:
+                part.fail(f"{name}: no summary was printed")
+            part.stage.findings.append({"kind": "check", "name": name, "ok": good and bool(summary),
+                                        "detail": summary[-1] if summary else outcome.last_words()})
+
+
+ALL = (
+    Stage("facts", 20, _facts),
+    Stage("bits", 115, _bits),
+    Stage("graph", 30, _program_stage("graph")),
+    Stage("large", 50, _program_stage("large")),
+    Stage("timing", 120, _program_stage("timing")),
+    Stage("suite", 60, _suite),
+    Stage("sanitize", 150, _sanitize),
+)
+
+
+def run(stage, tree, clock, results):
+    """One stage; its verdict and findings are on disk when this returns."""
+    entry = results.begin(stage.name)
+    if clock.left() < LEAST:
+        entry.finish("not run", "no time left")
+    else:
+        part = Part(tree, entry, min(stage.most, clock.left()))
+        reason = ""
+        try:
+            stage.work(part)
+        except NotRun as why:
+            reason = str(why)
+        except KeyboardInterrupt:
+            entry.finish("not run", "interrupted")
+            raise
+        except Exception as problem:  # a defect of this script must not cost the stages that follow
+            part.fail(f"{type(problem).__name__}: {problem}")
+        entry.conclude(reason)
+    results.write()
+    print(entry.line(), flush=True)
