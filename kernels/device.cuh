@@ -152,6 +152,16 @@ __device__ __forceinline__ int row_element(int row) {
   return row * kAccumulators + static_cast<int>(threadIdx.x) * kThreadElements;
 }
 
+// Loads kernels onto the current device; the first error.
+template <class... Kernels>
+cudaError_t load_kernels(Kernels*... kernels) {
+  cudaFuncAttributes attributes;
+  cudaError_t status = cudaSuccess;
+  ((status = status != cudaSuccess ? status : cudaFuncGetAttributes(&attributes, kernels)),
+   ...);
+  return status;
+}
+
 // A launch of at most blocks_per_multiprocessor blocks a multiprocessor, one block a tile where there are fewer.
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), const DevicePlan& plan, int blocks_per_multiprocessor,

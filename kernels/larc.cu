@@ -87,6 +87,12 @@ __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
 
 }  // namespace
 
+cudaError_t load_larc_update(const Dtypes& dtypes) {
+  return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
+    return load_kernels(&larc_scale_update<W, G>, &larc_sgd_update<W, G, M>);
+  });
+}
+
 cudaError_t launch_larc_update(const DevicePlan& plan, const Dtypes& dtypes, const LarcStep& step,
                                const DeviceLimits& device, cudaStream_t stream) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() {

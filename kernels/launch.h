@@ -40,6 +40,11 @@ struct DeviceLimits {
   int multiprocessors;
 };
 
+// Loads what a plan of these dtypes may launch, so that a first step may be captured and is as quick as the others.
+cudaError_t load_norms(const Dtypes& dtypes);
+cudaError_t load_novograd_update(const Dtypes& dtypes);
+cudaError_t load_larc_update(const Dtypes& dtypes);
+
 cudaError_t launch_novograd_norms(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
                                   const DeviceLimits& device, cudaStream_t stream);
 cudaError_t launch_novograd_update(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,

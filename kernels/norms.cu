@@ -195,6 +195,12 @@ __global__ void __launch_bounds__(kBlockThreads, kNormBlocks)
 
 }  // namespace
 
+cudaError_t load_norms(const Dtypes& dtypes) {
+  return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
+    return load_kernels(&novograd_norms<SquareSum, G>, &novograd_norms<LargestMagnitude, G>, &larc_norms<W, G>);
+  });
+}
+
 cudaError_t launch_novograd_norms(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
                                   const DeviceLimits& device, cudaStream_t stream) {
   return visit_element_dtype(dtypes.grads, [&]<class G>() {

@@ -33,6 +33,10 @@ __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
 
 }  // namespace
 
+cudaError_t load_novograd_update(const Dtypes& dtypes) {
+  return visit_dtypes(dtypes, [&]<class W, class G, class M>() { return load_kernels(&novograd_update<W, G, M>); });
+}
+
 cudaError_t launch_novograd_update(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
                                    const DeviceLimits& device, cudaStream_t stream) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() {

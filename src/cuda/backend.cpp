@@ -119,6 +119,9 @@ class CudaBackend final : public Backend {
         plan_(layout_.device_plan(plan.layout, workspace_.address())),
         limits_{attribute(cudaDevAttrMultiProcessorCount, plan.device)} {
     CurrentDevice current(device_);
+    LAYERWISE_CUDA(load_norms, dtypes_);
+    LAYERWISE_CUDA(load_novograd_update, dtypes_);
+    LAYERWISE_CUDA(load_larc_update, dtypes_);
     const Worklist list = build_worklist(plan.layout);
     upload(workspace_.at(layout_.layers), list.layers.data(), list.layers.size() * sizeof(DeviceLayer));
     upload(workspace_.at(layout_.tile_layer), list.tile_layer.data(), list.tile_layer.size() * sizeof(uint32_t));
