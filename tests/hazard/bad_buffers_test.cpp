@@ -106,7 +106,8 @@ TEST_CASE("buffers that overlap where one is written", "[bad_input]") {
   novograd(kAliased, {"weights", "first_moment"}, [](Arguments& a) { a.moment = a.weights; });
   novograd(kAliased, {"grads", "first_moment"}, [](Arguments& a) { a.moment = a.grads; });
   novograd(kAliased, {"weights_extra"}, [](Arguments& a) { a.extra = a.weights; });
-  novograd(kAliased, {"second_moment", "max_second_moment"}, [](Arguments& a) { a.max_second_moment = a.second_moment; });
+  novograd(kAliased, {"second_moment", "max_second_moment"},
+           [](Arguments& a) { a.max_second_moment = a.second_moment; });
   // One element from the end, one element before the beginning.
   novograd(kAliased, {"weights", "grads"}, [](Arguments& a) { a.grads = plus(a.weights, 43 * 4); });
   novograd(kAliased, {"weights", "grads"}, [](Arguments& a) { a.grads = plus(a.weights, -43 * 4); });
@@ -116,9 +117,7 @@ TEST_CASE("buffers that overlap where one is written", "[bad_input]") {
     a.second_moment = plus(a.stats, LAYERWISE_STAT_COUNT * 4 * 8 - 8);  // the last value of the statistics
   });
   novograd(kAliased, {"layer_mask"}, [](Arguments& a) { a.mask = plus(static_cast<uint8_t*>(a.weights), 170); });
-  larc(kAliased, {"weights", "grads"}, [](Arguments& a) {
-    a.grads = a.weights;
-  });
+  larc(kAliased, {"weights", "grads"}, [](Arguments& a) { a.grads = a.weights; });
   larc(kAliased, {"layer_stats"}, [](Arguments& a) { a.stats = static_cast<double*>(a.weights); });
   sgd(kAliased, {"momentum", "weights"}, [](Arguments& a) { a.moment = a.weights; });
   sgd(kAliased, {"momentum", "grads"}, [](Arguments& a) { a.moment = plus(a.grads, 16); });
@@ -126,14 +125,11 @@ TEST_CASE("buffers that overlap where one is written", "[bad_input]") {
 }
 
 TEST_CASE("counters that lie in a buffer that is written", "[bad_input]") {
-  novograd(kAliased, {"nonfinite_layers"}, [](Arguments& a) {
-    a.novograd.nonfinite_layers = static_cast<int64_t*>(a.weights);
-  });
+  novograd(kAliased, {"nonfinite_layers"},
+           [](Arguments& a) { a.novograd.nonfinite_layers = static_cast<int64_t*>(a.weights); });
   novograd(kAliased, {"step_ptr"}, [](Arguments& a) { a.novograd.step_ptr = static_cast<int64_t*>(a.moment); });
   novograd(kAliased, {"lr_ptr"}, [](Arguments& a) { a.novograd.lr_ptr = static_cast<float*>(a.weights); });
-  larc(kAliased, {"found_inf"}, [](Arguments& a) {
-    a.larc.found_inf = reinterpret_cast<const float*>(a.stats);
-  });
+  larc(kAliased, {"found_inf"}, [](Arguments& a) { a.larc.found_inf = reinterpret_cast<const float*>(a.stats); });
 }
 
 TEST_CASE("buffers side by side do not overlap", "[bad_input]") {
@@ -151,7 +147,8 @@ TEST_CASE("pointers not aligned to their element", "[bad_input]") {
   novograd(kMisaligned, {"grads"}, [](Arguments& a) { a.grads = plus(a.grads, 1); });
   novograd(kMisaligned, {"first_moment"}, [](Arguments& a) { a.moment = plus(a.moment, 3); });
   novograd(kMisaligned, {"second_moment"}, [](Arguments& a) { a.second_moment = plus(a.second_moment, 4); });
-  novograd(kMisaligned, {"max_second_moment"}, [](Arguments& a) { a.max_second_moment = plus(a.max_second_moment, 4); });
+  novograd(kMisaligned, {"max_second_moment"},
+           [](Arguments& a) { a.max_second_moment = plus(a.max_second_moment, 4); });
   novograd(kMisaligned, {"weights_extra"}, [](Arguments& a) { a.extra = plus(a.extra, 1); });
   novograd(kMisaligned, {"layer_stats"}, [](Arguments& a) { a.stats = plus(a.stats, 4); });
   larc(kMisaligned, {"weights"}, [](Arguments& a) { a.weights = plus(a.weights, 1); });

@@ -77,11 +77,11 @@ TEST_CASE("layers of negative size, offset or number", "[bad_input]") {
 
 TEST_CASE("layers that overlap", "[bad_input]") {
   refused_layers({4, 5, 6}, {0, 3, 9}, LAYERWISE_ERROR_LAYER_OVERLAP, {"0", "1"});
-  refused_layers({4, 5, 6}, {9, 4, 0}, LAYERWISE_ERROR_LAYER_OVERLAP, {"1", "2"});    // any order
-  refused_layers({4, 4}, {7, 7}, LAYERWISE_ERROR_LAYER_OVERLAP, {"7"});               // the same twice
-  refused_layers({100, 1}, {0, 50}, LAYERWISE_ERROR_LAYER_OVERLAP, {"50"});           // one inside the other
-  refused_layers({100, 1, 1}, {0, 200, 99}, LAYERWISE_ERROR_LAYER_OVERLAP, {"99"});   // not neighbours in the list
-  refused_layers({100, 0, 1}, {0, 50, 60}, LAYERWISE_ERROR_LAYER_OVERLAP, {"60"});    // an empty layer between them
+  refused_layers({4, 5, 6}, {9, 4, 0}, LAYERWISE_ERROR_LAYER_OVERLAP, {"1", "2"});   // any order
+  refused_layers({4, 4}, {7, 7}, LAYERWISE_ERROR_LAYER_OVERLAP, {"7"});              // the same twice
+  refused_layers({100, 1}, {0, 50}, LAYERWISE_ERROR_LAYER_OVERLAP, {"50"});          // one inside the other
+  refused_layers({100, 1, 1}, {0, 200, 99}, LAYERWISE_ERROR_LAYER_OVERLAP, {"99"});  // not neighbours in the list
+  refused_layers({100, 0, 1}, {0, 50, 60}, LAYERWISE_ERROR_LAYER_OVERLAP, {"60"});   // an empty layer between them
 }
 
 TEST_CASE("layers that touch, or hold nothing, do not overlap", "[bad_input]") {
@@ -130,7 +130,8 @@ TEST_CASE("dtypes that are none, and dtypes a buffer cannot have", "[bad_input]"
   for (int32_t weights : {bf16, f16}) {  // a low-precision copy of low-precision weights
     Description description;
     description.options.weights_dtype = weights, description.options.weights_extra_dtype = bf16;
-    refused(description.options, LAYERWISE_ERROR_UNSUPPORTED_DTYPE, {"weights_extra_dtype", oracle::dtype_name(weights)});
+    refused(description.options, LAYERWISE_ERROR_UNSUPPORTED_DTYPE,
+            {"weights_extra_dtype", oracle::dtype_name(weights)});
   }
 }
 

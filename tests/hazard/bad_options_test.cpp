@@ -80,7 +80,8 @@ TEST_CASE("larc_scale and larc_sgd_step refuse numbers outside their ranges", "[
     }
   larc(kValue, {"grad_scale", "0"}, [](auto& o) { o.grad_scale = 0; });
   larc(kValue, {"grad_scale", "nan"}, [](auto& o) { o.grad_scale = kNan; });
-  for (double momentum : {-0.5, 1.0, kNan, kInfinity}) sgd(kValue, {"momentum"}, [&](auto& o) { o.momentum = momentum; });
+  for (double momentum : {-0.5, 1.0, kNan, kInfinity})
+    sgd(kValue, {"momentum"}, [&](auto& o) { o.momentum = momentum; });
   for (double dampening : {-0.5, 1.5, kNan, kInfinity})
     sgd(kValue, {"dampening"}, [&](auto& o) { o.dampening = dampening, o.step = 1; });
   sgd(kValue, {"step", "-1"}, [](auto& o) { o.step = -1; });
@@ -133,7 +134,8 @@ TEST_CASE("options that exclude each other are refused", "[bad_input]") {
            [](auto& o) { o.lr_in_momentum = 1, o.decoupled_weight_decay = 1; });
   novograd(kCombination, {"eps_root", "norm"}, [](auto& o) { o.norm = LAYERWISE_NORM_INF, o.eps_root = 1e-8; });
   novograd(kValue, {"step", "0", "bias_correction"}, [](auto& o) { o.bias_correction = 1; });
-  novograd(kValue, {"step", "0", "average_first_step"}, [](auto& o) { o.grad_averaging = 1, o.average_first_step = 0; });
+  novograd(kValue, {"step", "0", "average_first_step"},
+           [](auto& o) { o.grad_averaging = 1, o.average_first_step = 0; });
   novograd(kCombination, {"advance_step", "step_ptr"}, [](auto& o) { o.advance_step = 1; });
   novograd(kCombination, {"step", "step_ptr"}, [&](auto& o) { o.step = 4, o.step_ptr = &completed; });
   sgd(kValue, {"step", "0", "dampening"}, [](auto& o) { o.dampening = 0.5; });
@@ -147,8 +149,8 @@ TEST_CASE("buffers that an option needs or excludes", "[bad_input]") {
   oracle::Model& m = w.model;
   auto options = good_novograd();
   const auto step = [&](void* maximum, void* extra) {
-    return novograd_step(m.plan.get(), m.weights.data(), m.grads.data(), m.moment.data(), m.second_moment.data(), maximum,
-                         extra, nullptr, nullptr, &options, nullptr);
+    return novograd_step(m.plan.get(), m.weights.data(), m.grads.data(), m.moment.data(), m.second_moment.data(),
+                         maximum, extra, nullptr, nullptr, &options, nullptr);
   };
   options.amsgrad = 1;
   w.refused(step(nullptr, nullptr), kCombination, {"max_second_moment", "amsgrad"});
@@ -158,8 +160,8 @@ TEST_CASE("buffers that an option needs or excludes", "[bad_input]") {
   const auto larc = good_larc();
   auto sgd = good_sgd();
   const auto larc_step = [&](void* momentum) {
-    return larc_sgd_step(m.plan.get(), m.weights.data(), m.grads.data(), momentum, nullptr, nullptr, nullptr, &larc, &sgd,
-                         nullptr);
+    return larc_sgd_step(m.plan.get(), m.weights.data(), m.grads.data(), momentum, nullptr, nullptr, nullptr, &larc,
+                         &sgd, nullptr);
   };
   w.refused(larc_step(nullptr), kCombination, {"momentum"});
   sgd.momentum = 0;
@@ -186,7 +188,9 @@ TEST_CASE("per-layer options with bad values are refused and change nothing", "[
       REQUIRE_OK(layerwise_plan_set_layers(w.model.plan.get(), &options));
       (rate ? options.lr_mult : options.wd_mult) = values.data();
       expect_refusal(layerwise_plan_set_layers(w.model.plan.get(), &options), kValue,
-                     {rate ? "lr_mult[2]" : "wd_mult[2]", bad == -1.0 ? "-1" : std::isnan(bad) ? "nan" : "inf"});
+                     {rate ? "lr_mult[2]" : "wd_mult[2]", bad == -1.0       ? "-1"
+                                                          : std::isnan(bad) ? "nan"
+                                                                            : "inf"});
       // What was set before is still in force.
       REQUIRE_OK(w.model.novograd(good_novograd()));
       CHECK(w.model.statistics(LAYERWISE_STAT_EFFECTIVE_LR)[0] == static_cast<double>(0.01f) * 0.5);

@@ -1,5 +1,6 @@
-// Gradients at the ends of float32's range, where squares overflow or vanish: norms hold for every finite input. (PyTorch
-// issue 193006: a sum of squares overflows at a norm of 1e20.) What the second moment's dtype cannot hold is skipped.
+// Gradients at the ends of float32's range, where squares overflow or vanish: norms hold for every finite input.
+// (PyTorch issue 193006: a sum of squares overflows at a norm of 1e20.) What the second moment's dtype cannot hold is
+// skipped.
 #include "../oracle/check.h"
 #include "refusal.h"
 

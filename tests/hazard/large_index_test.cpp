@@ -1,5 +1,6 @@
-// Offsets beyond 2^31 and 2^32 elements. (DeepSpeed 7640, apex 1825, TransformerEngine 2918: beyond 2^31 elements weights
-// were silently not updated.) The buffers are reserved, not owned: only the pages of the layers are ever touched.
+// Offsets beyond 2^31 and 2^32 elements. (DeepSpeed 7640, apex 1825, TransformerEngine 2918: beyond 2^31 elements
+// weights were silently not updated.) The buffers are reserved, not owned: only the pages of the layers are ever
+// touched.
 #include "../oracle/check.h"
 #include "refusal.h"
 

@@ -52,8 +52,8 @@ TEST_CASE("a masked layer's buffers are not touched", "[mask]") {
     // A fault here ends the process: that is the failure.
     REQUIRE_OK(novograd_step(plan.get(), weights.data(), grads.data(), moment.data(), second_moment.data(), nullptr,
                              nullptr, mask, nullptr, &novograd, nullptr));
-    REQUIRE_OK(larc_sgd_step(plan.get(), weights.data(), grads.data(), moment.data(), nullptr, mask, nullptr, &larc, &sgd,
-                             nullptr));
+    REQUIRE_OK(larc_sgd_step(plan.get(), weights.data(), grads.data(), moment.data(), nullptr, mask, nullptr, &larc,
+                             &sgd, nullptr));
     REQUIRE_OK(larc_scale(plan.get(), weights.data(), grads.data(), mask, nullptr, &larc, nullptr));
     CHECK(second_moment[0] > 0);
     CHECK(second_moment[1] == 0);

@@ -1,5 +1,5 @@
-// Layers with infinities or NaN: left untouched to the bit, statistics included, and counted once; their neighbours step
-// as if nothing had happened. (DeepSpeed, Megatron and GradScaler users lose weights where one NaN spreads.)
+// Layers with infinities or NaN: left untouched to the bit, statistics included, and counted once; their neighbours
+// step as if nothing had happened. (DeepSpeed, Megatron and GradScaler users lose weights where one NaN spreads.)
 #include <limits>
 
 #include "../oracle/check.h"

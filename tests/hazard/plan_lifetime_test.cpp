@@ -22,8 +22,8 @@ void all_refuse(Witness& w, layerwise_plan* plan) {
                           nullptr, nullptr, nullptr, &novograd, nullptr),
             invalid, {"plan"});
   w.refused(larc_scale(plan, m.weights.data(), m.grads.data(), nullptr, nullptr, &larc, nullptr), invalid, {"plan"});
-  w.refused(larc_sgd_step(plan, m.weights.data(), m.grads.data(), m.moment.data(), nullptr, nullptr, nullptr, &larc, &sgd,
-                          nullptr),
+  w.refused(larc_sgd_step(plan, m.weights.data(), m.grads.data(), m.moment.data(), nullptr, nullptr, nullptr, &larc,
+                          &sgd, nullptr),
             invalid, {"plan"});
   expect_refusal(layerwise_plan_set_layers(plan, &layers), invalid, {"plan"});
   expect_refusal(layerwise_plan_query(plan, LAYERWISE_QUERY_LAYERS, &value), invalid, {"plan"});

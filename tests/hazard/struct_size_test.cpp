@@ -116,8 +116,8 @@ TEST_CASE("step options of another version", "[bad_input]") {
         return status;
       },
       [&](const layerwise_larc_options* o) {
-        return accepted(larc_scale(w.model.plan.get(), w.model.weights.data(), w.model.grads.data(), nullptr, nullptr, o,
-                                   nullptr));
+        return accepted(
+            larc_scale(w.model.plan.get(), w.model.weights.data(), w.model.grads.data(), nullptr, nullptr, o, nullptr));
       },
       refused);
   check_use<layerwise_sgd_options>(

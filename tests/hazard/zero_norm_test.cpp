@@ -1,5 +1,6 @@
-// Layers whose weights or gradients are all 0, where LARC's ratio is 0/x or x/0. Users were hurt by every choice: with 0
-// a zero-initialised bias never trains (SimCLR 27), without a rule the ratio is NaN (vissl 543). So it is the caller's.
+// Layers whose weights or gradients are all 0, where LARC's ratio is 0/x or x/0. Users were hurt by every choice: with
+// 0 a zero-initialised bias never trains (SimCLR 27), without a rule the ratio is NaN (vissl 543). So it is the
+// caller's.
 #include "refusal.h"
 
 namespace {

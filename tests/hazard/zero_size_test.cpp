@@ -29,7 +29,8 @@ TEST_CASE("a plan of no layers steps", "[zero]") {
       const Model before = model;
       step_all_ways(model);
       CHECK(model.same_bits(before));
-      for (int32_t key : {LAYERWISE_QUERY_LAYERS, LAYERWISE_QUERY_ELEMENTS, LAYERWISE_QUERY_TILES, LAYERWISE_QUERY_EXTENT}) {
+      for (int32_t key :
+           {LAYERWISE_QUERY_LAYERS, LAYERWISE_QUERY_ELEMENTS, LAYERWISE_QUERY_TILES, LAYERWISE_QUERY_EXTENT}) {
         int64_t value = -1;
         REQUIRE_OK(layerwise_plan_query(model.plan.get(), key, &value));
         CHECK(value == 0);

@@ -57,7 +57,8 @@ class Buffer {
   // Every byte, the guards included.
   bool operator==(const Buffer& other) const { return bytes_ == other.bytes_; }
   bool same_elements(const Buffer& other, int64_t begin, int64_t end) const {
-    return begin == end || std::memcmp(at(begin), other.at(begin), static_cast<size_t>(end - begin) * element_size()) == 0;
+    return begin == end ||
+           std::memcmp(at(begin), other.at(begin), static_cast<size_t>(end - begin) * element_size()) == 0;
   }
   bool same_guards(const Buffer& other) const {
     const size_t end = offset(count_);

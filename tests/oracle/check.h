@@ -69,7 +69,8 @@ class Check {
   }
 
   bool novograd_layer(const NovogradCall& call, int64_t l) {
-    const auto scalars = novograd_scalars(call, decoded(before.grads), before.second_moment.get(l), after.second_moment.dtype());
+    const auto scalars =
+        novograd_scalars(call, decoded(before.grads), before.second_moment.get(l), after.second_moment.dtype());
     if (scalars.skipped) return true;
     scalar("second_moment", after.second_moment, l, scalars.second_moment);
     double v = after.second_moment.get(l);
@@ -148,8 +149,8 @@ class Check {
     if (after.stats.empty() || !wrong.empty()) return;
     const double is = after.stats[static_cast<size_t>(l * LAYERWISE_STAT_COUNT + column)];
     if (may_be_stored(LAYERWISE_DTYPE_FLOAT64, expected, is)) return;
-    print("layer %" PRId64 " layer_stats[%d]: %a (%.9g), expected %.9Lg within %.3Lg", l, column, is, is, expected.value,
-          expected.error);
+    print("layer %" PRId64 " layer_stats[%d]: %a (%.9g), expected %.9Lg within %.3Lg", l, column, is, is,
+          expected.value, expected.error);
   }
 
   void untouched(const char* which) {
@@ -170,7 +171,8 @@ class Check {
     for (int64_t i = begin; i < end; ++i)
       if (was.bits(i) != is.bits(i))
         return print("layer %" PRId64 " tile %" PRId64 " index %" PRId64 ": %s changed from %#" PRIx64 " to %#" PRIx64
-                     " for %s", layer, (i - begin) / 8192, i - begin, what, was.bits(i), is.bits(i), which);
+                     " for %s",
+                     layer, (i - begin) / 8192, i - begin, what, was.bits(i), is.bits(i), which);
   }
   void outside_layers(const char* what, const Buffer& was, const Buffer& is) {
     if (!was.present()) return;
@@ -179,7 +181,8 @@ class Check {
     for (size_t l = 0; l < begins.size(); ++l)
       for (int64_t i = begins[l]; i < begins[l] + before.layout.sizes[l]; ++i) inside[static_cast<size_t>(i)] = true;
     for (int64_t i = 0; i < was.count(); ++i)
-      if (!inside[static_cast<size_t>(i)] && was.bits(i) != is.bits(i)) print("%s: changed in a gap, at %" PRId64, what, i);
+      if (!inside[static_cast<size_t>(i)] && was.bits(i) != is.bits(i))
+        print("%s: changed in a gap, at %" PRId64, what, i);
   }
   void same(const char* what, const Buffer& was, const Buffer& is) {
     if (!(was == is)) print("%s: changed by a step that must not write it", what);
@@ -192,8 +195,9 @@ class Check {
 
   void report(const char* what, const Buffer& buffer, int64_t at, int64_t index, const Bounded& expected) {
     print("layer %" PRId64 " tile %" PRId64 " index %" PRId64 ": %s (%s) is %#" PRIx64 " = %.9g, expected %#" PRIx64
-          " = %.9Lg within %.3Lg", layer, index / 8192, index, what, dtype_name(buffer.dtype()), buffer.bits(at),
-          buffer.get(at), encode(buffer.dtype(), expected.value), expected.value, expected.error);
+          " = %.9Lg within %.3Lg",
+          layer, index / 8192, index, what, dtype_name(buffer.dtype()), buffer.bits(at), buffer.get(at),
+          encode(buffer.dtype(), expected.value), expected.value, expected.error);
   }
   template <class... Arguments>
   void print(const char* format, Arguments... arguments) {

@@ -1,4 +1,5 @@
-// LARC, alone and with SGD, in extended precision from its formulas, with the error a float32 implementation is allowed.
+// LARC, alone and with SGD, in extended precision from its formulas, with the error a float32 implementation is
+// allowed.
 //
 //   r_raw = eta*|w| / (|g'| + wd*|w| + eps)          the wd term only with folded decay
 //   r     = min(max(r_raw/lr, min_update), 1) to clip, max(r_raw, min_update) to scale
@@ -120,8 +121,8 @@ inline SgdElement sgd_element(const LarcCall& larc, const SgdCall& sgd, const La
                                  3 * kHalfUlp * (std::fabs(h.value) + std::fabs(ahead)) + kTiny};
   }
   result.weight.value = w - lr * step.value;
-  result.weight.error = lr * step.error + 3 * kHalfUlp * lr * std::fabs(step.value) +
-                        kHalfUlp * std::fabs(result.weight.value) + kTiny;
+  result.weight.error =
+      lr * step.error + 3 * kHalfUlp * lr * std::fabs(step.value) + kHalfUlp * std::fabs(result.weight.value) + kTiny;
   return result;
 }
 

@@ -3,18 +3,18 @@
 
 #include <layerwise.h>
 
-#include <catch2/catch_test_macros.hpp>
 #include <algorithm>
+#include <catch2/catch_test_macros.hpp>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "buffer.h"
 
-#define REQUIRE_OK(call)                                                      \
-  do {                                                                        \
-    const int32_t status_of_call = (call);                                    \
-    INFO(layerwise_last_error());                                             \
+#define REQUIRE_OK(call)                                                           \
+  do {                                                                             \
+    const int32_t status_of_call = (call);                                         \
+    INFO(layerwise_last_error());                                                  \
     REQUIRE(std::string(layerwise_status_name(status_of_call)) == "LAYERWISE_OK"); \
   } while (false)
 
@@ -32,10 +32,10 @@ struct Layout {
   int32_t isa = LAYERWISE_ISA_AUTO;
   int64_t shift = 0;  // of every buffer, in elements, from an aligned address
   bool scattered = false;
-  bool mask_by_null = false;              // scattered: masked layers have NULL pointers instead of a mask
-  std::vector<uint8_t> mask;              // empty: all take part
-  std::vector<double> lr_mult, wd_mult;   // empty: 1
-  std::vector<uint8_t> skip_larc;         // empty: 0
+  bool mask_by_null = false;             // scattered: masked layers have NULL pointers instead of a mask
+  std::vector<uint8_t> mask;             // empty: all take part
+  std::vector<double> lr_mult, wd_mult;  // empty: 1
+  std::vector<uint8_t> skip_larc;        // empty: 0
 
   int64_t layers() const { return static_cast<int64_t>(sizes.size()); }
   int64_t extent() const {
@@ -150,7 +150,8 @@ class Model {
   }
   std::vector<double> statistics(int column) const {
     std::vector<double> result;
-    for (size_t i = static_cast<size_t>(column); i < stats.size(); i += LAYERWISE_STAT_COUNT) result.push_back(stats[i]);
+    for (size_t i = static_cast<size_t>(column); i < stats.size(); i += LAYERWISE_STAT_COUNT)
+      result.push_back(stats[i]);
     return result;
   }
   bool same_bits(const Model& other) const {

@@ -88,8 +88,8 @@ struct NovogradElement {
 };
 
 // One element; weight_decay and lr carry the layer's multipliers already.
-inline NovogradElement novograd_element(const NovogradCall& call, Real lr, Real weight_decay, Real d, double w, double g,
-                                        double m) {
+inline NovogradElement novograd_element(const NovogradCall& call, Real lr, Real weight_decay, Real d, double w,
+                                        double g, double m) {
   const Real k = call.gradient_factor(), c = call.entry();
   const Real decay = weight_decay * w;
   const Real over_d = d == 0 ? 0 : 1 / d;
@@ -112,8 +112,7 @@ inline NovogradElement novograd_element(const NovogradCall& call, Real lr, Real 
   const Real kept = call.beta1 * m, entering = share * (k * g * over_d), decayed = share * decay;
   const Real moment = kept + entering + decayed;
   const Real tiny = kTiny * (2 + 2 * share);
-  result.moment = {moment,
-                   8 * kHalfUlp * (std::fabs(kept) + std::fabs(entering) + std::fabs(decayed)) + tiny};
+  result.moment = {moment, 8 * kHalfUlp * (std::fabs(kept) + std::fabs(entering) + std::fabs(decayed)) + tiny};
   const Real rate = call.lr_in_momentum ? 1 : lr / call.correction1();
   result.weight.value = w - rate * moment;
   // The rate rounded and the fused sum rounded on top of the moment's error, from the moment before it is stored.

@@ -27,7 +27,8 @@ class Random {
   }
   template <class T>
   void shuffle(std::vector<T>& values) {
-    for (size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[static_cast<size_t>(below(static_cast<int64_t>(i)))]);
+    for (size_t i = values.size(); i > 1; --i)
+      std::swap(values[i - 1], values[static_cast<size_t>(below(static_cast<int64_t>(i)))]);
   }
 
  private:
@@ -44,8 +45,9 @@ inline std::vector<int64_t> random_sizes(Random& random) {
   const int64_t layers = 1 + random.below(9);
   for (int64_t l = 0; l < layers; ++l)
     sizes.push_back(random.one_in(2) ? random.below(600)
-                                     : random.pick<int64_t>({0, 1, 1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 255,
-                                                             1023, 1024, 1025, 2047, 3000, 8191, 8192, 8193, 16384, 16385}));
+                                     : random.pick<int64_t>({0,    1,    1,    2,    3,    5,    7,    8,     15,
+                                                             16,   17,   31,   33,   63,   64,   65,   255,   1023,
+                                                             1024, 1025, 2047, 3000, 8191, 8192, 8193, 16384, 16385}));
   return sizes;
 }
 
@@ -125,7 +127,10 @@ inline std::vector<double> fill_state(Random& random, Model& model, bool extreme
     const double scale = random_scale(random, extreme);
     scales.push_back(scale);
     // Near the gradients' scale, so that LARC's factors stay what float32 can hold.
-    fill_layer(random, model.weights, begin, end, random.one_in(12) ? 0 : extreme ? scale : random_scale(random, false));
+    fill_layer(random, model.weights, begin, end,
+               random.one_in(12) ? 0
+               : extreme         ? scale
+                                 : random_scale(random, false));
     if (!started) continue;
     fill_layer(random, model.moment, begin, end, scale);
     const double v = scale * scale * random.between(0, 20);

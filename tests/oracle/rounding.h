@@ -1,6 +1,6 @@
 // What a value becomes when it is stored: float32, bfloat16, float16 and float64 by arithmetic on the value alone.
-// Written from the IEEE 754 definition (nearest multiple of the last place, ties to even, overflow to infinity), slowly,
-// so that a fast conversion has something to be held against.
+// Written from the IEEE 754 definition (nearest multiple of the last place, ties to even, overflow to infinity),
+// slowly, so that a fast conversion has something to be held against.
 #pragma once
 
 #include <layerwise.h>

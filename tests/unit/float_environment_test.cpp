@@ -23,8 +23,10 @@ void set_state(State state) { _mm_setcsr(state); }
 // all of it at once; raised flags stay raised.
 std::vector<State> states() {
   const State plain = 0x1f80;
-  return {plain, plain | 0x8000, plain | 0x0040, plain | 0x8040, plain | 0x2000, plain | 0x4000, plain | 0x6000,
-          plain & ~0x0280u, (plain | 0xe040) & ~0x0280u, plain | 0x003f};
+  return {plain,          plain | 0x8000,   plain | 0x0040,
+          plain | 0x8040, plain | 0x2000,   plain | 0x4000,
+          plain | 0x6000, plain & ~0x0280u, (plain | 0xe040) & ~0x0280u,
+          plain | 0x003f};
 }
 #elif defined(__aarch64__)
 using State = unsigned long;

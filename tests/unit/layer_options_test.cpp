@@ -76,8 +76,8 @@ TEST_CASE("skip_larc makes a layer's step plain SGD, whatever LARC's rules say",
   // layer that does without LARC is not left undecayed by one of LARC's rules.
   auto sgd = options_of(layerwise_sgd_options_init);
   sgd.momentum = 0;
-  for (int32_t rule : {LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_ZERO_NORM_FREEZE, LAYERWISE_ZERO_NORM_FLOOR,
-                       LAYERWISE_ZERO_NORM_UNTOUCHED})
+  for (int32_t rule :
+       {LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_ZERO_NORM_FREEZE, LAYERWISE_ZERO_NORM_FLOOR, LAYERWISE_ZERO_NORM_UNTOUCHED})
     for (int32_t mode : {LAYERWISE_LARC_CLIP, LAYERWISE_LARC_SCALE})
       for (double gradient : {0.0, 3.0})
         for (int32_t fold : {0, 1}) {

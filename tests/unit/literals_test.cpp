@@ -94,7 +94,8 @@ TEST_CASE("torchlars' adaptive rate", "[literals]") {
 
 TEST_CASE("optax's documentation: NovoGrad on the sum of squares", "[literals]") {
   // optax.novograd(0.003), its defaults b1 0.9, b2 0.25, eps 1e-6, no decay, from [1, 2, 3]; the objective after every
-  // step. Its page prints fewer digits of the same numbers. Bound: half a unit of the last digit, and a float32's error.
+  // step. Its page prints fewer digits of the same numbers. Bound: half a unit of the last digit, and a float32's
+  // error.
   Layout layout;
   layout.sizes = {3};
   Model model(layout);

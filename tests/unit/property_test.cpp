@@ -2,7 +2,8 @@
 // value, give or take the counted roundings (tests/oracle), rounds to. Every step starts from the state the library
 // stored, so bounds do not grow.
 //
-// LAYERWISE_PROPERTY_CASES=100000 explores more cases, LAYERWISE_PROPERTY_SEED=n starts elsewhere; a failure prints both.
+// LAYERWISE_PROPERTY_CASES=100000 explores more cases, LAYERWISE_PROPERTY_SEED=n starts elsewhere; a failure prints
+// both.
 #include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
 
@@ -86,9 +87,7 @@ std::string larc_scale_case(Random& random, Model& model, const std::vector<doub
   Pointers pointers(random, options);
   return steps(
       random, model, scales, [&] { return pointers.nonfinite = 5, model.larc_scale(options); },
-      [&](const Model& before) {
-        return Check(before, model).larc_scale(options, pointers.effects(options));
-      });
+      [&](const Model& before) { return Check(before, model).larc_scale(options, pointers.effects(options)); });
 }
 
 std::string larc_sgd_case(Random& random, Model& model, const std::vector<double>& scales) {
@@ -98,8 +97,7 @@ std::string larc_sgd_case(Random& random, Model& model, const std::vector<double
   return steps(
       random, model, scales, [&] { return pointers.nonfinite = 5, model.larc_sgd(options, sgd); },
       [&](const Model& before) {
-        const std::string wrong =
-            Check(before, model).larc_sgd(options, sgd, pointers.effects(options));
+        const std::string wrong = Check(before, model).larc_sgd(options, sgd, pointers.effects(options));
         ++sgd.step;
         return wrong;
       });
@@ -113,8 +111,10 @@ std::string run_case(uint64_t seed, std::string& description) {
   const std::vector<double> scales = fill_state(random, model, extreme);
   if (random.one_in(4)) model.stats.clear();
   const int64_t kind = random.below(3);
-  description = std::string(kind == 0 ? "novograd_step" : kind == 1 ? "larc_scale" : "larc_sgd_step") + ", " +
-                std::to_string(layout.layers()) + " layers, weights " + dtype_name(layout.weights) + ", grads " +
+  description = std::string(kind == 0   ? "novograd_step"
+                            : kind == 1 ? "larc_scale"
+                                        : "larc_sgd_step") +
+                ", " + std::to_string(layout.layers()) + " layers, weights " + dtype_name(layout.weights) + ", grads " +
                 dtype_name(layout.grads) + ", moment " + dtype_name(layout.moment) + ", v " +
                 dtype_name(layout.second_moment) + ", " + std::to_string(layout.threads) + " threads" +
                 (layout.scattered ? ", scattered" : "") + (extreme ? ", extreme values" : "");

@@ -1,5 +1,5 @@
-// The bits of a norm. With a float64 second moment, grad_scale 1 and a v that is still 0, v after the step is exactly the
-// double the summation order gives; tests/oracle/summation.h spells that order out.
+// The bits of a norm. With a float64 second moment, grad_scale 1 and a v that is still 0, v after the step is exactly
+// the double the summation order gives; tests/oracle/summation.h spells that order out.
 #include <catch2/catch_test_macros.hpp>
 
 #include "../oracle/random_case.h"
@@ -10,11 +10,13 @@ namespace {
 
 using namespace oracle;
 
-enum class Kind { normal, tiny, subnormal, huge, mixed, alternating };
+enum class Kind { normal, faint, tiny, subnormal, huge, mixed, alternating, spread };
 
 float value(Random& random, Kind kind, int64_t i) {
   const double x = random.normal();
   switch (kind) {
+    case Kind::faint:  // squares below float32's normal range, their sum above it: lost bits unless rescaled
+      return static_cast<float>(x * 0x1p-65);
     case Kind::tiny:
       return static_cast<float>(x * 1e-22);
     case Kind::subnormal:
@@ -25,6 +27,8 @@ float value(Random& random, Kind kind, int64_t i) {
       return static_cast<float>(std::ldexp(x, static_cast<int>(random.below(250)) - 140));
     case Kind::alternating:  // tiles of normal, tiny and huge values side by side in one layer
       return static_cast<float>(x * (i / 8192 % 3 == 0 ? 1 : i / 8192 % 3 == 1 ? 1e-30 : 1e30));
+    case Kind::spread:  // tile sums over 60 binary places: the order of the double additions shows in the last bits
+      return static_cast<float>(std::ldexp(x, -static_cast<int>(i / 8192 * 7 % 31)));
     default:
       return static_cast<float>(x);
   }
@@ -64,14 +68,15 @@ void compare(const std::vector<int64_t>& sizes, Kind kind, int32_t dtype, int32_
   }
 }
 
-const std::vector<int64_t> kEdges = {0,    1,    2,    3,    7,     31,    64,    1000,  1023, 1024,
-                                     1025, 2047, 2049, 8191, 8192,  8193,  9216,  16383, 16384, 16385, 40000};
+const std::vector<int64_t> kEdges = {0,    1,    2,    3,    7,    31,   64,    1000,  1023,  1024, 1025,
+                                     2047, 2049, 8191, 8192, 8193, 9216, 16383, 16384, 16385, 40000};
 
 }  // namespace
 
 TEST_CASE("the squared norm has the bits of the written order at every edge of a tile", "[bits]") {
   for (int32_t isa : available_isas())
-    for (Kind kind : {Kind::normal, Kind::tiny, Kind::subnormal, Kind::huge, Kind::mixed, Kind::alternating})
+    for (Kind kind :
+         {Kind::normal, Kind::faint, Kind::tiny, Kind::subnormal, Kind::huge, Kind::mixed, Kind::alternating})
       compare(kEdges, kind, LAYERWISE_DTYPE_FLOAT32, 1, isa, 11);
 }
 
@@ -84,10 +89,10 @@ TEST_CASE("the squared norm of 16-bit gradients has the bits of the written orde
 TEST_CASE("the squared norm over several groups of tiles has the bits of the written order", "[bits]") {
   // 1, 31, 32, 33 and 255 tiles stay in one group; 256 tiles fill one, and one element more starts the second.
   for (int32_t threads : {1, 3}) {
-    compare({31 * 8192, 32 * 8192 + 1, 255 * 8192}, Kind::normal, LAYERWISE_DTYPE_BFLOAT16, threads, 0, 13);
-    compare({256 * 8192}, Kind::normal, LAYERWISE_DTYPE_BFLOAT16, threads, 0, 14);
-    compare({256 * 8192 + 1}, Kind::normal, LAYERWISE_DTYPE_BFLOAT16, threads, 0, 15);
-    compare({700 * 8192 + 77}, Kind::normal, LAYERWISE_DTYPE_BFLOAT16, threads, 0, 16);
+    compare({31 * 8192, 32 * 8192 + 1, 255 * 8192}, Kind::spread, LAYERWISE_DTYPE_BFLOAT16, threads, 0, 13);
+    compare({256 * 8192}, Kind::spread, LAYERWISE_DTYPE_BFLOAT16, threads, 0, 14);
+    compare({256 * 8192 + 1}, Kind::spread, LAYERWISE_DTYPE_BFLOAT16, threads, 0, 15);
+    compare({700 * 8192 + 77}, Kind::spread, LAYERWISE_DTYPE_BFLOAT16, threads, 0, 16);
     compare({40 * 8192 + 5}, Kind::alternating, LAYERWISE_DTYPE_FLOAT32, threads, 0, 17);
   }
 }

@@ -17,9 +17,9 @@
 
 struct VectorFile {
   std::vector<int64_t> sizes;
-  std::vector<double> weights;               // before the first step
+  std::vector<double> weights;                 // before the first step
   std::vector<std::vector<double>> gradients;  // one a step
-  std::vector<double> expected_weights;      // after the last step
+  std::vector<double> expected_weights;        // after the last step
 
   bool novograd = false;
   layerwise_novograd_options novograd_options;
@@ -122,12 +122,12 @@ inline void VectorFile::read_larc(const json::Value& file) {
 
 inline const std::vector<std::string>& vector_file_names() {
   static const std::vector<std::string> names = {
-      "larc-openseq2seq-clip.json",     "larc-openseq2seq-scale.json",   "larc-sgd-apex-clip.json",
-      "larc-sgd-apex-scale.json",       "larc-zero-freeze.json",         "larc-zero-keep.json",
-      "larc-zero-untouched.json",       "novograd-amsgrad.json",         "novograd-beta2-zero.json",
-      "novograd-bias-correction.json",  "novograd-decoupled-decay.json", "novograd-eps-inside-sqrt.json",
-      "novograd-grad-averaging.json",   "novograd-inf-norm.json",        "novograd-lr-in-momentum.json",
-      "novograd-many-tiles.json",       "novograd-maximize.json",        "novograd-seed-defaults.json",
+      "larc-openseq2seq-clip.json",       "larc-openseq2seq-scale.json",   "larc-sgd-apex-clip.json",
+      "larc-sgd-apex-scale.json",         "larc-zero-freeze.json",         "larc-zero-keep.json",
+      "larc-zero-untouched.json",         "novograd-amsgrad.json",         "novograd-beta2-zero.json",
+      "novograd-bias-correction.json",    "novograd-decoupled-decay.json", "novograd-eps-inside-sqrt.json",
+      "novograd-grad-averaging.json",     "novograd-inf-norm.json",        "novograd-lr-in-momentum.json",
+      "novograd-many-tiles.json",         "novograd-maximize.json",        "novograd-seed-defaults.json",
       "novograd-zero-first-gradient.json"};
   return names;
 }

@@ -70,10 +70,9 @@ struct Replay {
       moment_bound[i] = call.beta1 * moment_bound[i] + element.moment.error +
                         (call.decoupled ? 0 : share * (d_error * divided + call.weight_decay * weights_bound[i]));
       const Real moved = std::fabs(element.weight.value - w);
-      weights_bound[i] +=
-          element.weight.error + oracle::kHalfUlp * moved +
-          (call.decoupled ? rate * (moment_bound[i] / d + d_error * std::fabs(element.moment.value) / d)
-                          : rate * moment_bound[i]);
+      weights_bound[i] += element.weight.error + oracle::kHalfUlp * moved +
+                          (call.decoupled ? rate * (moment_bound[i] / d + d_error * std::fabs(element.moment.value) / d)
+                                          : rate * moment_bound[i]);
       weights[i] = element.weight.value;
       moment[i] = element.moment.value;
     }
@@ -90,7 +89,8 @@ struct Replay {
     Real shift = 0;  // of |w|, by the error the weights have gathered
     for (size_t i = begin; i < end; ++i) shift += weights_bound[i] * weights_bound[i];
     if (scalars.factor.error > 0)
-      scalars.factor.error += scalars.factor.value * (2 * std::sqrt(shift) / scalars.weight_norm.value + oracle::kHalfUlp);
+      scalars.factor.error +=
+          scalars.factor.value * (2 * std::sqrt(shift) / scalars.weight_norm.value + oracle::kHalfUlp);
     factors[t][layer] = scalars.factor.value;
     factors_bound[t][layer] = scalars.factor.error;
     for (size_t i = begin; i < end; ++i) {
@@ -101,8 +101,8 @@ struct Replay {
       scaled_bound[t][i] = gradient.error + scalars.factor.value * decayed;
       const auto element = oracle::sgd_element(call, sgd, scalars, call.lr, w, g, b);
       moment_bound[i] = sgd.momentum * moment_bound[i] + element.momentum.error + decayed;
-      weights_bound[i] += element.weight.error + call.lr * moment_bound[i] +
-                          oracle::kHalfUlp * std::fabs(element.weight.value - w);
+      weights_bound[i] +=
+          element.weight.error + call.lr * moment_bound[i] + oracle::kHalfUlp * std::fabs(element.weight.value - w);
       weights[i] = element.weight.value;
       moment[i] = element.momentum.value;
     }
