@@ -135,7 +135,7 @@ extern "C" {
 #define LAYERWISE_STAT_SECOND_MOMENT 2 /* v as stored: NovoGrad */
 #define LAYERWISE_STAT_FACTOR 3        /* LARC: r; NovoGrad: 1/d, 0 where d is 0 */
 #define LAYERWISE_STAT_EFFECTIVE_LR 4  /* LARC: lr * lr_mult * r; NovoGrad: lr * lr_mult, over 1 - beta1^t with bias correction */
-#define LAYERWISE_STAT_CLIPPED 5       /* LARC clip: 1 where the factor was cut to 1, else 0 */
+#define LAYERWISE_STAT_CLIPPED 5       /* LARC clip: 1 where the factor was cut to 1, else 0; 0 for all others */
 #define LAYERWISE_STAT_COUNT 6
 
 /* Keys of layerwise_plan_query. */
@@ -248,7 +248,8 @@ LAYERWISE_API int32_t layerwise_plan_set_layers(layerwise_plan *plan, const laye
  * Arguments. plan: in, not NULL. Buffers lie in the plan's memory and have the dtypes of the plan. In a packed plan a
  * buffer is its address, and layer l is elements offsets[l] to offsets[l] + sizes[l]; in a scattered plan it is a
  * table of layer_count pointers that lies in the plan's memory and is read when the step runs, so it may be replaced
- * between replays of a graph; a NULL gradient in it leaves that layer out. Elements outside the layers are not touched.
+ * between replays of a graph; a NULL gradient in it leaves that layer out. What has one value a layer (second moments,
+ * mask, statistics) is a plain array in both. Elements outside the layers are not touched.
  * Where the plan has no elements at all, buffers may be NULL.
  *   layer_mask   in, uint8 [layer_count], 1 takes part, 0 does not (its buffers are not read); NULL: all take part
  *   layer_stats  out, float64 [layer_count][LAYERWISE_STAT_COUNT]; NULL: none
@@ -281,7 +282,8 @@ typedef struct layerwise_novograd_options {
   double eps_root;             /* >= 0, default 0, added under the root; 0 with the infinity norm */
   double weight_decay;         /* >= 0, default 0.001 */
   double grad_scale;           /* finite, not 0, default 1; the gradients are divided by it */
-  int64_t step;                /* t, 1-based; 0 (default): not given, refused where the result depends on it */
+  int64_t step;                /* t, 1-based; 0 (default): not given, refused where the result depends on it; not beside
+                                  step_ptr */
   const float *lr_ptr;         /* float32, in place of lr; NULL: lr */
   const float *grad_scale_ptr; /* float32, in place of grad_scale; NULL: grad_scale */
   int64_t *step_ptr;           /* int64, completed steps: t = *step_ptr + 1; NULL: step */
@@ -323,7 +325,7 @@ LAYERWISE_API int32_t layerwise_novograd_options_init(layerwise_novograd_options
  * grads              in, grads_dtype, not NULL
  * first_moment       in/out, first_moment_dtype, not NULL; zeros before the first step
  * second_moment      in/out, second_moment_dtype [layer_count], not NULL; zeros before the first step
- * max_second_moment  in/out, second_moment_dtype [layer_count]; not NULL with amsgrad, NULL without
+ * max_second_moment  in/out, second_moment_dtype [layer_count]; not NULL with amsgrad, NULL without; zeros at first
  * weights_extra      out, weights_extra_dtype, the rounded new weights; NULL: no copy */
 LAYERWISE_API int32_t novograd_step(layerwise_plan *plan, void *weights, const void *grads, void *first_moment,
                                     void *second_moment, void *max_second_moment, void *weights_extra,
@@ -365,7 +367,8 @@ LAYERWISE_API int32_t layerwise_larc_options_init(layerwise_larc_options *option
  *   g     = r*g', or r*(g' + weight_decay*w) with fold_weight_decay; without it weight_decay is not used
  *
  *   zero_norm: keep: r = 1 where |w| or |g| is 0. untouched: as keep, and not decayed (apex). freeze, floor: the formula,
- *   but r is 0, or min_update, where |w| is 0. Where the denominator is 0 r is 1, and in clip where lr is 0.
+ *   but r is 0, or min_update, where |w| is 0. Where the denominator is 0 r is 1, and in clip, whatever zero_norm says,
+ *   where lr is 0. A layer with skip_larc has r = 1 and is decayed, whatever its norms.
  *   lr is the layer's: lr * lr_mult.
  *
  * The result is unscaled and has its sign: what follows uses grad_scale 1 and maximize 0.
@@ -379,7 +382,7 @@ typedef struct layerwise_sgd_options {
   int64_t struct_size;  /* bytes of this struct as the caller knows it */
   double momentum;      /* mu, [0, 1), default 0.9 */
   double dampening;     /* [0, 1], default 0 */
-  int64_t step;         /* t, 1-based; 0 (default): not given, refused with dampening */
+  int64_t step;         /* t, 1-based; 0 (default): not given, refused with dampening; not beside step_ptr */
   int64_t *step_ptr;    /* int64, completed steps: t = *step_ptr + 1; NULL: step */
   int32_t advance_step; /* 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0 */
   int32_t nesterov;     /* 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default 0 */
@@ -427,7 +430,7 @@ LAYERWISE_API const char *layerwise_abi_description(void);
 LAYERWISE_API const char *layerwise_status_name(int32_t status);
 
 /* What the last failed call of this thread had to say: the argument, the value received and the rule. Valid until this
- * thread's next call; empty when none has failed. */
+ * thread's next call fails; empty when none has failed. */
 LAYERWISE_API const char *layerwise_last_error(void);
 
 #ifdef __cplusplus

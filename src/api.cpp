@@ -32,7 +32,7 @@ int32_t layerwise_plan_workspace_size(const layerwise_plan_options* options, int
   return guarded(__func__, [&] {
     check_not_null(bytes, "bytes");
     const PlanDescription plan = checked_plan(options);
-    *bytes = plan.device == LAYERWISE_DEVICE_CPU ? 0 : cuda_workspace_bytes(plan);
+    *bytes = plan.device == LAYERWISE_DEVICE_CPU ? cpu_workspace_bytes(plan) : cuda_workspace_bytes(plan);
   });
 }
 

@@ -40,9 +40,10 @@ class Backend {
   virtual BackendFacts facts() const = 0;
 };
 
-std::unique_ptr<Backend> make_cpu_backend(const PlanDescription& plan);
-// Bytes of device scratch memory a plan needs.
+// Bytes of device scratch memory a plan needs; both refuse what make_ would refuse without touching a device.
+int64_t cpu_workspace_bytes(const PlanDescription& plan);
 int64_t cuda_workspace_bytes(const PlanDescription& plan);
+std::unique_ptr<Backend> make_cpu_backend(const PlanDescription& plan);
 std::unique_ptr<Backend> make_cuda_backend(const PlanDescription& plan);
 
 // "key: value" lines for layerwise_build_info.

@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include <atomic>
 #include <utility>
 
 #include "error.h"
@@ -34,14 +35,52 @@ int64_t fingerprint(const PlanDescription& plan) {
   return print.value();
 }
 
+// A list that only grows, as long as the most plans there were at once; a slot is empty or one plan's.
+struct Slot {
+  std::atomic<const layerwise_plan*> plan;
+  Slot* next;
+};
+std::atomic<Slot*> slots{nullptr};
+
+template <class Visitor>
+bool any_slot(Visitor visitor) {
+  for (Slot* slot = slots.load(std::memory_order_acquire); slot; slot = slot->next)
+    if (visitor(slot->plan)) return true;
+  return false;
+}
+
 }  // namespace
+
+void LivePlans::add(const layerwise_plan* plan) {
+  const bool found = any_slot([&](std::atomic<const layerwise_plan*>& slot) {
+    const layerwise_plan* none = nullptr;
+    return slot.compare_exchange_strong(none, plan);
+  });
+  if (found) return;
+  Slot* const slot = new Slot{{plan}, slots.load(std::memory_order_relaxed)};
+  while (!slots.compare_exchange_weak(slot->next, slot)) {
+  }
+}
+
+void LivePlans::remove(const layerwise_plan* plan) {
+  any_slot([&](std::atomic<const layerwise_plan*>& slot) {
+    const layerwise_plan* expected = plan;
+    return slot.compare_exchange_strong(expected, nullptr);
+  });
+}
+
+bool LivePlans::contains(const layerwise_plan* plan) {
+  return any_slot([&](const std::atomic<const layerwise_plan*>& slot) { return slot.load() == plan; });
+}
 
 layerwise_plan::layerwise_plan(PlanDescription given)
     : description(std::move(given)),
       backend(description.device == LAYERWISE_DEVICE_CPU ? make_cpu_backend(description)
-                                                         : make_cuda_backend(description)) {}
+                                                         : make_cuda_backend(description)) {
+  LivePlans::add(this);
+}
 
-layerwise_plan::~layerwise_plan() { magic = 0; }
+layerwise_plan::~layerwise_plan() { LivePlans::remove(this); }
 
 void layerwise_plan::reset() {
   backend->reset();

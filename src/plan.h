@@ -3,6 +3,21 @@
 
 #include "backend.h"
 
+struct layerwise_plan;
+
+namespace layerwise {
+
+// The plans there are, so that a stray or destroyed pointer is told from a plan without looking behind it. Without a
+// lock, since a process may fork at any moment.
+class LivePlans {
+ public:
+  static void add(const layerwise_plan* plan);
+  static void remove(const layerwise_plan* plan);
+  static bool contains(const layerwise_plan* plan);
+};
+
+}  // namespace layerwise
+
 struct layerwise_plan {
   explicit layerwise_plan(layerwise::PlanDescription description);
   ~layerwise_plan();
@@ -19,8 +34,6 @@ struct layerwise_plan {
   void reset();
   int64_t query(int32_t key) const;
 
-  static constexpr uint64_t kMagic = 0x6c61796572776973;  // tells a plan from a stray or destroyed pointer
-  uint64_t magic = kMagic;
   bool failed = false;
   layerwise::PlanDescription description;
   std::unique_ptr<layerwise::Backend> backend;

@@ -166,8 +166,7 @@ layerwise_plan& checked(layerwise_plan* plan) {
 
 const layerwise_plan& checked(const layerwise_plan* plan) {
   check_not_null(plan, "plan");
-  const auto address = reinterpret_cast<uintptr_t>(plan);
-  if (address % alignof(layerwise_plan) != 0 || plan->magic != layerwise_plan::kMagic)
+  if (!LivePlans::contains(plan))
     fail(LAYERWISE_ERROR_INVALID_PLAN, "plan is %p; it must be a plan that was created and not yet destroyed",
          static_cast<const void*>(plan));
   return *plan;
@@ -237,7 +236,9 @@ std::vector<LayerOptions> checked_layers(const layerwise_plan& plan, const layer
   for (size_t l = 0; l < layers.size(); ++l) {
     layers[l].lr_mult = checked_multiplier(options.lr_mult, l, "lr_mult");
     layers[l].wd_mult = checked_multiplier(options.wd_mult, l, "wd_mult");
-    if (options.skip_larc) check_selector(options.skip_larc[l], "skip_larc", 0, 1);
+    if (options.skip_larc && options.skip_larc[l] > 1)
+      fail(LAYERWISE_ERROR_UNKNOWN_FLAG, "skip_larc[%lld] is %d; it must be 0 or 1", static_cast<long long>(l),
+           options.skip_larc[l]);
     layers[l].skip_larc = options.skip_larc && options.skip_larc[l];
   }
   return layers;

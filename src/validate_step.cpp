@@ -35,7 +35,12 @@ void check_needs_step(bool needed, int64_t step, const int64_t* step_ptr, const 
 
 template <class Options>
 void check_common(const Options& options) {
-  if (!options.lr_ptr) check_not_negative(options.lr, "lr");
+  if (!options.lr_ptr) {
+    check_not_negative(options.lr, "lr");
+    // From here on the nearest float32 is infinity. Compared, not converted: that would raise the caller's inexact flag.
+    if (options.lr >= 0x1.ffffffp127)
+      fail(LAYERWISE_ERROR_INVALID_VALUE, "lr is %g; it must be finite as a float32", options.lr);
+  }
   if (!options.grad_scale_ptr && (!std::isfinite(options.grad_scale) || options.grad_scale == 0))
     fail(LAYERWISE_ERROR_INVALID_VALUE, "grad_scale is %g; it must be finite and not 0", options.grad_scale);
   check_not_negative(options.eps, "eps");
@@ -165,7 +170,8 @@ NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& a
          arguments.max_second_moment);
   if (description.layout.elements > 0) {
     check_not_null(arguments.second_moment, "second_moment");
-    if (options.amsgrad) check_not_null(arguments.max_second_moment, "max_second_moment");
+    if (options.amsgrad && !arguments.max_second_moment)
+      fail(LAYERWISE_ERROR_COMBINATION, "max_second_moment is NULL; amsgrad needs it");
   }
 
   BufferCheck check(description);
@@ -239,7 +245,10 @@ LarcStep checked_larc_sgd(const layerwise_plan& plan, const StepArguments& argum
   const Dtypes& dtypes = description.dtypes;
   check.required_elements(arguments.weights, "weights", dtypes.weights, true);
   check.required_elements(arguments.grads, "grads", dtypes.grads, false);
-  if (sgd.momentum != 0) check.required_elements(arguments.first_moment, "momentum", dtypes.first_moment, true);
+  if (sgd.momentum != 0 && !arguments.first_moment && description.layout.elements > 0)
+    fail(LAYERWISE_ERROR_COMBINATION, "momentum is NULL; the option momentum is %g, which needs the buffer",
+         sgd.momentum);
+  check.elements(arguments.first_moment, "momentum", dtypes.first_moment, true);
   check.elements(arguments.weights_extra, "weights_extra", dtypes.weights_extra, true);
   add_common(check, arguments, larc);
   check.values(sgd.step_ptr, "step_ptr", sizeof(int64_t), 1, sgd.advance_step);

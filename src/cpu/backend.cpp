@@ -274,6 +274,11 @@ class CpuBackend final : public Backend {
 
 }  // namespace
 
+int64_t cpu_workspace_bytes(const PlanDescription& plan) {
+  checked_isa(plan.isa);
+  return 0;
+}
+
 std::unique_ptr<Backend> make_cpu_backend(const PlanDescription& plan) {
   const int threads = plan.threads > 0 ? plan.threads : available_cores();
   return std::make_unique<CpuBackend>(plan, checked_isa(plan.isa), threads);

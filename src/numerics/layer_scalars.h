@@ -203,8 +203,10 @@ LAYERWISE_INLINE LayerUpdate<LarcElement> larc_layer(const LarcHyper& hyper, con
   const double lr = mul(call.lr, layer.lr_mult);
   double weight_decay = mul(hyper.weight_decay, layer.wd_mult);
   LarcFactor factor = larc_factor(hyper, lr, weight_decay, weight_norm, grad_norm);
-  if (hyper.untouched && (weight_norm == 0 || grad_norm == 0)) weight_decay = 0;
-  if (layer.skip_larc) factor = {1, false};
+  if (layer.skip_larc)
+    factor = {1, false};
+  else if (hyper.untouched && (weight_norm == 0 || grad_norm == 0))
+    weight_decay = 0;
 
   LayerUpdate<LarcElement> update;
   LarcElement& element = update.element;

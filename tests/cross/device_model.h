@@ -116,7 +116,7 @@ class DeviceModel {
   class DeviceBuffer {
    public:
     explicit DeviceBuffer(const oracle::Buffer& host)
-        : present_(host.present()), begin_(host.begin()), element_(host.present() ? host.element_size() : 0),
+        : present_(host.present()), begin_(host.first_byte()), element_(host.present() ? host.element_size() : 0),
           bytes_(host.bytes().data(), host.bytes().size()) {}
     bool present() const { return present_; }
     void* data() const { return present_ ? bytes_.data() + begin_ : nullptr; }

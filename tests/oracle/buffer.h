@@ -45,7 +45,7 @@ class Buffer {
   // All of it, the guards included, and where in it the elements begin.
   std::vector<std::byte, AlignedAllocator<std::byte>>& bytes() { return bytes_; }
   const std::vector<std::byte, AlignedAllocator<std::byte>>& bytes() const { return bytes_; }
-  size_t begin() const { return begin_; }
+  size_t first_byte() const { return begin_; }
 
   double get(int64_t index) const { return load(dtype_, at(index)); }
   void set(int64_t index, long double value) { store(dtype_, at(index), value); }
