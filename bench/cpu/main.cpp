@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <memory>
 #include <sstream>
 #include <string>
 
@@ -71,7 +72,25 @@ void print_heading() {
                "dtypes", "isa", "th", "us", "bytes/param", "GB/s", "x plain loop", "fastest", "ns/layer");
 }
 
-void report(const Case& row, const Measurement& m) {
+// What a model of small layers may cost: its bytes at the rate the plain loop reaches on a large model, and 100 ns a
+// layer over the threads.
+class Allowance {
+ public:
+  explicit Allowance(double seconds) : large_(measure({"allowance", Op::kNovograd, "resnet50"}, seconds)) {
+    bytes_per_us_ = 20 * static_cast<double>(large_.elements) / large_.plain_us;
+    std::fprintf(stderr, "the plain loop on resnet50: %.2f GB/s; allowance: bytes at that rate and 100 ns a layer over the threads\n",
+                 bytes_per_us_ / 1e3);
+  }
+  double us(int bytes, const Measurement& m) const {
+    return bytes * static_cast<double>(m.elements) / bytes_per_us_ + 0.1 * static_cast<double>(m.layers) / m.threads;
+  }
+
+ private:
+  Measurement large_;
+  double bytes_per_us_;
+};
+
+void report(const Case& row, const Measurement& m, const Allowance* allowance) {
   const int bytes = floor_bytes(row.op, element_bytes(row.dtypes));
   const double rate = bytes * static_cast<double>(m.elements) / m.step_us / 1e3;
   // What a layer costs beyond the plain loop, of one thread's time.
@@ -80,7 +99,13 @@ void report(const Case& row, const Measurement& m) {
   std::fprintf(stderr, "%-13s | %-24s | %-14s | %-8s | %2d | %10.1f | %11d | %6.2f | %4.2f (%4.2f-%4.2f) | %7.2f | %8.1f\n",
                name_of(row.op), label(row).c_str(), short_name(row.dtypes).c_str(), isa_name(m.isa), m.threads, m.step_us,
                bytes, rate, m.ratio, m.ratio_q1, m.ratio_q3, fastest, per_layer);
-  JsonLine()
+  JsonLine line;
+  if (allowance) {
+    const double share = m.step_us / allowance->us(bytes, m);
+    std::fprintf(stderr, "%32s %.2f of its allowance\n", "", share);
+    line.add("share_of_allowance", share);
+  }
+  line
       .add("suite", row.suite)
       .add("op", name_of(row.op))
       .add("model", row.model)
@@ -116,7 +141,7 @@ void leave_out(const Case& row, const std::string& reason) {
       .print();
 }
 
-void run_row(const Case& row, double seconds, double memory_gb) {
+void run_row(const Case& row, double seconds, double memory_gb, const Allowance* allowance) {
   const double needed = static_cast<double>(memory_bytes(row)) / 1e9;
   if (needed > memory_gb) {
     char reason[100];
@@ -124,7 +149,7 @@ void run_row(const Case& row, double seconds, double memory_gb) {
     return leave_out(row, reason);
   }
   try {
-    report(row, measure(row, seconds));
+    report(row, measure(row, seconds), allowance);
   } catch (const std::exception& problem) {
     leave_out(row, problem.what());
   }
@@ -145,9 +170,10 @@ int main(int argc, char** argv) {
   for (const char* suite : kSuites) {
     if (!contains(options.suites, suite)) continue;
     std::fprintf(stderr, "\n%s\n", suite);
+    const auto allowance = suite == std::string("layers") ? std::make_unique<Allowance>(options.seconds) : nullptr;
     print_heading();
     for (const Case& row : suite_rows(suite, layerwise::available_cores()))
-      if (options.models.empty() || contains(options.models, row.model)) run_row(row, options.seconds, memory_gb);
+      if (options.models.empty() || contains(options.models, row.model)) run_row(row, options.seconds, memory_gb, allowance.get());
   }
   return 0;
 }

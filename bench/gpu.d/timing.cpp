@@ -209,6 +209,16 @@ void time_segmented_norms(const std::string& model, double copy_gb_per_s) {
       .add("bytes_per_parameter", 4).add("gb_per_s", rate).add("share_of_copy", rate / copy_gb_per_s).print();
 }
 
+// A row that fails, such as one without memory for its last buffer, does not take the others with it.
+bool run_row(const Row& row, const Layers& layers, double copy_gb_per_s) {
+  try {
+    return TimedStep(row, layers).run(copy_gb_per_s);
+  } catch (const std::exception& problem) {
+    cudaGetLastError();
+    return report_check("timing: " + name_of(row), problem.what());
+  }
+}
+
 }  // namespace
 
 bool timing_stage(const StageOptions& options) {
@@ -226,7 +236,7 @@ bool timing_stage(const StageOptions& options) {
       report_not_run("timing: " + name_of(row), "needs " + std::to_string(needed / 1'000'000) + " MB of device memory, free are " +
                                                     std::to_string(available / 1'000'000) + " MB");
     } else {
-      all &= TimedStep(row, layers).run(copy);
+      all &= run_row(row, layers, copy);
       if (row.model != last) copy = copy_rate(stream);
       last = row.model;
     }
