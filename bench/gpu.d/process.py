@@ -88,6 +88,8 @@ def _end(process):
 
 def _shown(argument, root):
     """Paths as seen from the project, so that results do not depend on where it lies."""
+    if argument == str(root):
+        return "."
     if argument.startswith(str(root) + os.sep):
         return argument[len(str(root)) + 1:]
     return os.path.basename(argument) if argument.startswith(os.sep) else argument
