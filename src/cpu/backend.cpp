@@ -1,7 +1,7 @@
 // The CPU backend. A layer whose gradient fits the cache is one thread's: its norm and its update follow each other,
 // so memory is read once. A larger layer is shared: every thread sums its part of the tiles, they meet while one of
 // them turns the sums into the layer's scalars, and each updates its own part backwards, newest tiles first, since
-// those are still in its cache.
+// those are still in its cache. Who waits for the others meanwhile works on the small layers.
 #include "backend.h"
 
 #include <unistd.h>
@@ -182,10 +182,17 @@ class CpuBackend final : public Backend {
     LayerUpdate<typename Operation::Element> shared_update;
     team_.run([&](int thread) {
       FloatingPointModes modes;
-      for (int64_t layer : schedule_.shared) run_shared(operation, layer, thread, shared_update, nonfinite);
-      for (size_t b; (b = next_bundle.fetch_add(1, std::memory_order_relaxed)) < schedule_.bundles.size();)
+      const auto run_a_bundle = [&] {
+        const size_t b = next_bundle.fetch_add(1, std::memory_order_relaxed);
+        if (b >= schedule_.bundles.size()) return false;
         for (int64_t layer = schedule_.bundles[b].begin; layer < schedule_.bundles[b].end; ++layer)
           run_alone(operation, layer, thread, nonfinite);
+        return true;
+      };
+      for (int64_t layer : schedule_.shared)
+        run_shared(operation, layer, thread, shared_update, nonfinite, run_a_bundle);
+      while (run_a_bundle()) {
+      }
     });
     const StepBuffers& buffers = operation.buffers();
     if (buffers.nonfinite_layers) *buffers.nonfinite_layers += nonfinite;
@@ -204,15 +211,16 @@ class CpuBackend final : public Backend {
     update_tiles(operation, layer, 0, tiles, update.element);
   }
 
-  template <class Operation>
+  template <class Operation, class OtherWork>
   void run_shared(const Operation& operation, int64_t layer, int thread,
-                  LayerUpdate<typename Operation::Element>& shared_update, std::atomic<int64_t>& nonfinite) {
+                  LayerUpdate<typename Operation::Element>& shared_update, std::atomic<int64_t>& nonfinite,
+                  const OtherWork& other_work) {
     if (!takes_part(operation.buffers(), layout_.scattered, layer)) return;
     const int64_t tiles = tiles_of(layout_.layers[layer].size);
     const int64_t begin = tiles * thread / team_.size(), end = tiles * (thread + 1) / team_.size();
     const LayerSums sums{shared_sums_.data(), shared_sums_.data() + shared_sums_.size() / 2};
     sum_tiles(operation, layer, begin, end, sums);
-    team_.meet([&] { shared_update = finish(operation, layer, sums, nonfinite); });
+    team_.meet([&] { shared_update = finish(operation, layer, sums, nonfinite); }, other_work);
     const auto update = shared_update;
     if (!update.takes_part) return;
     update_tiles(operation, layer, begin, end, update.element);

@@ -43,11 +43,16 @@ class Team {
     run([](void* context, int thread) { (*static_cast<Task*>(context))(thread); }, &task);
   }
 
-  // Called by every thread of a running task. The last to arrive runs completion before any leaves.
-  template <class Completion>
-  void meet(Completion&& completion) {
+  // Called by every thread of a running task. The last to arrive runs completion before any leaves; the others call
+  // other_work() until then, as long as it returns true.
+  template <class Completion, class OtherWork>
+  void meet(Completion&& completion, OtherWork&& other_work) {
     const uint32_t phase = phase_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < size_) return wait_while_equal(phase_, phase);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < size_) {
+      while (phase_.load(std::memory_order_acquire) == phase && other_work()) {
+      }
+      return wait_while_equal(phase_, phase);
+    }
     completion();
     arrived_.store(0, std::memory_order_relaxed);
     phase_.store(phase + 1, std::memory_order_release);
