@@ -89,6 +89,7 @@ int sanitizer_reports();
 
 struct Statistics {
   std::uint64_t launches, threads, switches, preemptions, barriers, warp_operations, copies;
+  double seconds;  // in launches
 };
 Statistics& statistics();
 

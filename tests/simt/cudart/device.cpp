@@ -19,9 +19,9 @@ cudaError_t occupancy(int* blocks, const void* kernel, int block_size, size_t dy
   if (!blocks || block_size <= 0) return failed(cudaErrorInvalidValue);
   if (!simt::options().devices) return failed(cudaErrorNoDevice);
   std::lock_guard lock(state().mutex);
-  const auto found = state().kernels.find(kernel);
-  if (found == state().kernels.end()) return failed(cudaErrorInvalidDeviceFunction);
-  const bool fits = block_size <= 1024 && dynamic_shared <= std::size_t(found->second.dynamic_shared_limit);
+  Kernel* found = find_kernel(kernel);
+  if (!found) return failed(cudaErrorInvalidDeviceFunction);
+  const bool fits = block_size <= 1024 && dynamic_shared <= std::size_t(found->dynamic_shared_limit);
   *blocks = fits ? simt::options().blocks_per_sm : 0;
   return cudaSuccess;
 }
@@ -189,11 +189,11 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel) {
   SIMT_ENTER(cudaFuncGetAttributes);
   std::lock_guard lock(state().mutex);
-  const auto found = state().kernels.find(kernel);
-  if (!attributes || found == state().kernels.end()) return failed(cudaErrorInvalidDeviceFunction);
+  const Kernel* found = find_kernel(kernel);
+  if (!attributes || !found) return failed(cudaErrorInvalidDeviceFunction);
   *attributes = {};
   attributes->maxThreadsPerBlock = 1024;
-  attributes->maxDynamicSharedSizeBytes = found->second.dynamic_shared_limit;
+  attributes->maxDynamicSharedSizeBytes = found->dynamic_shared_limit;
   attributes->numRegs = 32;
   attributes->ptxVersion = attributes->binaryVersion = simt::options().compute_capability;
   return cudaSuccess;
@@ -202,12 +202,12 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* ke
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   SIMT_ENTER(cudaFuncSetAttribute);
   std::lock_guard lock(state().mutex);
-  const auto found = state().kernels.find(kernel);
-  if (found == state().kernels.end()) return failed(cudaErrorInvalidDeviceFunction);
+  Kernel* found = find_kernel(kernel);
+  if (!found) return failed(cudaErrorInvalidDeviceFunction);
   if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > kMostDynamicShared)
     return failed(cudaErrorInvalidValue);
-  found->second.dynamic_shared_limit = value;
+  found->dynamic_shared_limit = value;
   return cudaSuccess;
 }
 

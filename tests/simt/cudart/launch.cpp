@@ -24,16 +24,10 @@ cudaError_t launch(const void* kernel, dim3 grid, dim3 block, void** arguments, 
   simt::engine::Launch description{kernel, nullptr, arguments, grid, block, dynamic_shared, cooperative};
   {
     std::lock_guard lock(state().mutex);
-    const auto found = state().kernels.find(kernel);
-    if (found == state().kernels.end()) {
-      std::fputs(
-          "simt: a kernel of unknown type: launch it, or ask for its occupancy or attributes, through a "
-          "typed function pointer once (see device/launch.h)\n",
-          stderr);
-      return failed(cudaErrorInvalidDeviceFunction);
-    }
-    if (dynamic_shared > std::size_t(found->second.dynamic_shared_limit)) return failed(cudaErrorInvalidValue);
-    description.invoke = found->second.invoke;
+    const Kernel* found = find_kernel(kernel);
+    if (!found) return failed(cudaErrorInvalidDeviceFunction);
+    if (dynamic_shared > std::size_t(found->dynamic_shared_limit)) return failed(cudaErrorInvalidValue);
+    description.invoke = found->invoke;
   }
   if (!legal(grid, block)) return failed(cudaErrorInvalidConfiguration);
   if (cooperative) {

@@ -97,6 +97,16 @@ cudaError_t entered(const char* function) {
   return failed(code);
 }
 
+Kernel* find_kernel(const void* kernel) {
+  const auto found = state().kernels.find(kernel);
+  if (found != state().kernels.end()) return &found->second;
+  std::fputs(
+      "simt: a kernel of unknown type: launch it, or ask for its occupancy or attributes, through a typed function "
+      "pointer before it is handed on as const void* (see device/launch.h)\n",
+      stderr);
+  return nullptr;
+}
+
 const std::pair<const void* const, Allocation>* allocation_of(const void* address) {
   auto after = state().allocations.upper_bound(address);
   if (after == state().allocations.begin()) return nullptr;

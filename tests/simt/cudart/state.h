@@ -63,6 +63,9 @@ cudaError_t entered(const char* function);
 // ... and an error passes through here, so that cudaGetLastError knows it.
 cudaError_t failed(cudaError_t code);
 
+// What is known of a kernel; null, and a message, where its type never was told (see device/launch.h).
+Kernel* find_kernel(const void* kernel);
+
 // The allocation that holds an address, or null.
 const std::pair<const void* const, Allocation>* allocation_of(const void* address);
 

@@ -3,6 +3,7 @@
 #include <xmmintrin.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 
 #include "../device/builtins.h"
@@ -185,7 +186,9 @@ cudaError_t execute(const Launch& launch) {
   const auto resident = std::size_t(std::min(capacity, scheduler.block_count));
   provide_blocks(resident, launch.block.x * launch.block.y * launch.block.z);
   remember_host();
+  const auto start = std::chrono::steady_clock::now();
   run_all_blocks(resident);
+  statistics().seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   order_host_after_all_threads(resident);
   if (scheduler.failure.kind) report_failure();
   drop_copies();

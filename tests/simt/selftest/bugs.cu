@@ -254,13 +254,14 @@ cudaError_t launch(Bug bug, const Layers& layers, const Buffers& buffers, int bl
 #define CASE(bug) \
   case Bug::bug:  \
     return start<Bug::bug>(layers, buffers, blocks);
-  CASE(kNone)
-  CASE(kMissingBarrier) CASE(kTailOffByOne) CASE(kLatePublish) CASE(kRelaxedPublish) CASE(kRelaxedFlag)
-      CASE(kFlagNeverSet) CASE(kNonAtomicCounter) CASE(kArrivalOrder) CASE(kMissingCopyWait) CASE(kEarlySlotClaim)
-          CASE(kSlotFreedEarly) CASE(kTooFewBytes) CASE(kMissingElementWait) CASE(kWrongShuffleMask)
-              CASE(kShuffleAsFence) CASE(kSharedOverrun) CASE(kDynamicSharedOverrun) CASE(kUnwrittenShared)
-                  CASE(kDivergentBarrier) CASE(kExitBeforeBarrier) CASE(kGlobalOverrun) CASE(kMisalignedVector)
-                      CASE(kIndexOverflow) CASE(kNotResident) CASE(kBlockScope)
+    CASE(kNone)
+  CASE(kMissingBarrier)
+  CASE(kTailOffByOne) CASE(kLatePublish) CASE(kRelaxedPublish) CASE(kRelaxedFlag) CASE(kFlagNeverSet)
+      CASE(kNonAtomicCounter) CASE(kArrivalOrder) CASE(kMissingCopyWait) CASE(kEarlySlotClaim) CASE(kSlotFreedEarly)
+          CASE(kTooFewBytes) CASE(kMissingElementWait) CASE(kWrongShuffleMask) CASE(kShuffleAsFence)
+              CASE(kSharedOverrun) CASE(kDynamicSharedOverrun) CASE(kUnwrittenShared) CASE(kDivergentBarrier)
+                  CASE(kExitBeforeBarrier) CASE(kGlobalOverrun) CASE(kMisalignedVector) CASE(kIndexOverflow)
+                      CASE(kNotResident) CASE(kBlockScope)
 #undef CASE
                           case Bug::kCount:
     break;
