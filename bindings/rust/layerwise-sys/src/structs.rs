@@ -1,0 +1,182 @@
+//! The structs of layerwise.h.
+
+use core::ffi::c_void;
+
+structs! {
+    /// The layout of a model's layers, their dtypes and where they run.
+    struct layerwise_plan_options {
+        /// Bytes of this struct as the caller knows it
+        struct_size: i64,
+        /// >= 0
+        layer_count: i64,
+        /// \[layer_count], elements, >= 0; host memory; copied. NULL only when layer_count is 0
+        sizes: *const i64,
+        /// \[layer_count], elements from the start of every packed buffer, in any order, gaps allowed, no overlap;
+        /// host memory; copied. NULL: one layer after the other. Scattered plans add it to each layer's pointer; NULL
+        /// there means 0
+        offsets: *const i64,
+        /// LAYERWISE_DEVICE_CPU (default) or a CUDA ordinal
+        device: i32,
+        /// LAYERWISE_LAYOUT_
+        layout: i32,
+        /// FLOAT32 (default), BFLOAT16, FLOAT16
+        weights_dtype: i32,
+        /// FLOAT32 (default), BFLOAT16, FLOAT16, in any mix with the weights
+        grads_dtype: i32,
+        /// FLOAT32 (default), BFLOAT16: NovoGrad's m and SGD's momentum buffer
+        first_moment_dtype: i32,
+        /// FLOAT32 (default), FLOAT64: one value a layer
+        second_moment_dtype: i32,
+        /// NONE (default), or BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy
+        weights_extra_dtype: i32,
+        /// CPU: number of threads, the caller's included; 0 (default): one per available core
+        threads: i32,
+        /// CPU: LAYERWISE_ISA_; the bits are the same with each
+        isa: i32,
+        /// 0
+        reserved: i32,
+        /// CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until the plan is
+        /// destroyed; NULL (default): the plan allocates and owns it
+        workspace: *mut c_void,
+        /// Its size; 0 with NULL
+        workspace_bytes: i64,
+        /// 0
+        reserved2: [i64; 2],
+    }
+
+    /// What differs from layer to layer.
+    struct layerwise_layer_options {
+        /// Bytes of this struct as the caller knows it
+        struct_size: i64,
+        /// \[layer_count], finite, >= 0, multiplies lr; host; copied; NULL: 1 for every layer
+        lr_mult: *const f64,
+        /// \[layer_count], finite, >= 0, multiplies weight_decay; host; copied; NULL: 1
+        wd_mult: *const f64,
+        /// \[layer_count], 1: LARC's factor is 1 for this layer, else 0; host; copied; NULL: 0
+        skip_larc: *const u8,
+        /// 0
+        reserved: [i64; 2],
+    }
+
+    /// The hyper-parameters of [`novograd_step`](crate::novograd_step).
+    struct layerwise_novograd_options {
+        /// Bytes of this struct as the caller knows it
+        struct_size: i64,
+        /// Learning rate, finite, >= 0; no default: NaN is refused
+        lr: f64,
+        /// \[0, 1), default 0.95
+        beta1: f64,
+        /// \[0, 1), default 0.98
+        beta2: f64,
+        /// >= 0, default 1e-8, added to the root
+        eps: f64,
+        /// >= 0, default 0, added under the root; 0 with the infinity norm
+        eps_root: f64,
+        /// >= 0, default 0.001
+        weight_decay: f64,
+        /// Finite, not 0, default 1; the gradients are divided by it
+        grad_scale: f64,
+        /// t, 1-based; 0 (default): not given, refused where the result depends on it
+        step: i64,
+        /// Float32, in place of lr; NULL: lr
+        lr_ptr: *const f32,
+        /// Float32, in place of grad_scale; NULL: grad_scale
+        grad_scale_ptr: *const f32,
+        /// Int64, completed steps: t = *step_ptr + 1; NULL: step
+        step_ptr: *mut i64,
+        /// Float32, non-zero: the whole step changes nothing; NULL: not looked at
+        found_inf: *const f32,
+        /// Int64, the number of skipped layers is added to it; NULL: not counted
+        nonfinite_layers: *mut i64,
+        /// 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0
+        advance_step: i32,
+        /// LAYERWISE_NORM_, default L2
+        norm: i32,
+        /// 1: the update enters the momentum times 1 - beta1; default 0
+        grad_averaging: i32,
+        /// 0: not at t = 1 (TensorFlow Addons); default 1
+        average_first_step: i32,
+        /// 1: divide by the running maximum of v; needs max_second_moment; default 0
+        amsgrad: i32,
+        /// 1: as Adam's; default 0
+        bias_correction: i32,
+        /// 1 (default): a layer's v that is still 0 becomes n2 instead of being averaged
+        seed_second_moment: i32,
+        /// 1: decay is added to the update, not to the momentum (apex's default); default 0
+        decoupled_weight_decay: i32,
+        /// 1: lr is inside the momentum (TensorFlow, Keras); default 0
+        lr_in_momentum: i32,
+        /// 1: ascend; default 0
+        maximize: i32,
+        /// LAYERWISE_ROUNDING_NEAREST
+        rounding: i32,
+        /// 0
+        reserved: i32,
+        /// 0
+        seed: i64,
+        /// 0
+        reserved2: [i64; 2],
+    }
+
+    /// The hyper-parameters of [`larc_scale`](crate::larc_scale) and of LARC in [`larc_sgd_step`](crate::larc_sgd_step).
+    struct layerwise_larc_options {
+        /// Bytes of this struct as the caller knows it
+        struct_size: i64,
+        /// Learning rate, finite, >= 0; no default: NaN is refused
+        lr: f64,
+        /// Trust coefficient, >= 0, default 0.002
+        eta: f64,
+        /// >= 0, default 1e-8
+        eps: f64,
+        /// >= 0, default 0: the least factor
+        min_update: f64,
+        /// >= 0, default 0
+        weight_decay: f64,
+        /// Finite, not 0, default 1; the gradients are divided by it
+        grad_scale: f64,
+        /// Float32, in place of lr; NULL: lr
+        lr_ptr: *const f32,
+        /// Float32, in place of grad_scale; NULL: grad_scale
+        grad_scale_ptr: *const f32,
+        /// Float32, non-zero: the whole step changes nothing; NULL: not looked at
+        found_inf: *const f32,
+        /// Int64, the number of skipped layers is added to it; NULL: not counted
+        nonfinite_layers: *mut i64,
+        /// LAYERWISE_LARC_, default CLIP
+        mode: i32,
+        /// LAYERWISE_ZERO_NORM_, default KEEP
+        zero_norm: i32,
+        /// 1: decay is in the norm and inside the factor, as in apex; default 0
+        fold_weight_decay: i32,
+        /// 1: ascend; default 0
+        maximize: i32,
+        /// LAYERWISE_ROUNDING_NEAREST
+        rounding: i32,
+        /// 0
+        reserved: i32,
+        /// 0
+        seed: i64,
+        /// 0
+        reserved2: [i64; 2],
+    }
+
+    /// The hyper-parameters of SGD in [`larc_sgd_step`](crate::larc_sgd_step).
+    struct layerwise_sgd_options {
+        /// Bytes of this struct as the caller knows it
+        struct_size: i64,
+        /// mu, \[0, 1), default 0.9
+        momentum: f64,
+        /// \[0, 1], default 0
+        dampening: f64,
+        /// t, 1-based; 0 (default): not given, refused with dampening
+        step: i64,
+        /// Int64, completed steps: t = *step_ptr + 1; NULL: step
+        step_ptr: *mut i64,
+        /// 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0
+        advance_step: i32,
+        /// 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default 0
+        nesterov: i32,
+        /// 0
+        reserved: [i64; 2],
+    }
+}
