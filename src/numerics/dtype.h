@@ -95,12 +95,13 @@ LAYERWISE_INLINE float load(float16 x) {
   return bit_cast<float>(magnitude | sign);
 }
 
-LAYERWISE_INLINE void store(bfloat16& to, float x) {
+LAYERWISE_INLINE uint32_t bfloat16_bits(float x) {
   const uint32_t bits = bit_cast<uint32_t>(x);
   const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-  to.bits = static_cast<uint16_t>(nan ? 0x7fffu : rounded);
+  return nan ? 0x7fffu : rounded;
 }
+LAYERWISE_INLINE void store(bfloat16& to, float x) { to.bits = static_cast<uint16_t>(bfloat16_bits(x)); }
 
 LAYERWISE_INLINE void store(float16& to, float x) {
   const uint32_t bits = bit_cast<uint32_t>(x);
