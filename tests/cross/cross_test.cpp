@@ -87,7 +87,7 @@ TEST_CASE("layers of more than a group of tiles have the CPU's bits", "[large]")
   oracle::Layout layout;
   layout.sizes = {3, kLargeLayer, 5};
   layout.grads = bf16;
-  for (const Step step : {Step::kNovograd, Step::kLarcSgd}) {
+  for (const Step step : {Step::kNovograd, Step::kLarcScale, Step::kLarcSgd}) {
     oracle::Random random(11);
     shape_device(random);
     const std::string found = Case(11, step, layout).run();
