@@ -106,7 +106,7 @@ void run_all_blocks(std::size_t resident) {
     new_slice();
     run(first);
     slice_left = kEndless;
-    if (scheduler.failure.kind || !scheduler.running_blocks) return;
+    if (scheduler.failure.kind || scheduler.next_block == scheduler.block_count) return;
     finish_block(*scheduler.refill);
     start_next_block(*scheduler.refill);
   }
