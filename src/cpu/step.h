@@ -63,18 +63,30 @@ double tile_norm(const void* address, int64_t count) {
 constexpr int64_t kPrefetchDistance = 1024;
 
 template <class T>
-LAYERWISE_INLINE void prefetch_block(const T* elements) {
-  constexpr int kLine = 64 / sizeof(T);
-  for (int i = 0; i < kBlockElements; i += kLine) __builtin_prefetch(elements + kPrefetchDistance + i, 1);
+LAYERWISE_INLINE const T* ahead_of(const T* stream) {
+  return stream + kPrefetchDistance;
 }
 
-// Calls body(begin, count) for consecutive blocks of [0, count), fetching ahead of each in the streams. The count of a
-// whole block is a compile-time constant.
-template <class Body, class... Streams>
-LAYERWISE_INLINE void for_each_block(int64_t count, Body body, const Streams*... streams) {
+// What the norm of the next layer reads: behind this one in a packed buffer. Where a layer is one tile, its norm would
+// wait for memory again and again; fetched during the update before, layers of 1000 and 4000 elements take 10 % less.
+template <class T>
+LAYERWISE_INLINE const T* next_layer_of(const T* stream, int64_t count) {
+  return count <= kTileElements ? stream + count : stream;
+}
+
+template <class T>
+LAYERWISE_INLINE void prefetch_block(const T* elements) {
+  constexpr int kLine = 64 / sizeof(T);
+  for (int i = 0; i < kBlockElements; i += kLine) __builtin_prefetch(elements + i, 1);
+}
+
+// Calls body(begin, count) for consecutive blocks of [0, count), fetching a block of each of the addresses with it. The
+// count of a whole block is a compile-time constant.
+template <class Body, class... Fetched>
+LAYERWISE_INLINE void for_each_block(int64_t count, Body body, const Fetched*... fetched) {
   int64_t begin = 0;
   for (; begin + kBlockElements <= count; begin += kBlockElements) {
-    (prefetch_block(streams + begin), ...);
+    (prefetch_block(fetched + begin), ...);
     body(begin, std::integral_constant<int, kBlockElements>());
   }
   if (begin < count) body(begin, static_cast<int>(count - begin));
@@ -105,7 +117,7 @@ void novograd_tiles(const TileBuffers& tiles, const NovogradElement& given) {
     new_moments.finish();
     new_weights.finish();
   };
-  for_each_block(tiles.count, block, weights, moments);
+  for_each_block(tiles.count, block, ahead_of(weights), ahead_of(moments), next_layer_of(grads, tiles.count));
 }
 
 template <class W, class G, bool kDecayed>
@@ -126,7 +138,8 @@ void larc_scale_tiles(const TileBuffers& tiles, const LarcElement& given) {
     }
     scaled.finish();
   };
-  for_each_block(tiles.count, block, grads);
+  for_each_block(tiles.count, block, ahead_of(grads), next_layer_of(grads, tiles.count),
+                 next_layer_of(weights, tiles.count));
 }
 
 // Without momentum b = h, and there is no buffer.
@@ -146,7 +159,8 @@ void larc_sgd_tiles(const TileBuffers& tiles, const LarcElement& given) {
     }
     new_weights.finish();
   };
-  for_each_block(tiles.count, block, weights);
+  for_each_block(tiles.count, block, ahead_of(weights), next_layer_of(weights, tiles.count),
+                 next_layer_of(grads, tiles.count));
 }
 
 template <class W, class G, class M, bool kNesterov>
@@ -171,7 +185,8 @@ void larc_sgd_momentum_tiles(const TileBuffers& tiles, const LarcElement& given)
     new_moments.finish();
     new_weights.finish();
   };
-  for_each_block(tiles.count, block, weights, moments);
+  for_each_block(tiles.count, block, ahead_of(weights), ahead_of(moments), next_layer_of(grads, tiles.count),
+                 next_layer_of(weights, tiles.count));
 }
 
 template <class E>
@@ -184,7 +199,7 @@ void copy_tiles(const TileBuffers& tiles) {
     _Pragma("GCC ivdep") for (int i = 0; i < count; ++i) written.set(i, weights[begin + i]);
     written.finish();
   };
-  for_each_block(tiles.count, block, copy);
+  for_each_block(tiles.count, block, ahead_of(copy));
 }
 
 inline TileKernels::Norm norm_for(Dtype dtype, bool infinity_norm) {
