@@ -164,13 +164,13 @@ class CpuBackend final : public Backend {
   BackendFacts facts() const override { return {team_.size(), isa_, 0, LAYERWISE_PATH_CPU}; }
 
   void novograd(const NovogradStep& step, void*) override {
-    if (step_is_cancelled(step.buffers)) return;
     FloatingPointModes modes;
+    if (step_is_cancelled(step.buffers)) return;
     run(NovogradOperation(kernels_, dtypes_, step));
   }
   void larc(const LarcStep& step, void*) override {
-    if (step_is_cancelled(step.buffers)) return;
     FloatingPointModes modes;
+    if (step_is_cancelled(step.buffers)) return;
     run(LarcOperation(kernels_, dtypes_, step));
   }
 

@@ -18,13 +18,20 @@ inline int accumulators_for(int64_t count) {
   return width;
 }
 
-// A whole tile block of columns by block of columns: the accumulators of a block stay in registers, and its rows are
-// eight streams for the prefetcher.
+template <class T>
+LAYERWISE_INLINE void prefetch_block(const T* elements) {
+  constexpr int kLine = 64 / sizeof(T);
+  for (int i = 0; i < kBlockElements; i += kLine) __builtin_prefetch(elements + i, 1);
+}
+
+// A whole tile block of columns by block of columns: the accumulators of a block stay in registers, its rows are eight
+// streams for the prefetcher, and the next tile, whose pages those streams do not cross into, is fetched beside them.
 template <class Reduction, class T, class... By>
 LAYERWISE_INLINE void accumulate_whole_tile(const T* elements, typename Reduction::Accumulator* accumulators, By... by) {
   for (int block = 0; block < kAccumulators; block += kBlockElements) {
     typename Reduction::Accumulator sums[kBlockElements] = {};
     for (int row = 0; row < kTileElements; row += kAccumulators) {
+      prefetch_block(elements + kTileElements + row + block);
       const BlockReader<T> in(elements + row + block, kBlockElements);
       for (int i = 0; i < kBlockElements; ++i) sums[i] = Reduction::accumulate(sums[i], in[i], by...);
     }
@@ -72,12 +79,6 @@ LAYERWISE_INLINE const T* ahead_of(const T* stream) {
 template <class T>
 LAYERWISE_INLINE const T* next_layer_of(const T* stream, int64_t count) {
   return count <= kTileElements ? stream + count : stream;
-}
-
-template <class T>
-LAYERWISE_INLINE void prefetch_block(const T* elements) {
-  constexpr int kLine = 64 / sizeof(T);
-  for (int i = 0; i < kBlockElements; i += kLine) __builtin_prefetch(elements + i, 1);
 }
 
 // Calls body(begin, count) for consecutive blocks of [0, count), fetching a block of each of the addresses with it. The

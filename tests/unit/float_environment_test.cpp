@@ -109,6 +109,22 @@ TEST_CASE("the caller's floating-point state neither matters nor changes", "[bit
     }
 }
 
+// Hazard: with denormals read as zero a subnormal found_inf, which is not zero, would let the step run.
+TEST_CASE("a subnormal found_inf cancels the step under every floating-point state", "[bits]") {
+  const float found_inf = 1e-40f;
+  for (State state : states()) {
+    CAPTURE(state);
+    Case run(1, LAYERWISE_ISA_AUTO);
+    const Case before = run;
+    run.novograd.found_inf = &found_inf;
+    run.larc.found_inf = &found_inf;
+    CHECK(survives(state, [&] { return run.model.novograd(run.novograd); }));
+    CHECK(survives(state, [&] { return run.model.larc_scale(run.larc); }));
+    CHECK(survives(state, [&] { return run.model.larc_sgd(run.larc, run.sgd); }));
+    CHECK(run.model.same_bits(before.model));
+  }
+}
+
 TEST_CASE("threads started under another floating-point state give the same bits", "[bits]") {
   // Workers inherit the state of the thread that creates them: here the plan's creator.
   Case expected(3, LAYERWISE_ISA_AUTO);
