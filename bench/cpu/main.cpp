@@ -167,13 +167,19 @@ int main(int argc, char** argv) {
       .print();
   std::fprintf(stderr, "%s%.1f GB of memory may be used; %.1f s a row\n", layerwise_build_info(), memory_gb,
                options.seconds);
+  int rows = 0;
   for (const char* suite : kSuites) {
     if (!contains(options.suites, suite)) continue;
     std::fprintf(stderr, "\n%s\n", suite);
     const auto allowance = suite == std::string("layers") ? std::make_unique<Allowance>(options.seconds) : nullptr;
     print_heading();
     for (const Case& row : suite_rows(suite, layerwise::available_cores()))
-      if (options.models.empty() || contains(options.models, row.model)) run_row(row, options.seconds, memory_gb, allowance.get());
+      if (options.models.empty() || contains(options.models, row.model)) {
+        run_row(row, options.seconds, memory_gb, allowance.get());
+        ++rows;
+      }
   }
-  return 0;
+  if (rows > 0) return 0;
+  std::fprintf(stderr, "no row of suites %s has a model of --models %s\n", options.suites.c_str(), options.models.c_str());
+  return 2;
 }
