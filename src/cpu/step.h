@@ -93,12 +93,12 @@ LAYERWISE_INLINE void for_each_block(int64_t count, Body body, const Fetched*...
   if (begin < count) body(begin, static_cast<int>(count - begin));
 }
 
-template <class W, class G, class M, bool kDecoupled>
-void novograd_tiles(const TileBuffers& tiles, const NovogradElement& given) {
+// What NovoGrad and SGD share: update(g, m, w) turns an old moment and weight into new ones.
+template <class W, class G, class M, bool kNormReadsWeights, class Update>
+LAYERWISE_INLINE void update_tiles(const TileBuffers& tiles, Update update) {
   W* const weights = static_cast<W*>(tiles.weights);
   const G* const grads = static_cast<const G*>(tiles.grads);
   M* const moments = static_cast<M*>(tiles.first_moment);
-  const NovogradElement layer = given;
   const auto block = [=](int64_t begin, auto given_count) {
     const int count = given_count;
     const BlockReader<W> old_weights(weights + begin, count);
@@ -108,17 +108,30 @@ void novograd_tiles(const TileBuffers& tiles, const NovogradElement& given) {
     BlockWriter<M> new_moments(moments + begin, count);
     _Pragma("GCC ivdep") for (int i = 0; i < count; ++i) {
       float w = old_weights[i], m = old_moments[i];
-      if constexpr (kDecoupled)
-        novograd_decoupled_element(layer, gradients[i], m, w);
-      else
-        novograd_element(layer, gradients[i], m, w);
+      update(gradients[i], m, w);
       new_moments.set(i, m);
       new_weights.set(i, w);
     }
     new_moments.finish();
     new_weights.finish();
   };
-  for_each_block(tiles.count, block, ahead_of(weights), ahead_of(moments), next_layer_of(grads, tiles.count));
+  const G* const next_grads = next_layer_of(grads, tiles.count);
+  if constexpr (kNormReadsWeights)
+    for_each_block(tiles.count, block, ahead_of(weights), ahead_of(moments), next_grads,
+                   next_layer_of(weights, tiles.count));
+  else
+    for_each_block(tiles.count, block, ahead_of(weights), ahead_of(moments), next_grads);
+}
+
+template <class W, class G, class M, bool kDecoupled>
+void novograd_tiles(const TileBuffers& tiles, const NovogradElement& given) {
+  const NovogradElement layer = given;
+  update_tiles<W, G, M, false>(tiles, [=](float g, float& m, float& w) __attribute__((always_inline)) {
+    if constexpr (kDecoupled)
+      novograd_decoupled_element(layer, g, m, w);
+    else
+      novograd_element(layer, g, m, w);
+  });
 }
 
 template <class W, class G, bool kDecayed>
@@ -166,28 +179,12 @@ void larc_sgd_tiles(const TileBuffers& tiles, const LarcElement& given) {
 
 template <class W, class G, class M, bool kNesterov>
 void larc_sgd_momentum_tiles(const TileBuffers& tiles, const LarcElement& given) {
-  W* const weights = static_cast<W*>(tiles.weights);
-  const G* const grads = static_cast<const G*>(tiles.grads);
-  M* const moments = static_cast<M*>(tiles.first_moment);
   const LarcElement layer = given;
-  const auto block = [=](int64_t begin, auto given_count) {
-    const int count = given_count;
-    const BlockReader<W> old_weights(weights + begin, count);
-    const BlockReader<G> gradients(grads + begin, count);
-    const BlockReader<M> old_moments(moments + begin, count);
-    BlockWriter<W> new_weights(weights + begin, count);
-    BlockWriter<M> new_moments(moments + begin, count);
-    _Pragma("GCC ivdep") for (int i = 0; i < count; ++i) {
-      const float w = old_weights[i], h = larc_decayed_element(layer, gradients[i], w);
-      const float b = sgd_momentum(layer, h, old_moments[i]);
-      new_moments.set(i, b);
-      new_weights.set(i, sgd_weight(layer, kNesterov, h, b, w));
-    }
-    new_moments.finish();
-    new_weights.finish();
-  };
-  for_each_block(tiles.count, block, ahead_of(weights), ahead_of(moments), next_layer_of(grads, tiles.count),
-                 next_layer_of(weights, tiles.count));
+  update_tiles<W, G, M, true>(tiles, [=](float g, float& m, float& w) __attribute__((always_inline)) {
+    const float h = larc_decayed_element(layer, g, w);
+    m = sgd_momentum(layer, h, m);
+    w = sgd_weight(layer, kNesterov, h, m, w);
+  });
 }
 
 template <class E>
