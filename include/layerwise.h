@@ -148,10 +148,15 @@ extern "C" {
 #define LAYERWISE_QUERY_ISA 7         /* a LAYERWISE_ISA_ constant; 0 on CUDA */
 #define LAYERWISE_QUERY_WORKSPACE 8   /* bytes of device scratch memory; 0 on the CPU */
 #define LAYERWISE_QUERY_FINGERPRINT 9 /* a hash of sizes, offsets and dtypes, the same on every backend */
-#define LAYERWISE_QUERY_PATH 10       /* a LAYERWISE_PATH_ constant: how a step runs */
+#define LAYERWISE_QUERY_PATH 10       /* a LAYERWISE_PATH_ constant: how the plan's last step ran; before the first, how
+                                         novograd_step would */
+#define LAYERWISE_QUERY_HELD_GRADS 11   /* elements whose gradient a one-pass step reads from memory once; 0: two passes */
+#define LAYERWISE_QUERY_HELD_WEIGHTS 12 /* elements of which a one-pass larc_sgd_step reads gradient and weight once; 0:
+                                           it holds gradients alone, as many as HELD_GRADS, or runs in two passes */
 
 #define LAYERWISE_PATH_CPU 0      /* layers that fit the cache whole, one thread each; larger ones tile by tile, shared */
 #define LAYERWISE_PATH_TWO_PASS 1 /* CUDA: norms, then the update: two launches for the whole model */
+#define LAYERWISE_PATH_ONE_PASS 2 /* CUDA: one cooperative launch; gradients wait on the chip for their layer's norm */
 
 /* ---- Plans -------------------------------------------------------------------------------------------------------- */
 
@@ -176,7 +181,9 @@ typedef struct layerwise_plan_options {
   int32_t weights_extra_dtype; /* NONE (default), or BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy */
   int32_t threads;            /* CPU: number of threads, the caller's included; 0 (default): one per available core */
   int32_t isa;                /* CPU: LAYERWISE_ISA_; the bits are the same with each */
-  int32_t reserved;           /* 0 */
+  int32_t path;               /* CUDA: 0 (default): one pass where the device can and most of the model fits on the chip;
+                                 LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: wherever the device can. A step whose
+                                 blocks would not all be resident in its context runs in two passes whatever was asked */
   void *workspace;            /* CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until
                                  the plan is destroyed; NULL (default): the plan allocates and owns it */
   int64_t workspace_bytes;    /* its size; 0 with NULL */
@@ -200,7 +207,8 @@ LAYERWISE_API int32_t layerwise_plan_workspace_size(const layerwise_plan_options
  * plan     out, host, not NULL; receives the plan, or NULL when the call fails
  * Ownership: the caller destroys the plan. Synchronous: allocates, uploads and waits; not during graph capture.
  * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE; LAYER_RANGE, LAYER_OVERLAP,
- * LAYER_OVERFLOW; UNKNOWN_DTYPE, UNSUPPORTED_DTYPE; NO_CUDA, UNSUPPORTED_ISA, WORKSPACE, OUT_OF_MEMORY; CUDA. */
+ * LAYER_OVERFLOW; UNKNOWN_DTYPE, UNSUPPORTED_DTYPE; COMBINATION; NO_CUDA, UNSUPPORTED_ISA, WORKSPACE, OUT_OF_MEMORY;
+ * CUDA. */
 LAYERWISE_API int32_t layerwise_plan_create(const layerwise_plan_options *options, layerwise_plan **plan);
 
 /* Frees a plan and all it owns. Waits for nothing: the caller sees to it that the plan's steps have finished.
@@ -260,7 +268,7 @@ LAYERWISE_API int32_t layerwise_plan_set_layers(layerwise_plan *plan, const laye
  * Aliasing: no buffer that is written may overlap another buffer. Packed plans check it; in scattered plans only whole
  * tables are compared.
  *
- * Asynchronous on CUDA: two launches on the stream, no allocation, no synchronisation, nothing read back; safe to
+ * Asynchronous on CUDA: one or two launches on the stream, no allocation, no synchronisation, nothing read back; safe to
  * capture into a graph and replay. A host scalar is frozen in a graph: give its device pointer instead. On the CPU the
  * call returns when the step is done.
  *

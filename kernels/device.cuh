@@ -13,8 +13,10 @@
 // become each thread's own.
 #if defined(SIMT_HARNESS)
 #define LAYERWISE_SHARED(name, ...) SIMT_SHARED(name, __VA_ARGS__)
+#define LAYERWISE_DYNAMIC_SHARED(name) SIMT_DYNAMIC_SHARED(name)
 #else
 #define LAYERWISE_SHARED(name, ...) __shared__ ::cuda::std::type_identity_t<__VA_ARGS__> name
+#define LAYERWISE_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
 #endif
 
 namespace layerwise {
@@ -23,7 +25,6 @@ inline constexpr int kRows = kTileElements / kAccumulators;
 inline constexpr int kWarps = kBlockThreads / 32;
 static_assert(kBlockThreads * kThreadElements == kAccumulators, "a thread owns the accumulators of the elements it reads");
 
-// How a kernel walks the plan's tiles: from blockIdx.x on, a grid's width apart.
 struct Tile {
   int64_t layer;
   int64_t index;  // in the layer
@@ -31,12 +32,15 @@ struct Tile {
   int count;      // elements
 };
 
+__device__ __forceinline__ Tile tile_of_layer(const DevicePlan& plan, int64_t layer, int64_t index) {
+  const int64_t first = index * kTileElements, left = plan.layers[layer].extent.size - first;
+  return {layer, index, first, left < kTileElements ? static_cast<int>(left) : kTileElements};
+}
+
+// A tile by its number in the plan.
 __device__ __forceinline__ Tile tile_at(const DevicePlan& plan, int64_t tile) {
   const int64_t layer = plan.tile_layer[tile];
-  const LayerExtent& extent = plan.layers[layer].extent;
-  const int64_t index = tile - extent.first_tile, first = index * kTileElements;
-  const int64_t left = extent.size - first;
-  return {layer, index, first, left < kTileElements ? static_cast<int>(left) : kTileElements};
+  return tile_of_layer(plan, layer, tile - plan.layers[layer].extent.first_tile);
 }
 
 template <class T>
@@ -88,21 +92,29 @@ struct LastUse {
   }
 };
 
+template <class T>
+__device__ __forceinline__ FloatQuad unpack(const Quad<T>& quad) {
+  return {load(quad.element[0]), load(quad.element[1]), load(quad.element[2]), load(quad.element[3])};
+}
+
+template <class T>
+__device__ __forceinline__ Quad<T> pack(const FloatQuad& values) {
+  Quad<T> quad;
+#pragma unroll
+  for (int i = 0; i < kThreadElements; ++i) store(quad.element[i], values.element[i]);
+  return quad;
+}
+
 template <class Policy, class T>
 __device__ __forceinline__ FloatQuad load_quad(const T* address) {
   using Bits = typename QuadBits<T>::Type;
-  const Bits bits = Policy::load(reinterpret_cast<const Bits*>(address));
-  const auto quad = bit_cast<Quad<T>>(bits);
-  return {load(quad.element[0]), load(quad.element[1]), load(quad.element[2]), load(quad.element[3])};
+  return unpack(bit_cast<Quad<T>>(Policy::load(reinterpret_cast<const Bits*>(address))));
 }
 
 template <class T>
 __device__ __forceinline__ void store_quad(T* address, const FloatQuad& values) {
   using Bits = typename QuadBits<T>::Type;
-  Quad<T> quad;
-#pragma unroll
-  for (int i = 0; i < kThreadElements; ++i) store(quad.element[i], values.element[i]);
-  __stcs(reinterpret_cast<Bits*>(address), bit_cast<Bits>(quad));
+  __stcs(reinterpret_cast<Bits*>(address), bit_cast<Bits>(pack<T>(values)));
 }
 
 // The same where the tile ends inside the quad or its address is not aligned; absent elements are 0.
@@ -151,6 +163,23 @@ __device__ __forceinline__ void advance_step(const StepBuffers& buffers) {
 __device__ __forceinline__ int row_element(int row) {
   return row * kAccumulators + static_cast<int>(threadIdx.x) * kThreadElements;
 }
+
+// A tile that waits in shared memory between its norm and its update. A thread reads back what it wrote itself, so no
+// barrier is needed. weights may be null: then only the gradients wait.
+template <class W, class G>
+struct HeldTile {
+  static constexpr int kRowsInFlight = kOnePassRowsInFlight;
+  Quad<G>* grads;
+  Quad<W>* weights;
+};
+// A tile that is read from memory each time, so many rows at once.
+template <int kRows>
+struct NotHeld {
+  static constexpr int kRowsInFlight = kRows;
+  static constexpr decltype(nullptr) grads = nullptr, weights = nullptr;
+};
+
+__device__ __forceinline__ int held_quad(int row) { return row * kBlockThreads + static_cast<int>(threadIdx.x); }
 
 // Loads kernels onto the current device; the first error.
 template <class... Kernels>

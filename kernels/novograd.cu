@@ -1,46 +1,33 @@
-// The second launch of a NovoGrad step: every element's update.
-//
-//   reads    gradients, weights and first moment once
-//   writes   weights, first moment; the weights' low-precision copy where there is one
-//   bytes    20 an element of float32 (18 with 16-bit gradients), 2 more with the copy; the gradient's 4 may be L2 hits
-//   grid     one tile a block, tiles a grid's width apart, backwards
-//   aliasing none; weights and moment are read and written by the same thread
-#include "kernels/update.cuh"
+// NovoGrad: the second launch of a two-pass step, and the one-pass step.
+#include "kernels/novograd.cuh"
+#include "kernels/one_pass.cuh"
+#include "kernels/two_pass.cuh"
 
 namespace layerwise {
-namespace {
-
-template <class W, class G, class M>
-__global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
-    novograd_update(const __grid_constant__ DevicePlan plan, const __grid_constant__ Dtype extra_dtype,
-                    const __grid_constant__ NovogradStep step) {
-  if (step_is_cancelled(step.buffers)) return;
-  advance_step(step.buffers);
-  for_each_updated_tile(plan, step.buffers, [&](const Tile& tile, const DeviceUpdate& update) {
-    const NovogradElement layer = update.novograd;
-    const bool decoupled = step.hyper.decoupled_weight_decay;
-    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype), tile.count, [&](Quads& q) {
-#pragma unroll
-      for (int i = 0; i < kThreadElements; ++i) {
-        if (decoupled)
-          novograd_decoupled_element(layer, q.g.element[i], q.m.element[i], q.w.element[i]);
-        else
-          novograd_element(layer, q.g.element[i], q.m.element[i], q.w.element[i]);
-      }
-    });
-  });
-}
-
-}  // namespace
 
 cudaError_t load_novograd_update(const Dtypes& dtypes) {
-  return visit_dtypes(dtypes, [&]<class W, class G, class M>() { return load_kernels(&novograd_update<W, G, M>); });
+  return visit_dtypes(dtypes, [&]<class W, class G, class M>() { return load_kernels(&update<NovogradUpdate<W, G, M>>); });
 }
 
 cudaError_t launch_novograd_update(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
                                    const DeviceLimits& device, cudaStream_t stream) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
-    return launch(&novograd_update<W, G, M>, plan, kUpdateBlocks, device, stream, dtypes.weights_extra, step);
+    return launch(&update<NovogradUpdate<W, G, M>>, plan, kUpdateBlocks, device, stream, dtypes.weights_extra, step);
+  });
+}
+
+cudaError_t prepare_novograd_one_pass(const Dtypes& dtypes, int most_shared_bytes, int shared_bytes, int* blocks) {
+  return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
+    return prepare_one_pass(&one_pass<NovogradNorm<G>, NovogradUpdate<W, G, M>, W, G>, most_shared_bytes, shared_bytes,
+                            blocks);
+  });
+}
+
+cudaError_t launch_novograd_one_pass(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,
+                                     const Dtypes& dtypes, const NovogradStep& step, cudaStream_t stream) {
+  return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
+    return launch_one_pass(&one_pass<NovogradNorm<G>, NovogradUpdate<W, G, M>, W, G>, plan, work, shape,
+                           dtypes.weights_extra, step, stream);
   });
 }
 

@@ -1,21 +1,9 @@
-// The second launch's walk: every tile that takes part, from the last one backwards, so that the gradients the norms
-// read last are found in L2; and the update of weights and moments that NovoGrad and SGD share.
+// How a tile's weights and moments are updated, which NovoGrad and SGD share.
 #pragma once
 
 #include "kernels/device.cuh"
 
 namespace layerwise {
-
-// Calls body(tile, update) for each of this block's tiles whose layer takes part.
-template <class Body>
-__device__ __forceinline__ void for_each_updated_tile(const DevicePlan& plan, const StepBuffers& buffers, Body body) {
-  for (int64_t t = plan.tiles - 1 - blockIdx.x; t >= 0; t -= gridDim.x) {
-    const Tile tile = tile_at(plan, t);
-    if (!takes_part(buffers, plan.scattered, tile.layer)) continue;
-    const DeviceUpdate& update = plan.updates[tile.layer];
-    if (update.takes_part) body(tile, update);
-  }
-}
 
 template <class W, class G, class M>
 struct TilePointers {
@@ -43,17 +31,36 @@ struct Quads {
   FloatQuad g, m, w;
 };
 
-template <class W, class G, class M, class Update>
-__device__ __forceinline__ void update_whole_tile(const TilePointers<W, G, M>& at, Update update) {
+// A row's quad from where the norm has left it, or from memory.
+template <class T>
+__device__ __forceinline__ FloatQuad quad_of(decltype(nullptr), const T* address, int row) {
+  return load_quad<LastUse>(address + row_element(row));
+}
+template <class T>
+__device__ __forceinline__ FloatQuad quad_of(const Quad<T>* held, const T* address, int row) {
+  return held ? unpack(held[held_quad(row)]) : quad_of(nullptr, address, row);
+}
+template <class T>
+__device__ __forceinline__ FloatQuad elements_of(decltype(nullptr), const T* address, int row, int count) {
+  return load_elements(address, row_element(row), count);
+}
+template <class T>
+__device__ __forceinline__ FloatQuad elements_of(const Quad<T>* held, const T* address, int row, int count) {
+  return held ? unpack(held[held_quad(row)]) : elements_of(nullptr, address, row, count);
+}
+
+template <class W, class G, class M, class Held, class Update>
+__device__ __forceinline__ void update_whole_tile(const TilePointers<W, G, M>& at, const Held& held, Update update) {
+  constexpr int kRowsInFlight = Held::kRowsInFlight;
 #pragma unroll 1
   for (int first = 0; first < kRows; first += kRowsInFlight) {
     Quads rows[kRowsInFlight];
 #pragma unroll
     for (int row = 0; row < kRowsInFlight; ++row) {
       const int i = row_element(first + row);
-      rows[row].g = load_quad<LastUse>(at.grads + i);
+      rows[row].g = quad_of(held.grads, at.grads, first + row);
       rows[row].m = at.moments ? load_quad<LastUse>(at.moments + i) : FloatQuad{};
-      rows[row].w = load_quad<LastUse>(at.weights + i);
+      rows[row].w = quad_of(held.weights, at.weights, first + row);
     }
 #pragma unroll
     for (int row = 0; row < kRowsInFlight; ++row) {
@@ -66,15 +73,16 @@ __device__ __forceinline__ void update_whole_tile(const TilePointers<W, G, M>& a
   }
 }
 
-template <class W, class G, class M, class Update>
-__device__ __forceinline__ void update_part_tile(const TilePointers<W, G, M>& at, int count, Update update) {
+template <class W, class G, class M, class Held, class Update>
+__device__ __forceinline__ void update_part_tile(const TilePointers<W, G, M>& at, int count, const Held& held,
+                                                 Update update) {
 #pragma unroll 1
   for (int row = 0; row * kAccumulators < count; ++row) {
     const int i = row_element(row);
     Quads quads;
-    quads.g = load_elements(at.grads, i, count);
+    quads.g = elements_of(held.grads, at.grads, row, count);
     quads.m = at.moments ? load_elements(at.moments, i, count) : FloatQuad{};
-    quads.w = load_elements(at.weights, i, count);
+    quads.w = elements_of(held.weights, at.weights, row, count);
     update(quads);
     if (at.moments) store_elements(at.moments, i, count, quads.m);
     store_elements(at.weights, i, count, quads.w);
@@ -83,12 +91,12 @@ __device__ __forceinline__ void update_part_tile(const TilePointers<W, G, M>& at
 }
 
 // update(quads) turns old moments and weights into new ones.
-template <class W, class G, class M, class Update>
-__device__ __forceinline__ void update_tile(const TilePointers<W, G, M>& at, int count, Update update) {
+template <class W, class G, class M, class Held, class Update>
+__device__ __forceinline__ void update_tile(const TilePointers<W, G, M>& at, int count, const Held& held, Update update) {
   if (count == kTileElements && at.aligned())
-    update_whole_tile(at, update);
+    update_whole_tile(at, held, update);
   else
-    update_part_tile(at, count, update);
+    update_part_tile(at, count, held, update);
 }
 
 }  // namespace layerwise

@@ -147,8 +147,11 @@ std::string describe() {
   CONSTANT(LAYERWISE_QUERY_WORKSPACE)
   CONSTANT(LAYERWISE_QUERY_FINGERPRINT)
   CONSTANT(LAYERWISE_QUERY_PATH)
+  CONSTANT(LAYERWISE_QUERY_HELD_GRADS)
+  CONSTANT(LAYERWISE_QUERY_HELD_WEIGHTS)
   CONSTANT(LAYERWISE_PATH_CPU)
   CONSTANT(LAYERWISE_PATH_TWO_PASS)
+  CONSTANT(LAYERWISE_PATH_ONE_PASS)
   json.end("}");
   json.begin("\"structs\": {");
   STRUCT(layerwise_plan_options)
@@ -165,7 +168,7 @@ std::string describe() {
   FIELD(layerwise_plan_options, weights_extra_dtype)
   FIELD(layerwise_plan_options, threads)
   FIELD(layerwise_plan_options, isa)
-  FIELD(layerwise_plan_options, reserved)
+  FIELD(layerwise_plan_options, path)
   FIELD(layerwise_plan_options, workspace)
   FIELD(layerwise_plan_options, workspace_bytes)
   FIELD(layerwise_plan_options, reserved2)

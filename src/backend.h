@@ -20,7 +20,7 @@ struct Layout {
 struct PlanDescription {
   Layout layout;
   Dtypes dtypes{};
-  int32_t device = 0, threads = 0, isa = 0;
+  int32_t device = 0, threads = 0, isa = 0, path = 0;
   void* workspace = nullptr;
   int64_t workspace_bytes = 0;
 };
@@ -28,6 +28,7 @@ struct PlanDescription {
 // How a backend runs, for layerwise_plan_query.
 struct BackendFacts {
   int64_t threads, isa, workspace_bytes, path;
+  int64_t held_grads, held_weights;  // elements of which a one-pass step reads them once
 };
 
 class Backend {

@@ -110,6 +110,10 @@ int64_t layerwise_plan::query(int32_t key) const {
       return fingerprint(description);
     case LAYERWISE_QUERY_PATH:
       return backend->facts().path;
+    case LAYERWISE_QUERY_HELD_GRADS:
+      return backend->facts().held_grads;
+    case LAYERWISE_QUERY_HELD_WEIGHTS:
+      return backend->facts().held_weights;
   }
   fail(LAYERWISE_ERROR_UNKNOWN_FLAG, "key is %d; it must be a LAYERWISE_QUERY_ constant", key);
 }

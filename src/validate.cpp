@@ -210,7 +210,10 @@ PlanDescription checked_plan(const layerwise_plan_options* given) {
          options.device);
   check_selector(options.layout, "layout", LAYERWISE_LAYOUT_PACKED, LAYERWISE_LAYOUT_SCATTERED);
   check_selector(options.isa, "isa", LAYERWISE_ISA_AUTO, LAYERWISE_ISA_NEON);
-  check_selector(options.reserved, "reserved", 0, 0);
+  check_selector(options.path, "path", 0, LAYERWISE_PATH_ONE_PASS);
+  if (options.path != 0 && options.device == LAYERWISE_DEVICE_CPU)
+    fail(LAYERWISE_ERROR_COMBINATION, "path is %d beside device LAYERWISE_DEVICE_CPU; it must be 0, only CUDA plans have a choice",
+         options.path);
   for (int64_t reserved : options.reserved2) check_selector(reserved, "reserved2", 0, 0);
   constexpr int32_t kMostThreads = 4096;
   if (options.threads < 0 || options.threads > kMostThreads)
@@ -224,6 +227,7 @@ PlanDescription checked_plan(const layerwise_plan_options* given) {
   plan.device = options.device;
   plan.threads = options.threads;
   plan.isa = options.isa;
+  plan.path = options.path;
   plan.workspace = options.workspace;
   plan.workspace_bytes = options.workspace_bytes;
   return plan;

@@ -161,7 +161,7 @@ class CpuBackend final : public Backend {
 
   void set_layers(const std::vector<LayerOptions>& layers) override { layer_options_ = layers; }
   void reset() override {}
-  BackendFacts facts() const override { return {team_.size(), isa_, 0, LAYERWISE_PATH_CPU}; }
+  BackendFacts facts() const override { return {team_.size(), isa_, 0, LAYERWISE_PATH_CPU, 0, 0}; }
 
   void novograd(const NovogradStep& step, void*) override {
     FloatingPointModes modes;

@@ -1,47 +1,11 @@
-// The CUDA backend: uploads a plan's tables once; a step is two launches on the caller's stream and nothing else.
+// The CUDA backend: uploads a plan's tables once; a step is one launch on the caller's stream, or two, and nothing else.
 #include "backend.h"
 
-#include <cuda_runtime_api.h>
-
-#include "cuda/worklist.h"
-#include "error.h"
-#include "kernels/launch.h"
-#include "layerwise.h"
+#include "cuda/one_pass.h"
+#include "cuda/workspace.h"
 
 namespace layerwise {
 namespace {
-
-void check(cudaError_t status, const char* call) {
-  if (status == cudaSuccess) return;
-  cudaGetLastError();  // reported here; not left for the caller to find
-  const int32_t family = status == cudaErrorMemoryAllocation ? LAYERWISE_ERROR_OUT_OF_MEMORY : LAYERWISE_ERROR_CUDA;
-  fail(family, "%s failed: %s (%s)", call, cudaGetErrorName(status), cudaGetErrorString(status));
-}
-#define LAYERWISE_CUDA(call, ...) check(call(__VA_ARGS__), #call)
-
-// Makes a device current while it lives; the caller's comes back.
-class CurrentDevice {
- public:
-  explicit CurrentDevice(int device) : device_(device) {
-    LAYERWISE_CUDA(cudaGetDevice, &callers_);
-    if (callers_ != device_) LAYERWISE_CUDA(cudaSetDevice, device_);
-  }
-  ~CurrentDevice() {
-    if (callers_ != device_) cudaSetDevice(callers_);
-  }
-  CurrentDevice(const CurrentDevice&) = delete;
-  CurrentDevice& operator=(const CurrentDevice&) = delete;
-
- private:
-  const int device_;
-  int callers_ = 0;
-};
-
-int attribute(cudaDeviceAttr which, int device) {
-  int value = 0;
-  LAYERWISE_CUDA(cudaDeviceGetAttribute, &value, which, device);
-  return value;
-}
 
 int device_count(cudaError_t* why) {
   int count = 0;
@@ -68,64 +32,26 @@ void check_device(int device) {
          capability / 10, capability % 10, kOldestCapability / 10, kOldestCapability % 10);
 }
 
-// The caller's memory, or memory of the plan's own.
-class Workspace {
- public:
-  Workspace(int device, void* callers, int64_t callers_bytes, int64_t bytes) : device_(device), address_(callers) {
-    if (!callers && bytes > 0) {
-      CurrentDevice current(device_);
-      LAYERWISE_CUDA(cudaMalloc, &owned_, static_cast<size_t>(bytes));
-      address_ = owned_;
-    }
-    if (!callers) return;
-    if (reinterpret_cast<uintptr_t>(callers) % kWorkspaceAlignment != 0)
-      fail(LAYERWISE_ERROR_WORKSPACE, "workspace is %p; it must be aligned to %lld bytes", callers,
-           static_cast<long long>(kWorkspaceAlignment));
-    if (callers_bytes < bytes)
-      fail(LAYERWISE_ERROR_WORKSPACE, "workspace_bytes is %lld; this plan needs %lld",
-           static_cast<long long>(callers_bytes), static_cast<long long>(bytes));
-  }
-  ~Workspace() {
-    if (!owned_) return;
-    int callers = device_;
-    cudaGetDevice(&callers);
-    cudaSetDevice(device_);
-    cudaFree(owned_);
-    cudaSetDevice(callers);
-  }
-  Workspace(const Workspace&) = delete;
-  Workspace& operator=(const Workspace&) = delete;
-
-  char* at(int64_t offset) const { return static_cast<char*>(address_) + offset; }
-  void* address() const { return address_; }
-
- private:
-  const int device_;
-  void* address_ = nullptr;
-  void* owned_ = nullptr;
-};
-
-void upload(void* to, const void* from, size_t bytes) {
-  if (bytes > 0) LAYERWISE_CUDA(cudaMemcpy, to, from, bytes, cudaMemcpyHostToDevice);
-}
-
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const PlanDescription& plan)
       : device_(plan.device),
         dtypes_(plan.dtypes),
-        layout_(plan.layout),
+        layout_(plan.layout, allows_one_pass(plan)),
         workspace_(plan.device, plan.workspace, plan.workspace_bytes, layout_.bytes),
         plan_(layout_.device_plan(plan.layout, workspace_.address())),
         limits_{attribute(cudaDevAttrMultiProcessorCount, plan.device)} {
     CurrentDevice current(device_);
     LAYERWISE_CUDA(load_norms, dtypes_);
     LAYERWISE_CUDA(load_novograd_update, dtypes_);
-    LAYERWISE_CUDA(load_larc_update, dtypes_);
+    LAYERWISE_CUDA(load_larc_scale_update, dtypes_);
+    LAYERWISE_CUDA(load_larc_sgd_update, dtypes_);
     const Worklist list = build_worklist(plan.layout);
     upload(workspace_.at(layout_.layers), list.layers.data(), list.layers.size() * sizeof(DeviceLayer));
     upload(workspace_.at(layout_.tile_layer), list.tile_layer.data(), list.tile_layer.size() * sizeof(uint32_t));
     set_layers(std::vector<LayerOptions>(list.layers.size(), LayerOptions{1, 1, 0}));
+    if (allows_one_pass(plan)) one_pass_ = OnePass(plan, layout_, workspace_);
+    if (one_pass_.grads()) path_ = LAYERWISE_PATH_ONE_PASS;
     reset();
   }
 
@@ -137,14 +63,15 @@ class CudaBackend final : public Backend {
   void reset() override {
     CurrentDevice current(device_);
     LAYERWISE_CUDA(cudaDeviceSynchronize);
-    if (layout_.arrivals_bytes > 0)
-      LAYERWISE_CUDA(cudaMemset, workspace_.at(layout_.arrivals), 0, static_cast<size_t>(layout_.arrivals_bytes));
+    if (layout_.zeroed_bytes > 0)
+      LAYERWISE_CUDA(cudaMemset, workspace_.at(layout_.arrivals), 0, static_cast<size_t>(layout_.zeroed_bytes));
     LAYERWISE_CUDA(cudaDeviceSynchronize);
   }
 
   void novograd(const NovogradStep& step, void* stream) override {
     CurrentDevice current(device_);
     const auto on = static_cast<cudaStream_t>(stream);
+    if (runs_in_one_pass(one_pass_.grads(), launch_novograd_one_pass, step, on)) return;
     LAYERWISE_CUDA(launch_novograd_norms, plan_, dtypes_, step, limits_, on);
     LAYERWISE_CUDA(launch_novograd_update, plan_, dtypes_, step, limits_, on);
   }
@@ -152,24 +79,55 @@ class CudaBackend final : public Backend {
   void larc(const LarcStep& step, void* stream) override {
     CurrentDevice current(device_);
     const auto on = static_cast<cudaStream_t>(stream);
+    const bool updates_read_weights = step.applies_sgd || step.larc.fold_weight_decay;
+    const OnePassLaunch* const one_pass = updates_read_weights ? one_pass_.grads_and_weights() : one_pass_.grads();
+    if (runs_in_one_pass(one_pass, step.applies_sgd ? launch_larc_sgd_one_pass : launch_larc_scale_one_pass, step, on))
+      return;
     LAYERWISE_CUDA(launch_larc_norms, plan_, dtypes_, step, limits_, on);
-    LAYERWISE_CUDA(launch_larc_update, plan_, dtypes_, step, limits_, on);
+    if (step.applies_sgd)
+      LAYERWISE_CUDA(launch_larc_sgd_update, plan_, dtypes_, step, limits_, on);
+    else
+      LAYERWISE_CUDA(launch_larc_scale_update, plan_, dtypes_, step, limits_, on);
   }
 
-  BackendFacts facts() const override { return {0, 0, layout_.bytes, LAYERWISE_PATH_TWO_PASS}; }
+  BackendFacts facts() const override {
+    return {0, 0, layout_.bytes, path_, one_pass_.held_grads(), one_pass_.held_weights()};
+  }
 
  private:
   const int device_;
   const Dtypes dtypes_;
+
+  // False, with nothing launched, where this step has no one-pass launch, or not all of its blocks would be resident: the
+  // context may have fewer multiprocessors by now (MPS, green contexts).
+  template <class Step>
+  bool runs_in_one_pass(const OnePassLaunch* one_pass,
+                        cudaError_t (*launch)(const DevicePlan&, const OnePassWork&, const OnePassShape&, const Dtypes&,
+                                              const Step&, cudaStream_t),
+                        const Step& step, cudaStream_t stream) {
+    path_ = LAYERWISE_PATH_TWO_PASS;
+    if (!one_pass || attribute(cudaDevAttrMultiProcessorCount, device_) < limits_.multiprocessors) return false;
+    const cudaError_t status = launch(plan_, one_pass->work, one_pass->shape, dtypes_, step, stream);
+    if (status == cudaErrorCooperativeLaunchTooLarge) {
+      cudaGetLastError();  // not an error of the caller's
+      return false;
+    }
+    check(status, "the launch of the one-pass step");
+    path_ = LAYERWISE_PATH_ONE_PASS;
+    return true;
+  }
+
   const WorkspaceLayout layout_;
   const Workspace workspace_;
   const DevicePlan plan_;
   const DeviceLimits limits_;
+  OnePass one_pass_;
+  int64_t path_ = LAYERWISE_PATH_TWO_PASS;  // of the last step
 };
 
 }  // namespace
 
-int64_t cuda_workspace_bytes(const PlanDescription& plan) { return WorkspaceLayout(plan.layout).bytes; }
+int64_t cuda_workspace_bytes(const PlanDescription& plan) { return WorkspaceLayout(plan.layout, allows_one_pass(plan)).bytes; }
 
 std::unique_ptr<Backend> make_cuda_backend(const PlanDescription& plan) {
   check_device(plan.device);

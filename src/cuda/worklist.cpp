@@ -1,5 +1,9 @@
 #include "cuda/worklist.h"
 
+#include <algorithm>
+
+#include "kernels/tuning.h"
+
 namespace layerwise {
 namespace {
 
@@ -44,21 +48,49 @@ Worklist build_worklist(const Layout& layout) {
   return list;
 }
 
-WorkspaceLayout::WorkspaceLayout(const Layout& layout) : bytes(0) {
-  const auto take = [&](int64_t size) {
-    const int64_t offset = bytes;
-    bytes += (size + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
+OnePassList one_pass_list(const Layout& layout, int64_t capacity) {
+  OnePassList list;
+  list.items.reserve(most_one_pass_items(layout));
+  for (size_t l = 0; l < layout.layers.size(); ++l) {
+    const int64_t size = layout.layers[l].size, tiles = tiles_of(size), held = std::min(tiles, capacity);
+    const auto layer = static_cast<uint32_t>(l);
+    for (int64_t tile = 0; tile < tiles - held; tile += kNormTilesPerTicket)
+      list.items.push_back({tile, layer, static_cast<uint16_t>(std::min<int64_t>(kNormTilesPerTicket, tiles - held - tile)),
+                            WorkKind::kNorm});
+    for (int64_t tile = tiles - held; tile < tiles; ++tile) list.items.push_back({tile, layer, 1, WorkKind::kHold});
+    for (int64_t tile = tiles - held; tile-- > 0;) list.items.push_back({tile, layer, 1, WorkKind::kUpdate});
+    list.held_elements += size - (tiles - held) * kTileElements;
+  }
+  return list;
+}
+
+int64_t most_one_pass_items(const Layout& layout) {
+  int64_t items = 0;
+  for (const LayerExtent& layer : layout.layers) {
+    const int64_t tiles = tiles_of(layer.size);
+    items += tiles + (tiles + kNormTilesPerTicket - 1) / kNormTilesPerTicket;
+  }
+  return items;
+}
+
+WorkspaceLayout::WorkspaceLayout(const Layout& layout, bool one_pass) : bytes(0) {
+  const auto take = [&](int64_t count, size_t size) {
+    const int64_t offset = bytes, wanted = count * static_cast<int64_t>(size);
+    bytes += (wanted + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
     return offset;
   };
   const int64_t count = static_cast<int64_t>(layout.layers.size());
   const TreeSize tree = tree_size(layout);
-  arrivals_bytes = tree.groups * static_cast<int64_t>(sizeof(uint32_t));
-  layers = take(count * static_cast<int64_t>(sizeof(DeviceLayer)));
-  options = take(count * static_cast<int64_t>(sizeof(LayerOptions)));
-  tile_layer = take(layout.tiles * static_cast<int64_t>(sizeof(uint32_t)));
-  sums = take(tree.sums * static_cast<int64_t>(2 * sizeof(double)));
-  arrivals = take(arrivals_bytes);
-  updates = take(count * static_cast<int64_t>(sizeof(DeviceUpdate)));
+  layers = take(count, sizeof(DeviceLayer));
+  options = take(count, sizeof(LayerOptions));
+  tile_layer = take(layout.tiles, sizeof(uint32_t));
+  for (int64_t& list : items) list = take(one_pass ? most_one_pass_items(layout) : 0, sizeof(WorkItem));
+  sums = take(tree.sums, 2 * sizeof(double));
+  updates = take(count, sizeof(DeviceUpdate));
+  arrivals = take(tree.groups, sizeof(uint32_t));
+  finished = take(one_pass ? count : 0, sizeof(uint64_t));
+  control = take(one_pass, sizeof(OnePassControl));
+  zeroed_bytes = bytes - arrivals;
 }
 
 DevicePlan WorkspaceLayout::device_plan(const Layout& layout, void* workspace) const {
@@ -71,6 +103,12 @@ DevicePlan WorkspaceLayout::device_plan(const Layout& layout, void* workspace) c
           reinterpret_cast<DeviceUpdate*>(base + updates),
           layout.tiles,
           layout.scattered};
+}
+
+OnePassWork WorkspaceLayout::one_pass_work(int list, int64_t items_count, void* workspace) const {
+  char* const base = static_cast<char*>(workspace);
+  return {reinterpret_cast<const WorkItem*>(base + items[list]), items_count,
+          reinterpret_cast<uint64_t*>(base + finished), reinterpret_cast<OnePassControl*>(base + control), 0, false};
 }
 
 }  // namespace layerwise

@@ -1,4 +1,4 @@
-// One random model stepped by a CPU plan and by a CUDA plan, drawn from one number.
+// One random model stepped by a CPU plan and by a CUDA plan, in one pass or two, drawn from one number.
 #pragma once
 
 #include "../oracle/random_case.h"
@@ -11,9 +11,11 @@ enum class Step { kNovograd, kLarcScale, kLarcSgd };
 
 class Case {
  public:
-  Case(uint64_t seed, Step step, const oracle::Layout& layout)
+  // path: as a DeviceModel's; without it, a path drawn from the seed.
+  Case(uint64_t seed, Step step, const oracle::Layout& layout, int32_t path = -1)
       : random_(seed),
         step_(step),
+        path_(path >= 0 ? path : static_cast<int32_t>(seed % 3)),
         cpu_(layout),
         scales_(oracle::fill_state(random_, cpu_, random_.one_in(4))),
         novograd_(oracle::random_novograd(random_)),
@@ -33,7 +35,7 @@ class Case {
   // Steps both, and returns the first difference.
   std::string run() {
     const bool nonfinite = random_.one_in(5);
-    DeviceModel device(cpu_);
+    DeviceModel device(cpu_, 0, path_);
     oracle::Model gpu = cpu_;
     for (int64_t count = 1 + random_.below(2); count > 0; --count) {
       oracle::fill_gradients(random_, cpu_, scales_, nonfinite);
@@ -85,6 +87,7 @@ class Case {
 
   oracle::Random random_;
   const Step step_;
+  const int32_t path_;
   oracle::Model cpu_;
   const std::vector<double> scales_;
   layerwise_novograd_options novograd_;

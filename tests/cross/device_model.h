@@ -54,7 +54,8 @@ Options moved(Options options, const Scalars& from, Scalars* to) {
 
 class DeviceModel {
  public:
-  explicit DeviceModel(const oracle::Model& host, int32_t device = 0)
+  // path: how the plan is asked to run its steps; 0 is its own choice. plan: the caller's, in place of one made here.
+  explicit DeviceModel(const oracle::Model& host, int32_t device = 0, int32_t path = 0, oracle::PlanHandle plan = {})
       : layout_(host.layout),
         weights_(host.weights),
         grads_(host.grads),
@@ -68,7 +69,8 @@ class DeviceModel {
     auto options = oracle::plan_options(layout_);
     options.device = device;
     options.threads = 0;
-    plan_ = oracle::create_plan(options);
+    options.path = path;
+    plan_ = plan ? plan : oracle::create_plan(options);
     layerwise_layer_options layers;
     REQUIRE_OK(layerwise_layer_options_init(&layers, sizeof layers));
     layers.lr_mult = layout_.lr_mult.empty() ? nullptr : layout_.lr_mult.data();
@@ -78,6 +80,11 @@ class DeviceModel {
   }
 
   layerwise_plan* plan() const { return plan_.get(); }
+  int64_t query(int32_t key) const {
+    int64_t value = -1;
+    REQUIRE_OK(layerwise_plan_query(plan(), key, &value));
+    return value;
+  }
   Scalars* device_scalars() const { return reinterpret_cast<Scalars*>(scalars_.data()); }
 
   // Gradients and scalars of the next step; the rest lives on the device.

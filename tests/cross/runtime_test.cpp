@@ -1,6 +1,7 @@
 // What the CUDA backend asks of the CUDA runtime, and what becomes of a plan when the runtime refuses. In the harness
 // alone, whose runtime counts calls and fails on demand. The expectations are the header's words.
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include "cross_case.h"
 #include "device_under_test.h"
@@ -55,10 +56,11 @@ int64_t workspace_bytes() {
 }  // namespace
 
 // Hazard: a hidden allocation or synchronisation breaks graph capture and stalls the stream.
-TEST_CASE("a step is two launches and nothing else", "[runtime]") {
+TEST_CASE("a step is its launches and nothing else", "[runtime]") {
+  const int32_t path = GENERATE(LAYERWISE_PATH_TWO_PASS, LAYERWISE_PATH_ONE_PASS);
   simt::reset();
   const oracle::Model model = filled_model();
-  DeviceModel device(model);
+  DeviceModel device(model, 0, path);
   const auto options = novograd();
   const size_t allocations = simt::live_allocations();
   const char* const quiet[] = {"cudaMalloc", "cudaMallocAsync", "cudaFree", "cudaMemcpy", "cudaMemcpyAsync", "cudaMemset",
@@ -67,7 +69,7 @@ TEST_CASE("a step is two launches and nothing else", "[runtime]") {
   for (const char* function : quiet) before.push_back(simt::calls(function));
   const uint64_t launches = simt::statistics().launches;
   REQUIRE_OK(device.novograd(options));
-  CHECK(simt::statistics().launches == launches + 2);
+  CHECK(simt::statistics().launches == launches + (path == LAYERWISE_PATH_TWO_PASS ? 2 : 1));
   for (size_t i = 0; i < before.size(); ++i) {
     INFO(quiet[i]);
     CHECK(simt::calls(quiet[i]) == before[i]);
@@ -83,8 +85,9 @@ TEST_CASE("a plan frees what it allocated", "[runtime]") {
 }
 
 TEST_CASE("a plan whose creation fails anywhere leaves nothing behind", "[runtime]") {
-  for (const char* function : {"cudaGetDevice", "cudaDeviceGetAttribute", "cudaFuncGetAttributes", "cudaMalloc",
-                               "cudaMemcpy", "cudaMemset", "cudaDeviceSynchronize"})
+  for (const char* function : {"cudaGetDevice", "cudaDeviceGetAttribute", "cudaFuncGetAttributes", "cudaFuncSetAttribute",
+                               "cudaOccupancyMaxActiveBlocksPerMultiprocessor", "cudaMalloc", "cudaMemcpy", "cudaMemset",
+                               "cudaDeviceSynchronize"})
     for (int after = 0; after < 3; ++after) {
       simt::reset();
       CAPTURE(function, after);
@@ -130,12 +133,17 @@ TEST_CASE("the caller's current device stays current", "[runtime]") {
 }
 
 TEST_CASE("a failed launch leaves the plan unusable until it is reset", "[runtime]") {
-  for (int launch : {0, 1}) {
+  struct Failure {
+    int32_t path;
+    int launch;
+  };
+  for (const Failure& failure : {Failure{LAYERWISE_PATH_TWO_PASS, 0}, Failure{LAYERWISE_PATH_TWO_PASS, 1},
+                                 Failure{LAYERWISE_PATH_ONE_PASS, 0}}) {
     simt::reset();
-    CAPTURE(launch);
+    CAPTURE(failure.path, failure.launch);
     const oracle::Model model = filled_model();
-    DeviceModel device(model);
-    simt::fail_call("launch", cudaErrorLaunchOutOfResources, launch);
+    DeviceModel device(model, 0, failure.path);
+    simt::fail_call("launch", cudaErrorLaunchOutOfResources, failure.launch);
     CHECK(device.novograd(novograd()) == LAYERWISE_ERROR_CUDA);
     CHECK(device.novograd(novograd()) == LAYERWISE_ERROR_PLAN_FAILED);
     REQUIRE_OK(layerwise_plan_reset(device.plan()));
@@ -164,11 +172,7 @@ TEST_CASE("the library says what it would run on", "[runtime]") {
   CHECK(info.find("device 0: ") != std::string::npos);
   const oracle::Model model = filled_model();
   DeviceModel device(model);
-  int64_t value = -1;
-  REQUIRE_OK(layerwise_plan_query(device.plan(), LAYERWISE_QUERY_PATH, &value));
-  CHECK(value == LAYERWISE_PATH_TWO_PASS);
-  REQUIRE_OK(layerwise_plan_query(device.plan(), LAYERWISE_QUERY_WORKSPACE, &value));
-  CHECK(value == workspace_bytes());
-  REQUIRE_OK(layerwise_plan_query(device.plan(), LAYERWISE_QUERY_DEVICE, &value));
-  CHECK(value == 0);
+  CHECK(device.query(LAYERWISE_QUERY_PATH) == LAYERWISE_PATH_ONE_PASS);
+  CHECK(device.query(LAYERWISE_QUERY_WORKSPACE) == workspace_bytes());
+  CHECK(device.query(LAYERWISE_QUERY_DEVICE) == 0);
 }

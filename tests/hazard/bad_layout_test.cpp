@@ -145,7 +145,9 @@ TEST_CASE("selectors, flags and reserved fields of a plan", "[bad_input]") {
   refuse([](auto& o) { o.layout = -1; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"layout", "-1"});
   refuse([](auto& o) { o.isa = 5; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"isa", "5"});
   refuse([](auto& o) { o.isa = -1; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"isa", "-1"});
-  refuse([](auto& o) { o.reserved = 1; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"reserved", "1"});
+  refuse([](auto& o) { o.path = 3; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"path", "3"});
+  refuse([](auto& o) { o.path = -1; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"path", "-1"});
+  refuse([](auto& o) { o.path = LAYERWISE_PATH_ONE_PASS; }, LAYERWISE_ERROR_COMBINATION, {"path", "2", "CPU"});
   refuse([](auto& o) { o.reserved2[0] = 3; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"reserved2", "3"});
   refuse([](auto& o) { o.reserved2[1] = -3; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"reserved2", "-3"});
   refuse([](auto& o) { o.device = -2; }, LAYERWISE_ERROR_INVALID_VALUE, {"device", "-2"});

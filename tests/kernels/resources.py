@@ -1,9 +1,10 @@
 """Registers, stack, spills and shared memory of every kernel on every architecture, from what ptxas -v said.
 
-resources.py LOG...                       prints a table
-resources.py --check ARCHITECTURES LOG... fails on a spill, on local memory, or where an architecture is missing
-resources.py --self-test                  planted logs
-ARCHITECTURES is a list such as 75,80.
+resources.py LOG...                              prints a table
+resources.py --check ARCHITECTURES TUNING LOG... fails on a spill, on local memory, where an architecture is missing, or
+                                                 where a kernel needs more than kernels/tuning.h plans with
+resources.py --self-test                         planted logs
+ARCHITECTURES is a list such as 75,80; TUNING is kernels/tuning.h.
 """
 import re
 import subprocess
@@ -54,6 +55,29 @@ def problems_in(usages, architectures):
             problems.append(f"{function}: nothing known for sm_{', sm_'.join(missing)}")
     problems += [f"{function} on {architecture}: {usage.memory()}" for (function, architecture), usage in usages.items()
                  if usage.memory()]
+    return problems
+
+
+# What tuning.h plans with: blocks of each kernel that an SM holds at once, and the one-pass kernels' own shared memory.
+BLOCKS = {"5norms": "kNormBlocks", "6update": "kUpdateBlocks", "8one_pass": "kOnePassBlocks"}
+REGISTERS_OF_AN_SM = 65536  # on every architecture from sm_75 on; a thread gets them in eights
+
+
+def over_budget(usages, tuning):
+    """Kernels of which an SM holds fewer blocks than planned, by registers or by shared memory."""
+    number = {name: int(value) for name, value in re.findall(r"constexpr int (k\w+) = (\d+);", tuning)}
+    problems = []
+    for (function, architecture), usage in usages.items():
+        kernel = next((k for k in BLOCKS if k in function), None)
+        if kernel is None:
+            continue
+        registers = (usage.registers + 7) // 8 * 8 * number["kBlockThreads"] * number[BLOCKS[kernel]]
+        if registers > REGISTERS_OF_AN_SM:
+            problems.append(f"{function} on {architecture}: {usage.registers} registers are too many for "
+                            f"{number[BLOCKS[kernel]]} blocks")
+        if kernel == "8one_pass" and usage.shared > number["kStaticSharedBytes"]:
+            problems.append(f"{function} on {architecture}: {usage.shared} bytes of its own shared memory, planned are "
+                            f"{number['kStaticSharedBytes']}")
     return problems
 
 
@@ -108,6 +132,19 @@ def self_test():
             entry("k", "sm_75") + "ptxas info    : Function properties for f\n"
             "    8 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"), ["75"])),
     ]
+    tuning = ("inline constexpr int kBlockThreads = 256;\ninline constexpr int kNormBlocks = 4;\n"
+              "inline constexpr int kUpdateBlocks = 3;\ninline constexpr int kOnePassBlocks = 3;\n"
+              "inline constexpr int kStaticSharedBytes = 1024;\n")
+
+    def budget(kernel, registers, shared):
+        return over_budget(parse(entry(kernel, "sm_90").replace("40 registers", f"{registers} registers")
+                                 .replace("1056 bytes smem", f"{shared} bytes smem")), tuning)
+
+    cases += [
+        ("within budget", not budget("_Z8one_pass", 80, 1024) and not budget("_Z5norms", 64, 9999)),
+        ("too many registers", budget("_Z8one_pass", 81, 0) and budget("_Z5norms", 65, 0)),
+        ("too much shared memory", budget("_Z8one_pass", 80, 1025)),
+    ]
     return [f"{name}: not as it should be" for name, holds in cases if not holds]
 
 
@@ -122,7 +159,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "--self-test":
         problems = self_test()
     elif sys.argv[1] == "--check":
-        problems = problems_in(read(sys.argv[3:]), sys.argv[2].split(","))
+        usages = read(sys.argv[4:])
+        problems = problems_in(usages, sys.argv[2].split(",")) + over_budget(usages, open(sys.argv[3]).read())
     else:
         problems = []
         print_table(read(sys.argv[1:]))

@@ -22,7 +22,7 @@ class FakeBackend final : public Backend {
 
   void set_layers(const std::vector<LayerOptions>& layers) override { cpu_->set_layers(layers); }
   void reset() override {}
-  BackendFacts facts() const override { return {0, 0, 256, LAYERWISE_PATH_TWO_PASS}; }
+  BackendFacts facts() const override { return {0, 0, 256, LAYERWISE_PATH_TWO_PASS, 0, 0}; }
 
   void novograd(const NovogradStep& step, void* stream) override {
     fake::launch(static_cast<cudaStream_t>(stream), [this, step] { run([&] { cpu_->novograd(step, nullptr); }, step.buffers); });

@@ -77,9 +77,12 @@ const LAYERWISE_QUERY_ISA = Int32(7)
 const LAYERWISE_QUERY_WORKSPACE = Int32(8)
 const LAYERWISE_QUERY_FINGERPRINT = Int32(9)
 const LAYERWISE_QUERY_PATH = Int32(10)
+const LAYERWISE_QUERY_HELD_GRADS = Int32(11)
+const LAYERWISE_QUERY_HELD_WEIGHTS = Int32(12)
 
 const LAYERWISE_PATH_CPU = Int32(0)
 const LAYERWISE_PATH_TWO_PASS = Int32(1)
+const LAYERWISE_PATH_ONE_PASS = Int32(2)
 
 # layerwise_plan_options
 mutable struct PlanOptions
@@ -96,7 +99,7 @@ mutable struct PlanOptions
     weights_extra_dtype::Int32
     threads::Int32
     isa_::Int32
-    reserved::Int32
+    path::Int32
     workspace::Ptr{Cvoid}
     workspace_bytes::Int64
     reserved2::NTuple{2,Int64}

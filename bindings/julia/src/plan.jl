@@ -7,7 +7,9 @@ const QUERIES = (layers = LAYERWISE_QUERY_LAYERS, elements = LAYERWISE_QUERY_ELE
                  extent = LAYERWISE_QUERY_EXTENT, device = LAYERWISE_QUERY_DEVICE,
                  threads = LAYERWISE_QUERY_THREADS, instruction_set = LAYERWISE_QUERY_ISA,
                  workspace = LAYERWISE_QUERY_WORKSPACE, fingerprint = LAYERWISE_QUERY_FINGERPRINT,
-                 path = LAYERWISE_QUERY_PATH)
+                 path = LAYERWISE_QUERY_PATH, held_grads = LAYERWISE_QUERY_HELD_GRADS,
+                 held_weights = LAYERWISE_QUERY_HELD_WEIGHTS)
+const PATHS = (auto = Int32(0), two_pass = LAYERWISE_PATH_TWO_PASS, one_pass = LAYERWISE_PATH_ONE_PASS)
 
 function selected(table, name, what)
     haskey(table, name) && return table[name]
@@ -16,12 +18,12 @@ end
 
 """
     Plan(sizes; offsets, device, layout, weights, grads, first_moment, second_moment, weights_extra, threads,
-         instruction_set)
+         instruction_set, path)
 
 The layout of a model's layers, their element types and where they run. `sizes` and `offsets` count elements, from 0;
 without offsets one layer follows the other. `device` is `-1` for the CPU or a CUDA ordinal; `layout` is `:packed` or
 `:scattered`; `weights`, `grads`, `first_moment`, `second_moment` and `weights_extra` are element types, `nothing` for no
-low-precision copy. One task at a time may use a plan. On CUDA keep it until its steps have finished.
+low-precision copy. `path` is how a CUDA plan runs a step: `:auto`, `:two_pass` or `:one_pass`. One task at a time may use a plan. On CUDA keep it until its steps have finished.
 """
 mutable struct Plan
     handle::Ptr{Cvoid}
@@ -33,11 +35,11 @@ mutable struct Plan
 
     function Plan(sizes; offsets = nothing, device = -1, layout = :packed, weights = Float32, grads = Float32,
                   first_moment = Float32, second_moment = Float32, weights_extra = nothing, threads = 0,
-                  instruction_set = :auto)
+                  instruction_set = :auto, path = :auto)
         types = (; weights, grads, first_moment, second_moment, weights_extra)
         layer_sizes = collect(Int64, sizes)
         layer_offsets = offsets === nothing ? nothing : collect(Int64, offsets)
-        options = plan_options(types, device, layout, threads, instruction_set)
+        options = plan_options(types, device, layout, threads, instruction_set, path)
         handle = create(options, layer_sizes, layer_offsets)
         scattered = layout === :scattered
         starts = layer_offsets !== nothing ? layer_offsets :
@@ -61,6 +63,7 @@ function plan_options(types, device, layout, threads, instruction_set)
     options.weights_extra_dtype = types.weights_extra === nothing ? LAYERWISE_DTYPE_NONE : dtype(types.weights_extra)
     options.threads = threads
     options.isa_ = selected(ISAS, instruction_set, "instruction_set")
+    options.path = selected(PATHS, path, "path")
     return options
 end
 

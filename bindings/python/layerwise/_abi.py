@@ -20,9 +20,10 @@ ISAS = {"auto": 0, "baseline": 1, "avx2": 2, "avx512": 3, "neon": 4}
 NORMS = {"l2": 0, "inf": 1}
 LARC_MODES = {"clip": 0, "scale": 1}
 ZERO_NORMS = {"keep": 0, "freeze": 1, "floor": 2, "untouched": 3}
-PATHS = {"cpu": 0, "two_pass": 1}
+PATHS = {"cpu": 0, "two_pass": 1, "one_pass": 2}
+PATH_CHOICES = {"auto": 0, "two_pass": 1, "one_pass": 2}
 QUERIES = {"layers": 1, "elements": 2, "tiles": 3, "extent": 4, "device": 5, "threads": 6, "isa": 7, "workspace": 8,
-           "fingerprint": 9, "path": 10}
+           "fingerprint": 9, "path": 10, "held_grads": 11, "held_weights": 12}
 DEVICE_CPU = -1
 
 
@@ -77,7 +78,7 @@ class PlanOptions(Struct):
         ("struct_size", c_int64), ("layer_count", c_int64), ("sizes", c_void_p), ("offsets", c_void_p),
         ("device", c_int32), ("layout", c_int32), ("weights_dtype", c_int32), ("grads_dtype", c_int32),
         ("first_moment_dtype", c_int32), ("second_moment_dtype", c_int32), ("weights_extra_dtype", c_int32),
-        ("threads", c_int32), ("isa", c_int32), ("reserved", c_int32), ("workspace", c_void_p),
+        ("threads", c_int32), ("isa", c_int32), ("path", c_int32), ("workspace", c_void_p),
         ("workspace_bytes", c_int64), ("reserved2", c_int64 * 2),
     ]
 

@@ -31,7 +31,7 @@ class PlanHandle:
     leave to the garbage collector, and to be inherited by a forked process (which may not use it)."""
 
     def __init__(self, sizes: Any, offsets: Any, device: Any, layout: str, dtypes: dict[str, Any], threads: int,
-                 isa: str, workspace: Any) -> None:
+                 isa: str, path: str, workspace: Any) -> None:
         self._finalizer: weakref.finalize[Any, Any] | None = None
         self._lock = threading.Lock()
         sizes = _buffers.layer_integers(sizes, "sizes")
@@ -49,6 +49,7 @@ class PlanHandle:
             setattr(options, name, 0 if dtype is None and name == "weights_extra_dtype" else dtype_number(dtype, name))
         options.threads = integer(threads, "threads", bits=32)
         options.isa = selector(isa, "isa", _abi.ISAS)
+        options.path = selector(path, "path", _abi.PATH_CHOICES)
         self._workspace = workspace
         options.workspace, options.workspace_bytes = _buffers.workspace(workspace, options.device)
         self._create(options)
@@ -189,9 +190,21 @@ class PlanHandle:
 
     @property
     def path(self) -> str:
-        """How a step runs: "cpu", or on CUDA "two_pass"."""
+        """How the last step ran; before the first, how novograd_step would: "cpu", or on CUDA "one_pass" or
+        "two_pass"."""
         number = self._query("path")
         return _PATH_NAMES.get(number, str(number))
+
+    @property
+    def held_grads(self) -> int:
+        """Elements whose gradient a one-pass step reads from memory once; 0 where it takes two passes."""
+        return self._query("held_grads")
+
+    @property
+    def held_weights(self) -> int:
+        """Elements of which a one-pass larc_sgd_step reads the gradient and the weight once; 0 where it holds gradients
+        alone, or takes two passes."""
+        return self._query("held_weights")
 
     @property
     def workspace_bytes(self) -> int:

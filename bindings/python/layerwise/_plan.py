@@ -37,6 +37,7 @@ class Plan(PlanHandle):
                is a list of one array a layer
     threads    CPU threads, the caller's included; 0: one for each available core
     isa        "auto", "baseline", "avx2", "avx512" or "neon"; the bits are the same with each
+    path       CUDA: "auto", "two_pass" or "one_pass" (where the device can); the bits are the same with each
     workspace  CUDA: a uint8 array on the device, aligned to 256 bytes, of workspace_bytes of a like plan; None: the
                plan allocates its own
 
@@ -57,10 +58,11 @@ class Plan(PlanHandle):
                  second_moment_dtype: Any = "float32", weights_extra_dtype: Any = None,
                  layout: Literal["packed", "scattered"] = "packed", threads: int = 0,
                  isa: Literal["auto", "baseline", "avx2", "avx512", "neon"] = "auto",
+                 path: Literal["auto", "two_pass", "one_pass"] = "auto",
                  workspace: Array | None = None) -> None:
         dtypes = {"weights_dtype": weights_dtype, "grads_dtype": grads_dtype, "first_moment_dtype": first_moment_dtype,
                   "second_moment_dtype": second_moment_dtype, "weights_extra_dtype": weights_extra_dtype}
-        super().__init__(sizes, offsets, device, layout, dtypes, threads, isa, workspace)
+        super().__init__(sizes, offsets, device, layout, dtypes, threads, isa, path, workspace)
 
     def novograd_step(
             self, weights: Buffer, grads: Buffer, first_moment: Buffer, second_moment: Array, *, lr: Scalar,

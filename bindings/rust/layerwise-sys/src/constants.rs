@@ -140,11 +140,18 @@ constants! {
     LAYERWISE_QUERY_WORKSPACE = 8;
     /// A hash of sizes, offsets and dtypes, the same on every backend
     LAYERWISE_QUERY_FINGERPRINT = 9;
-    /// A LAYERWISE_PATH_ constant: how a step runs
+    /// A LAYERWISE_PATH_ constant: how the plan's last step ran; before the first, how novograd_step would
     LAYERWISE_QUERY_PATH = 10;
+    /// Elements whose gradient a one-pass step reads from memory once; 0: two passes
+    LAYERWISE_QUERY_HELD_GRADS = 11;
+    /// Elements of which a one-pass larc_sgd_step reads gradient and weight once; 0: it holds gradients alone, as
+    /// many as HELD_GRADS, or runs in two passes
+    LAYERWISE_QUERY_HELD_WEIGHTS = 12;
 
     /// Layers that fit the cache whole, one thread each; larger ones tile by tile, shared
     LAYERWISE_PATH_CPU = 0;
     /// CUDA: norms, then the update: two launches for the whole model
     LAYERWISE_PATH_TWO_PASS = 1;
+    /// CUDA: one cooperative launch; gradients wait on the chip for their layer's norm
+    LAYERWISE_PATH_ONE_PASS = 2;
 }

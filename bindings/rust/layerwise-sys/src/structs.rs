@@ -33,8 +33,9 @@ structs! {
         threads: i32,
         /// CPU: LAYERWISE_ISA_; the bits are the same with each
         isa: i32,
-        /// 0
-        reserved: i32,
+        /// CUDA: 0 (default): one pass where the device can and most of the model fits on the chip;
+        /// LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: wherever the device can
+        path: i32,
         /// CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until the plan is
         /// destroyed; NULL (default): the plan allocates and owns it
         workspace: *mut c_void,

@@ -35,8 +35,12 @@ pub enum Query {
     Workspace = sys::LAYERWISE_QUERY_WORKSPACE,
     /// A hash of sizes, offsets and dtypes, the same on every backend.
     Fingerprint = sys::LAYERWISE_QUERY_FINGERPRINT,
-    /// How a step runs: a `LAYERWISE_PATH_` constant of [`sys`].
+    /// How the last step ran; before the first, how NovoGrad would: a `LAYERWISE_PATH_` constant of [`sys`].
     Path = sys::LAYERWISE_QUERY_PATH,
+    /// Elements whose gradient a one-pass step reads from memory once.
+    HeldGrads = sys::LAYERWISE_QUERY_HELD_GRADS,
+    /// Elements of which a one-pass step of LARC and SGD reads the weight once too.
+    HeldWeights = sys::LAYERWISE_QUERY_HELD_WEIGHTS,
 }
 
 /// The layout of a model, on a device. It may move between threads and serves one at a time:

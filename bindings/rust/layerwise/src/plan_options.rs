@@ -136,6 +136,13 @@ impl<'a> PlanOptions<'a> {
         self
     }
 
+    /// CUDA: 0 (default), [`sys::LAYERWISE_PATH_TWO_PASS`] or [`sys::LAYERWISE_PATH_ONE_PASS`].
+    #[must_use]
+    pub fn path(mut self, path: i32) -> Self {
+        self.raw.path = path;
+        self
+    }
+
     /// CUDA: the caller's scratch memory, of [`workspace_size`](Self::workspace_size) bytes. Default: the plan's own.
     ///
     /// # Safety

@@ -1,0 +1,61 @@
+#include "cuda/one_pass.h"
+
+#include <algorithm>
+
+#include "kernels/tuning.h"
+
+namespace layerwise {
+namespace {
+
+SharedMemory shared_memory(int device) {
+  return {attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, device),
+          attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+          attribute(cudaDevAttrReservedSharedMemoryPerBlock, device)};
+}
+
+// The fewest blocks a multiprocessor holds of any of this plan's one-pass kernels.
+int resident_blocks(const Dtypes& dtypes, const SharedMemory& memory, int shared_bytes) {
+  int fewest = kOnePassBlocks;
+  for (const auto prepare : {prepare_novograd_one_pass, prepare_larc_scale_one_pass, prepare_larc_sgd_one_pass}) {
+    int blocks = 0;
+    check(prepare(dtypes, memory.per_block, shared_bytes, &blocks), "loading the one-pass kernels");
+    fewest = std::min(fewest, blocks);
+  }
+  return fewest;
+}
+
+// No blocks where two passes are better.
+OnePassLaunch planned_launch(const PlanDescription& plan, const WorkspaceLayout& layout, const Workspace& workspace,
+                             int which, bool holds_weights) {
+  const SharedMemory memory = shared_memory(plan.device);
+  const int64_t element_bytes = size_of(plan.dtypes.grads) + (holds_weights ? size_of(plan.dtypes.weights) : 0);
+  const int tile_bytes = static_cast<int>(kTileElements * element_bytes);
+  const HoldShape wanted = hold_shape(memory, tile_bytes);
+  if (wanted.slots == 0) return {};
+  const int shared_bytes = wanted.slots * tile_bytes;
+  const int64_t blocks = static_cast<int64_t>(attribute(cudaDevAttrMultiProcessorCount, plan.device)) *
+                         std::min(wanted.blocks, resident_blocks(plan.dtypes, memory, shared_bytes));
+  const OnePassList list = one_pass_list(plan.layout, blocks * wanted.slots);
+  const int64_t count = static_cast<int64_t>(list.items.size());
+  const bool worth_it = plan.path == LAYERWISE_PATH_ONE_PASS ||
+                        static_cast<double>(list.held_elements) >= kLeastHeldShare * static_cast<double>(plan.layout.elements);
+  if (blocks == 0 || !worth_it) return {};
+  upload(workspace.at(layout.items[which]), list.items.data(), list.items.size() * sizeof(WorkItem));
+  OnePassLaunch launch{layout.one_pass_work(which, count, workspace.address()), {}, list.held_elements};
+  launch.work.slots = wanted.slots;
+  launch.work.holds_weights = holds_weights;
+  launch.shape = {static_cast<int>(std::clamp<int64_t>(count, 1, blocks)), shared_bytes};
+  return launch;
+}
+
+}  // namespace
+
+bool allows_one_pass(const PlanDescription& plan) { return plan.path != LAYERWISE_PATH_TWO_PASS; }
+
+OnePass::OnePass(const PlanDescription& plan, const WorkspaceLayout& layout, const Workspace& workspace) {
+  if (!attribute(cudaDevAttrCooperativeLaunch, plan.device)) return;
+  for (int list = 0; list < kOnePassLists; ++list)
+    launches_[list] = planned_launch(plan, layout, workspace, list, list == 1);
+}
+
+}  // namespace layerwise

@@ -1,0 +1,47 @@
+// The CUDA runtime as this backend calls it: a failure is an Error, and the caller's device stays current.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "error.h"
+#include "layerwise.h"
+
+namespace layerwise {
+
+inline void check(cudaError_t status, const char* call) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // reported here; not left for the caller to find
+  const int32_t family = status == cudaErrorMemoryAllocation ? LAYERWISE_ERROR_OUT_OF_MEMORY : LAYERWISE_ERROR_CUDA;
+  fail(family, "%s failed: %s (%s)", call, cudaGetErrorName(status), cudaGetErrorString(status));
+}
+#define LAYERWISE_CUDA(call, ...) check(call(__VA_ARGS__), #call)
+
+// Makes a device current while it lives; the caller's comes back.
+class CurrentDevice {
+ public:
+  explicit CurrentDevice(int device) : device_(device) {
+    LAYERWISE_CUDA(cudaGetDevice, &callers_);
+    if (callers_ != device_) LAYERWISE_CUDA(cudaSetDevice, device_);
+  }
+  ~CurrentDevice() {
+    if (callers_ != device_) cudaSetDevice(callers_);
+  }
+  CurrentDevice(const CurrentDevice&) = delete;
+  CurrentDevice& operator=(const CurrentDevice&) = delete;
+
+ private:
+  const int device_;
+  int callers_ = 0;
+};
+
+inline int attribute(cudaDeviceAttr which, int device) {
+  int value = 0;
+  LAYERWISE_CUDA(cudaDeviceGetAttribute, &value, which, device);
+  return value;
+}
+
+inline void upload(void* to, const void* from, size_t bytes) {
+  if (bytes > 0) LAYERWISE_CUDA(cudaMemcpy, to, from, bytes, cudaMemcpyHostToDevice);
+}
+
+}  // namespace layerwise
