@@ -1,4 +1,5 @@
-// What the CUDA backend may ask of the kernels: a step is two launches, norms and then the update.
+// What the CUDA backend may ask of the kernels: a step is two launches, norms and then the update; with norms that the
+// caller has it is one.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -30,6 +31,7 @@ struct DevicePlan {
   const uint32_t* tile_layer;  // [tiles]
   double* sums;                // [sums][2]: gradients', weights'
   uint32_t* arrivals;          // 0 between steps
+  uint32_t* blocks_done;       // of a launch that applies; 0 between steps
   DeviceUpdate* updates;       // [layers]
   int64_t tiles;
   bool scattered;
@@ -44,6 +46,7 @@ struct DeviceLimits {
 cudaError_t load_norms(const Dtypes& dtypes);
 cudaError_t load_novograd_update(const Dtypes& dtypes);
 cudaError_t load_larc_update(const Dtypes& dtypes);
+cudaError_t load_apply(const Dtypes& dtypes);
 
 cudaError_t launch_novograd_norms(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
                                   const DeviceLimits& device, cudaStream_t stream);
@@ -53,5 +56,12 @@ cudaError_t launch_larc_norms(const DevicePlan& plan, const Dtypes& dtypes, cons
                               const DeviceLimits& device, cudaStream_t stream);
 cudaError_t launch_larc_update(const DevicePlan& plan, const Dtypes& dtypes, const LarcStep& step,
                                const DeviceLimits& device, cudaStream_t stream);
+cudaError_t launch_partial_norms(const DevicePlan& plan, const Dtypes& dtypes, const PartialNorms& norms,
+                                 const DeviceLimits& device, cudaStream_t stream);
+// With the norms that step.given has.
+cudaError_t launch_novograd_apply(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
+                                  const DeviceLimits& device, cudaStream_t stream);
+cudaError_t launch_larc_apply(const DevicePlan& plan, const Dtypes& dtypes, const LarcStep& step,
+                              const DeviceLimits& device, cudaStream_t stream);
 
 }  // namespace layerwise

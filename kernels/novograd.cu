@@ -17,17 +17,8 @@ __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
   if (step_is_cancelled(step.buffers)) return;
   advance_step(step.buffers);
   for_each_updated_tile(plan, step.buffers, [&](const Tile& tile, const DeviceUpdate& update) {
-    const NovogradElement layer = update.novograd;
-    const bool decoupled = step.hyper.decoupled_weight_decay;
-    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype), tile.count, [&](Quads& q) {
-#pragma unroll
-      for (int i = 0; i < kThreadElements; ++i) {
-        if (decoupled)
-          novograd_decoupled_element(layer, q.g.element[i], q.m.element[i], q.w.element[i]);
-        else
-          novograd_element(layer, q.g.element[i], q.m.element[i], q.w.element[i]);
-      }
-    });
+    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype), tile.count,
+                NovogradQuads(step, update.novograd));
   });
 }
 

@@ -91,4 +91,38 @@ __device__ __forceinline__ void update_tile(const TilePointers<W, G, M>& at, int
     update_part_tile(at, count, update);
 }
 
+// What an element's old moment and weight become, four at a time: for update_tile.
+struct NovogradQuads {
+  NovogradElement layer;
+  bool decoupled;
+
+  __device__ __forceinline__ NovogradQuads(const NovogradStep& step, const NovogradElement& layer)
+      : layer(layer), decoupled(step.hyper.decoupled_weight_decay) {}
+  __device__ __forceinline__ void operator()(Quads& q) const {
+#pragma unroll
+    for (int i = 0; i < kThreadElements; ++i) {
+      if (decoupled)
+        novograd_decoupled_element(layer, q.g.element[i], q.m.element[i], q.w.element[i]);
+      else
+        novograd_element(layer, q.g.element[i], q.m.element[i], q.w.element[i]);
+    }
+  }
+};
+
+struct SgdQuads {
+  LarcElement layer;
+  bool nesterov;
+
+  __device__ __forceinline__ SgdQuads(const LarcStep& step, const LarcElement& layer)
+      : layer(layer), nesterov(step.sgd.nesterov) {}
+  __device__ __forceinline__ void operator()(Quads& q) const {
+#pragma unroll
+    for (int i = 0; i < kThreadElements; ++i) {
+      const float h = larc_decayed_element(layer, q.g.element[i], q.w.element[i]);
+      q.m.element[i] = sgd_momentum(layer, h, q.m.element[i]);
+      q.w.element[i] = sgd_weight(layer, nesterov, h, q.m.element[i], q.w.element[i]);
+    }
+  }
+};
+
 }  // namespace layerwise

@@ -1,4 +1,5 @@
-// The CUDA backend: uploads a plan's tables once; a step is two launches on the caller's stream and nothing else.
+// The CUDA backend: uploads a plan's tables once; a step is two launches on the caller's stream, one where the caller has
+// the norms, and nothing else.
 #include "backend.h"
 
 #include <cuda_runtime_api.h>
@@ -122,6 +123,7 @@ class CudaBackend final : public Backend {
     LAYERWISE_CUDA(load_norms, dtypes_);
     LAYERWISE_CUDA(load_novograd_update, dtypes_);
     LAYERWISE_CUDA(load_larc_update, dtypes_);
+    LAYERWISE_CUDA(load_apply, dtypes_);
     const Worklist list = build_worklist(plan.layout);
     upload(workspace_.at(layout_.layers), list.layers.data(), list.layers.size() * sizeof(DeviceLayer));
     upload(workspace_.at(layout_.tile_layer), list.tile_layer.data(), list.tile_layer.size() * sizeof(uint32_t));
@@ -145,6 +147,7 @@ class CudaBackend final : public Backend {
   void novograd(const NovogradStep& step, void* stream) override {
     CurrentDevice current(device_);
     const auto on = static_cast<cudaStream_t>(stream);
+    if (step.given.grads) return LAYERWISE_CUDA(launch_novograd_apply, plan_, dtypes_, step, limits_, on);
     LAYERWISE_CUDA(launch_novograd_norms, plan_, dtypes_, step, limits_, on);
     LAYERWISE_CUDA(launch_novograd_update, plan_, dtypes_, step, limits_, on);
   }
@@ -152,8 +155,14 @@ class CudaBackend final : public Backend {
   void larc(const LarcStep& step, void* stream) override {
     CurrentDevice current(device_);
     const auto on = static_cast<cudaStream_t>(stream);
+    if (step.given.grads) return LAYERWISE_CUDA(launch_larc_apply, plan_, dtypes_, step, limits_, on);
     LAYERWISE_CUDA(launch_larc_norms, plan_, dtypes_, step, limits_, on);
     LAYERWISE_CUDA(launch_larc_update, plan_, dtypes_, step, limits_, on);
+  }
+
+  void norms(const PartialNorms& norms, void* stream) override {
+    CurrentDevice current(device_);
+    LAYERWISE_CUDA(launch_partial_norms, plan_, dtypes_, norms, limits_, static_cast<cudaStream_t>(stream));
   }
 
   BackendFacts facts() const override { return {0, 0, layout_.bytes, LAYERWISE_PATH_TWO_PASS}; }

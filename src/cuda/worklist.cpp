@@ -52,7 +52,7 @@ WorkspaceLayout::WorkspaceLayout(const Layout& layout) : bytes(0) {
   };
   const int64_t count = static_cast<int64_t>(layout.layers.size());
   const TreeSize tree = tree_size(layout);
-  arrivals_bytes = tree.groups * static_cast<int64_t>(sizeof(uint32_t));
+  arrivals_bytes = (tree.groups + 1) * static_cast<int64_t>(sizeof(uint32_t));  // the last one counts blocks
   layers = take(count * static_cast<int64_t>(sizeof(DeviceLayer)));
   options = take(count * static_cast<int64_t>(sizeof(LayerOptions)));
   tile_layer = take(layout.tiles * static_cast<int64_t>(sizeof(uint32_t)));
@@ -68,6 +68,7 @@ DevicePlan WorkspaceLayout::device_plan(const Layout& layout, void* workspace) c
           reinterpret_cast<const uint32_t*>(base + tile_layer),
           reinterpret_cast<double*>(base + sums),
           reinterpret_cast<uint32_t*>(base + arrivals),
+          reinterpret_cast<uint32_t*>(base + arrivals + arrivals_bytes) - 1,
           reinterpret_cast<DeviceUpdate*>(base + updates),
           layout.tiles,
           layout.scattered};

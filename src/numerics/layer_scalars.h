@@ -124,8 +124,8 @@ LAYERWISE_INLINE NovogradCall novograd_call(const NovogradHyper& hyper) {
   return call;
 }
 
-// norm: the sum of the raw gradients' squares, or their largest magnitude. moment: in, as stored; out, to be stored
-// where the layer takes part.
+// norm: the sum of the raw gradients' squares, or their largest magnitude; where it is a caller's it may be anything.
+// moment: in, as stored; out, to be stored where the layer takes part.
 LAYERWISE_INLINE LayerUpdate<NovogradElement> novograd_layer(const NovogradHyper& hyper, const NovogradCall& call,
                                                              const LayerOptions& layer, double norm,
                                                              SecondMoment& moment) {
@@ -161,7 +161,7 @@ LAYERWISE_INLINE LayerUpdate<NovogradElement> novograd_layer(const NovogradHyper
   }
   const double grad_norm = hyper.infinity_norm ? n : mul(abs(k), sqrt(norm));
   update.stats = {not_a_number(), grad_norm, moment.value, over_d, corrected_lr, 0};
-  update.takes_part = is_finite(n) && is_finite(moment.value) && is_finite(vh) && is_finite(k) &&
+  update.takes_part = norm >= 0 && is_finite(n) && is_finite(moment.value) && is_finite(vh) && is_finite(k) &&
                       is_finite(element.step_size) && is_finite(element.averaging) && is_finite(element.weight_decay);
   return update;
 }

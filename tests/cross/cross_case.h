@@ -8,12 +8,15 @@
 namespace cross {
 
 enum class Step { kNovograd, kLarcScale, kLarcSgd };
+// In halves the device sums and then applies, while the CPU takes the whole step.
+enum class Halves { kTogether, kApart };
 
 class Case {
  public:
-  Case(uint64_t seed, Step step, const oracle::Layout& layout)
+  Case(uint64_t seed, Step step, const oracle::Layout& layout, Halves halves = Halves::kTogether)
       : random_(seed),
         step_(step),
+        halves_(halves),
         cpu_(layout),
         scales_(oracle::fill_state(random_, cpu_, random_.one_in(4))),
         novograd_(oracle::random_novograd(random_)),
@@ -38,6 +41,10 @@ class Case {
     for (int64_t count = 1 + random_.below(2); count > 0; --count) {
       oracle::fill_gradients(random_, cpu_, scales_, nonfinite);
       device.push(cpu_, scalars_);
+      if (halves_ == Halves::kApart) {
+        const std::string found = sums_of(device);
+        if (!found.empty()) return found;
+      }
       const int32_t of_cpu = on_cpu(), of_device = on(device);
       if (of_cpu != of_device)
         return std::string("the CPU returns ") + layerwise_status_name(of_cpu) + ", CUDA " +
@@ -79,12 +86,32 @@ class Case {
     auto sgd = sgd_;
     if (novograd.step_ptr) novograd.step_ptr = &there->completed;
     if (sgd.step_ptr) sgd.step_ptr = &there->completed;
-    if (step_ == Step::kNovograd) return device.novograd(novograd);
-    return step_ == Step::kLarcScale ? device.larc_scale(larc) : device.larc_sgd(larc, sgd);
+    const bool apart = halves_ == Halves::kApart;
+    if (step_ == Step::kNovograd) return apart ? device.novograd_apply(novograd) : device.novograd(novograd);
+    if (step_ == Step::kLarcScale) return apart ? device.larc_apply(larc, nullptr) : device.larc_scale(larc);
+    return apart ? device.larc_apply(larc, &sgd) : device.larc_sgd(larc, sgd);
+  }
+
+  // The first half on both.
+  std::string sums_of(DeviceModel& device) {
+    const bool of_weights = step_ != Step::kNovograd;
+    const int32_t norm = of_weights ? LAYERWISE_NORM_L2 : novograd_.norm;
+    oracle::Model::Sums of_cpu(cpu_.layout), of_device(cpu_.layout);
+    REQUIRE_OK(cpu_.partial_norms(of_cpu, of_weights, norm));
+    REQUIRE_OK(device.partial_norms(of_weights, norm));
+    device.pull_sums(of_device);
+    for (size_t l = 0; l < of_cpu.grads.size(); ++l)
+      for (const auto& [cpu, there] : {std::pair{of_cpu.grads[l], of_device.grads[l]},
+                                       std::pair{of_cpu.weights[l], of_device.weights[l]}})
+        if (std::memcmp(&cpu, &there, sizeof cpu) != 0 && !(std::isnan(cpu) && std::isnan(there)))
+          return "a sum of layer " + std::to_string(l) + ": CPU " + std::to_string(cpu) + ", CUDA " +
+                 std::to_string(there);
+    return "";
   }
 
   oracle::Random random_;
   const Step step_;
+  const Halves halves_;
   oracle::Model cpu_;
   const std::vector<double> scales_;
   layerwise_novograd_options novograd_;

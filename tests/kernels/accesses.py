@@ -8,14 +8,20 @@ import sys
 
 # Kernel (mangled, all float32), access, how often its aligned path has it.
 EXPECTED = [
-    (r"novograd_normsI\w*SquareSumEfE", "ld.global.cg.v4.f32", 8),
-    (r"larc_normsIffE", "ld.global.cg.v4.f32", 16),
+    (r"grad_normsI\w*SquareSumEfN\w*NovogradStepE", "ld.global.cg.v4.f32", 8),
+    (r"both_normsIffN\w*LarcStepE", "ld.global.cg.v4.f32", 16),
     (r"novograd_updateIfffE", "ld.global.cs.v4.f32", 12),
     (r"novograd_updateIfffE", "st.global.cs.v4.f32", 8),
     (r"larc_scale_updateIffE", "ld.global.cs.v4.f32", 8),
     (r"larc_scale_updateIffE", "st.global.cs.v4.f32", 4),
     (r"larc_sgd_updateIfffE", "ld.global.cs.v4.f32", 12),
     (r"larc_sgd_updateIfffE", "st.global.cs.v4.f32", 8),
+    (r"novograd_applyIfffE", "ld.global.cs.v4.f32", 12),
+    (r"novograd_applyIfffE", "st.global.cs.v4.f32", 8),
+    (r"larc_sgd_applyIfffE", "ld.global.cs.v4.f32", 12),
+    (r"larc_sgd_applyIfffE", "st.global.cs.v4.f32", 8),
+    (r"larc_scale_applyIffE", "ld.global.cs.v4.f32", 8),
+    (r"larc_scale_applyIffE", "st.global.cs.v4.f32", 4),
 ]
 
 
@@ -39,9 +45,9 @@ def problems(text, expected):
 
 
 def self_test():
-    good = ".entry _Z15larc_normsIffE\n" + "ld.global.cg.v4.f32 {%f1}\n" * 16
+    good = ".entry _Z10both_normsIffN8LarcStepE\n" + "ld.global.cg.v4.f32 {%f1}\n" * 16
     narrow = good.replace("v4.f32", "v2.f32", 1)
-    wanted = [e for e in EXPECTED if "larc_norms" in e[0]]
+    wanted = [e for e in EXPECTED if "both_norms" in e[0]]
     assert not problems(good, wanted), "a good kernel is refused"
     assert problems(narrow, wanted), "a narrow access is not found"
     assert problems("", wanted), "a missing kernel is not found"
