@@ -36,6 +36,7 @@
  *   plans       layerwise_plan_options_init  layerwise_plan_workspace_size  layerwise_plan_create  layerwise_plan_destroy
  *               layerwise_plan_reset  layerwise_plan_query  layerwise_layer_options_init  layerwise_plan_set_layers
  *   steps       novograd_step  larc_scale  larc_sgd_step  and layerwise_{novograd,larc,sgd}_options_init
+ *               layerwise_larc_novograd_step
  *   in halves   layerwise_partial_norms  layerwise_novograd_apply  layerwise_larc_apply
  *   the library layerwise_version  layerwise_numerics_version  layerwise_build_info  layerwise_abi_description
  *               layerwise_status_name  layerwise_last_error
@@ -133,7 +134,7 @@ extern "C" {
 
 /* Columns of layer_stats, a float64 array of shape (layer_count, LAYERWISE_STAT_COUNT). NaN where a step has no such
  * value. Rows of layers that take no part keep their bits. */
-#define LAYERWISE_STAT_WEIGHT_NORM 0   /* |w|: LARC */
+#define LAYERWISE_STAT_WEIGHT_NORM 0   /* |w|: LARC, alone or before another */
 #define LAYERWISE_STAT_GRAD_NORM 1     /* |g'|, unscaled by grad_scale; the largest |g'| with the infinity norm */
 #define LAYERWISE_STAT_SECOND_MOMENT 2 /* v as stored: NovoGrad */
 #define LAYERWISE_STAT_FACTOR 3        /* LARC: r; NovoGrad: 1/d, 0 where d is 0 */
@@ -410,6 +411,28 @@ LAYERWISE_API int32_t layerwise_sgd_options_init(layerwise_sgd_options *options,
 LAYERWISE_API int32_t larc_sgd_step(layerwise_plan *plan, void *weights, const void *grads, void *momentum,
                                     void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
                                     const layerwise_larc_options *larc, const layerwise_sgd_options *sgd, void *stream);
+
+/* Applies LARC and NovoGrad in one step: larc_scale followed by novograd_step (as OpenSeq2Seq chains them), but that the
+ * scaled gradient is neither rounded nor stored.
+ *
+ *   g', r  as in larc_scale, without weight decay; lr is NovoGrad's, times lr_mult
+ *   h      = r*g', and n2 = r^2 * sum g'^2
+ *   v, m, w as in novograd_step, with h in place of g'
+ *
+ *   zero_norm: untouched is as keep, since LARC decays nothing here
+ *   statistics: WEIGHT_NORM, GRAD_NORM (of g'), FACTOR (r) and CLIPPED are LARC's, SECOND_MOMENT and EFFECTIVE_LR (without
+ *   r, by which NovoGrad divides again) NovoGrad's
+ *
+ * buffers  as in novograd_step
+ * larc     in, host, not NULL: eta, eps, min_update, mode and zero_norm. The others left at their defaults, lr NaN: options
+ *          has them for both; weight_decay and fold_weight_decay are COMBINATION, since the norm of r*(g' + weight_decay*w)
+ *          does not follow from the two norms
+ * options  in, host, not NULL; its norm LAYERWISE_NORM_L2: the infinity norm is COMBINATION, it would be a second reduction */
+LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *weights, const void *grads,
+                                                   void *first_moment, void *second_moment, void *max_second_moment,
+                                                   void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
+                                                   const layerwise_larc_options *larc,
+                                                   const layerwise_novograd_options *options, void *stream);
 
 /* ---- A step in two halves ----------------------------------------------------------------------------------------------
  *

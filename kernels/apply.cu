@@ -14,8 +14,11 @@
 namespace layerwise {
 namespace {
 
-__device__ __forceinline__ Sums given_sums(const GivenSums& given, int64_t layer) {
-  return {{given.grads[layer], given.weights ? given.weights[layer] : 0}};
+__device__ __forceinline__ Sums<1> given_sums(const NovogradStep& step, int64_t layer) {
+  return {{step.given.grads[layer]}};
+}
+__device__ __forceinline__ Sums<2> given_sums(const LarcStep& step, int64_t layer) {
+  return {{step.given.grads[layer], step.given.weights[layer]}};
 }
 
 // Calls body(tile, element) for each of this block's tiles whose layer takes part. Prepared: what prepare() returns.
@@ -26,7 +29,7 @@ __device__ __forceinline__ void for_each_applied_tile(const DevicePlan& plan, co
     const Tile tile = tile_at(plan, t);
     if (!takes_part(step.buffers, plan.scattered, tile.layer)) continue;
     if (threadIdx.x < 32) {
-      if (threadIdx.x == 0) shared = prepare(plan, step, tile.layer, given_sums(step.given, tile.layer));
+      if (threadIdx.x == 0) shared = prepare(plan, step, tile.layer, given_sums(step, tile.layer));
       if (is_last_of_layer(plan, tile) && threadIdx.x == 0) commit(step, tile.layer, shared);
     }
     __syncthreads();

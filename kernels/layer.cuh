@@ -27,9 +27,10 @@ __device__ __forceinline__ Value warp_tree(Value value) {
   return __shfl_sync(0xffffffffu, root, 0);
 }
 
-// The gradients' and the weights' sum, of a tile, a group or a layer.
+// The gradients' sum, or theirs and the weights', of a tile, a group or a layer.
+template <int kCount>
 struct Sums {
-  double of[2];
+  double of[kCount];
 };
 
 // Whether this warp is the last of count to arrive; if so it sees what the others wrote before they arrived.
@@ -79,7 +80,7 @@ __device__ __forceinline__ bool climb(const DevicePlan& plan, const Tile& tile, 
 template <class Reduction, int kSums>
 struct SumLevel {
   double* sums;  // the plan's
-  Sums& value;
+  Sums<kSums>& value;
 
   __device__ __forceinline__ void leave(int64_t index) const {
     if (threadIdx.x % 32 == 0)
@@ -92,7 +93,7 @@ struct SumLevel {
 
 // True in the one warp that ends with the layer's sums.
 template <class Reduction, int kSums>
-__device__ __forceinline__ bool finish_layer(const DevicePlan& plan, const Tile& tile, Sums& value) {
+__device__ __forceinline__ bool finish_layer(const DevicePlan& plan, const Tile& tile, Sums<kSums>& value) {
   return climb(plan, tile, SumLevel<Reduction, kSums>{plan.sums, value});
 }
 
@@ -125,11 +126,20 @@ struct PreparedNovograd {
   SecondMoment moment;
 };
 __device__ __forceinline__ PreparedNovograd prepare(const DevicePlan& plan, const NovogradStep& step, int64_t layer,
-                                                    const Sums& sums) {
+                                                    const Sums<1>& sums) {
   PreparedNovograd prepared;
   prepared.moment = load_second_moment(step, layer);
   prepared.update =
       novograd_layer(step.hyper, novograd_call(step.hyper), plan.options[layer], sums.of[0], prepared.moment);
+  return prepared;
+}
+// With LARC before it.
+__device__ __forceinline__ PreparedNovograd prepare(const DevicePlan& plan, const NovogradStep& step, int64_t layer,
+                                                    const Sums<2>& sums) {
+  PreparedNovograd prepared;
+  prepared.moment = load_second_moment(step, layer);
+  prepared.update = larc_novograd_layer(step.larc, step.hyper, novograd_call(step.hyper), plan.options[layer],
+                                        sums.of[1], sums.of[0], prepared.moment);
   return prepared;
 }
 
@@ -137,7 +147,7 @@ struct PreparedLarc {
   LayerUpdate<LarcElement> update;
 };
 __device__ __forceinline__ PreparedLarc prepare(const DevicePlan& plan, const LarcStep& step, int64_t layer,
-                                                const Sums& sums) {
+                                                const Sums<2>& sums) {
   return {larc_layer(step.larc, step.sgd, larc_call(step.larc, step.sgd), plan.options[layer], sums.of[1], sums.of[0])};
 }
 
@@ -160,15 +170,18 @@ __device__ __forceinline__ void set_update(DeviceUpdate& to, const LayerUpdate<L
 }
 
 // By one thread: everything that follows from a layer's sums, for the launch that updates.
-template <class Step>
-__device__ __forceinline__ void finish(const DevicePlan& plan, const Step& step, int64_t layer, const Sums& sums) {
+template <class Step, int kSums>
+__device__ __forceinline__ void finish(const DevicePlan& plan, const Step& step, int64_t layer,
+                                       const Sums<kSums>& sums) {
   const auto prepared = prepare(plan, step, layer, sums);
   commit(step, layer, prepared);
   set_update(plan.updates[layer], prepared.update);
 }
-__device__ __forceinline__ void finish(const DevicePlan&, const PartialNorms& norms, int64_t layer, const Sums& sums) {
+template <int kSums>
+__device__ __forceinline__ void finish(const DevicePlan&, const PartialNorms& norms, int64_t layer,
+                                       const Sums<kSums>& sums) {
   norms.grad_sums[layer] = sums.of[0];
-  if (norms.weight_sums) norms.weight_sums[layer] = sums.of[1];
+  if constexpr (kSums == 2) norms.weight_sums[layer] = sums.of[1];
 }
 
 }  // namespace layerwise

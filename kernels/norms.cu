@@ -71,14 +71,14 @@ __global__ void __launch_bounds__(kBlockThreads, kNormBlocks)
   for (int64_t t = blockIdx.x; t < plan.tiles; t += gridDim.x) {
     const Tile tile = tile_at(plan, t);
     if (!takes_part(step.buffers, plan.scattered, tile.layer)) continue;
-    Sums sums{};
+    Sums<1> sums;
     sums.of[0] = tile_norm<Reduction>(tile_address<const G>(plan, tile, step.buffers.grads), tile.count);
-    if (threadIdx.x < 32 && finish_layer<Reduction, 1>(plan, tile, sums) && threadIdx.x == 0)
+    if (threadIdx.x < 32 && finish_layer<Reduction>(plan, tile, sums) && threadIdx.x == 0)
       finish(plan, step, tile.layer, sums);
   }
 }
 
-// The weights' too. Step: LarcStep or PartialNorms.
+// The weights' too. Step: LarcStep, NovogradStep with LARC before it, or PartialNorms.
 template <class W, class G, class Step>
 __global__ void __launch_bounds__(kBlockThreads, kNormBlocks)
     both_norms(const __grid_constant__ DevicePlan plan, const __grid_constant__ Step step) {
@@ -86,10 +86,10 @@ __global__ void __launch_bounds__(kBlockThreads, kNormBlocks)
   for (int64_t t = blockIdx.x; t < plan.tiles; t += gridDim.x) {
     const Tile tile = tile_at(plan, t);
     if (!takes_part(step.buffers, plan.scattered, tile.layer)) continue;
-    Sums sums{};
+    Sums<2> sums;
     sums.of[0] = tile_norm<SquareSum>(tile_address<const G>(plan, tile, step.buffers.grads), tile.count);
     sums.of[1] = tile_norm<SquareSum>(tile_address<const W>(plan, tile, step.buffers.weights), tile.count);
-    if (threadIdx.x < 32 && finish_layer<SquareSum, 2>(plan, tile, sums) && threadIdx.x == 0)
+    if (threadIdx.x < 32 && finish_layer<SquareSum>(plan, tile, sums) && threadIdx.x == 0)
       finish(plan, step, tile.layer, sums);
   }
 }
@@ -117,13 +117,14 @@ cudaError_t launch_both_norms(const DevicePlan& plan, const Dtypes& dtypes, cons
 cudaError_t load_norms(const Dtypes& dtypes) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
     return load_kernels(&grad_norms<SquareSum, G, NovogradStep>, &grad_norms<LargestMagnitude, G, NovogradStep>,
-                        &both_norms<W, G, LarcStep>, &grad_norms<SquareSum, G, PartialNorms>,
+                        &both_norms<W, G, LarcStep>, &both_norms<W, G, NovogradStep>, &grad_norms<SquareSum, G, PartialNorms>,
                         &grad_norms<LargestMagnitude, G, PartialNorms>, &both_norms<W, G, PartialNorms>);
   });
 }
 
 cudaError_t launch_novograd_norms(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
                                   const DeviceLimits& device, cudaStream_t stream) {
+  if (step.applies_larc) return launch_both_norms(plan, dtypes, step, device, stream);
   return launch_grad_norms(plan, dtypes, step, step.hyper.infinity_norm, device, stream);
 }
 

@@ -97,6 +97,20 @@ int32_t larc_sgd_step(layerwise_plan* plan, void* weights, const void* grads, vo
   });
 }
 
+int32_t layerwise_larc_novograd_step(layerwise_plan* plan, void* weights, const void* grads, void* first_moment,
+                                     void* second_moment, void* max_second_moment, void* weights_extra,
+                                     const uint8_t* layer_mask, double* layer_stats,
+                                     const layerwise_larc_options* larc, const layerwise_novograd_options* options,
+                                     void* stream) {
+  return guarded(__func__, [&] {
+    const NovogradStep step = checked_larc_novograd(checked(plan),
+                                                    {weights, grads, first_moment, second_moment, max_second_moment,
+                                                     weights_extra, layer_mask, layer_stats},
+                                                    larc, options);
+    plan->run([&] { plan->backend->novograd(step, stream); });
+  });
+}
+
 int32_t layerwise_partial_norms(layerwise_plan* plan, const void* weights, const void* grads, const uint8_t* layer_mask,
                                 double* grad_sums, double* weight_sums, int32_t sums_kind, int32_t norm,
                                 void* stream) {

@@ -34,6 +34,12 @@ void check_needs_step(bool needed, int64_t step, const int64_t* step_ptr, const 
 }
 
 template <class Options>
+void check_reserved(const Options& options) {
+  check_selector(options.reserved, "reserved", 0, 0);
+  for (int64_t reserved : options.reserved2) check_selector(reserved, "reserved2", 0, 0);
+}
+
+template <class Options>
 void check_common(const Options& options) {
   if (!options.lr_ptr) {
     check_not_negative(options.lr, "lr");
@@ -47,9 +53,16 @@ void check_common(const Options& options) {
   check_not_negative(options.weight_decay, "weight_decay");
   check_selector(options.maximize, "maximize", 0, 1);
   check_selector(options.rounding, "rounding", LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_NEAREST);
-  check_selector(options.reserved, "reserved", 0, 0);
   check_selector(options.seed, "seed", 0, 0);
-  for (int64_t reserved : options.reserved2) check_selector(reserved, "reserved2", 0, 0);
+  check_reserved(options);
+}
+
+void check_larc_factor(const layerwise_larc_options& options) {
+  check_not_negative(options.eta, "eta");
+  check_not_negative(options.min_update, "min_update");
+  check_selector(options.mode, "mode", LAYERWISE_LARC_CLIP, LAYERWISE_LARC_SCALE);
+  check_selector(options.zero_norm, "zero_norm", LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_ZERO_NORM_UNTOUCHED);
+  check_selector(options.fold_weight_decay, "fold_weight_decay", 0, 1);
 }
 
 }  // namespace
@@ -81,11 +94,25 @@ void check_novograd(const layerwise_novograd_options& options) {
 
 void check_larc(const layerwise_larc_options& options) {
   check_common(options);
-  check_not_negative(options.eta, "eta");
-  check_not_negative(options.min_update, "min_update");
-  check_selector(options.mode, "mode", LAYERWISE_LARC_CLIP, LAYERWISE_LARC_SCALE);
-  check_selector(options.zero_norm, "zero_norm", LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_ZERO_NORM_UNTOUCHED);
-  check_selector(options.fold_weight_decay, "fold_weight_decay", 0, 1);
+  check_larc_factor(options);
+}
+
+void check_larc_before_novograd(const layerwise_larc_options& larc, const layerwise_novograd_options& novograd) {
+  const bool is_default = std::isnan(larc.lr) && larc.grad_scale == 1 && !larc.lr_ptr && !larc.grad_scale_ptr &&
+                          !larc.found_inf && !larc.nonfinite_layers && !larc.maximize && !larc.rounding && !larc.seed;
+  if (!is_default)
+    fail(LAYERWISE_ERROR_COMBINATION, "larc sets lr (%g), grad_scale (%g), found_inf, nonfinite_layers, maximize, rounding "
+         "or seed; before NovoGrad they must be left at their defaults (lr NaN): options has them for both", larc.lr,
+         larc.grad_scale);
+  if (larc.fold_weight_decay || larc.weight_decay != 0)
+    fail(LAYERWISE_ERROR_COMBINATION, "larc.weight_decay is %g, fold_weight_decay %d; before NovoGrad both must be 0: the "
+         "norm of r*(g' + weight_decay*w) does not follow from |g'| and |w|", larc.weight_decay, larc.fold_weight_decay);
+  if (novograd.norm == LAYERWISE_NORM_INF)
+    fail(LAYERWISE_ERROR_COMBINATION, "norm is LAYERWISE_NORM_INF (%d); after LARC it must be LAYERWISE_NORM_L2: LARC's own "
+         "norm would need a second reduction", novograd.norm);
+  check_not_negative(larc.eps, "larc.eps");
+  check_larc_factor(larc);
+  check_reserved(larc);
 }
 
 void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer) {

@@ -46,6 +46,8 @@ struct SumsArguments {
 // sums: null where the step itself sums.
 NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& arguments,
                               const layerwise_novograd_options* options, const SumsArguments* sums = nullptr);
+NovogradStep checked_larc_novograd(const layerwise_plan& plan, const StepArguments& arguments,
+                                   const layerwise_larc_options* larc, const layerwise_novograd_options* options);
 LarcStep checked_larc_scale(const layerwise_plan& plan, const StepArguments& arguments,
                             const layerwise_larc_options* options, const SumsArguments* sums = nullptr);
 LarcStep checked_larc_sgd(const layerwise_plan& plan, const StepArguments& arguments,

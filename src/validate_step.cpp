@@ -98,6 +98,16 @@ NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& a
   return step;
 }
 
+NovogradStep checked_larc_novograd(const layerwise_plan& plan, const StepArguments& arguments,
+                                   const layerwise_larc_options* given_larc, const layerwise_novograd_options* given) {
+  NovogradStep step = checked_novograd(plan, arguments, given);
+  const layerwise_larc_options larc = received(given_larc, "larc");
+  check_larc_before_novograd(larc, *given);
+  step.larc = larc_hyper(larc);
+  step.applies_larc = true;
+  return step;
+}
+
 LarcStep checked_larc_scale(const layerwise_plan& plan, const StepArguments& arguments,
                             const layerwise_larc_options* given, const SumsArguments* sums) {
   check_usable(plan);

@@ -11,7 +11,8 @@ struct LayerSums {
   double* weights;
 };
 
-// What the backend's loop needs of NovoGrad: tile sums, a layer's scalars, and a tile's update.
+// What the backend's loop needs of NovoGrad, with or without LARC before it: tile sums, a layer's scalars, and a tile's
+// update.
 class NovogradOperation {
  public:
   using Element = NovogradElement;
@@ -21,6 +22,7 @@ class NovogradOperation {
         step_(step),
         call_(kernels.novograd_call(step.hyper)),
         norm_(kernels.norm(dtypes.grads, step.hyper.infinity_norm)),
+        weight_norm_(kernels.norm(dtypes.weights, false)),
         reduce_(kernels.reduce(step.hyper.infinity_norm)),
         update_(kernels.novograd(dtypes, step.hyper.decoupled_weight_decay)) {}
 
@@ -29,11 +31,15 @@ class NovogradOperation {
 
   void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index) const {
     sums.grads[index] = norm_(tile.grads, tile.count);
+    if (step_.applies_larc) sums.weights[index] = weight_norm_(tile.weights, tile.count);
   }
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
     SecondMoment moment = load_second_moment(step_, layer);
     const double sum = sums_tiles() ? reduce_(sums.grads, tiles) : step_.given.grads[layer];
-    const auto update = kernels_.novograd_layer(step_.hyper, call_, options, sum, moment);
+    const auto update =
+        step_.applies_larc ? kernels_.larc_novograd_layer(step_.larc, step_.hyper, call_, options,
+                                                          reduce_(sums.weights, tiles), sum, moment)
+                           : kernels_.novograd_layer(step_.hyper, call_, options, sum, moment);
     if (update.takes_part) store_second_moment(step_, layer, moment);
     return update;
   }
@@ -43,7 +49,7 @@ class NovogradOperation {
   const TileKernels& kernels_;
   const NovogradStep& step_;
   const NovogradCall call_;
-  const TileKernels::Norm norm_;
+  const TileKernels::Norm norm_, weight_norm_;
   const TileKernels::Reduce reduce_;
   const TileKernels::Novograd update_;
 };

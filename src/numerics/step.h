@@ -40,6 +40,8 @@ struct NovogradStep {
   void* second_moment;
   void* max_second_moment;
   NovogradHyper hyper;
+  LarcHyper larc;
+  bool applies_larc;  // to the gradients, before NovoGrad
 };
 
 struct LarcStep {

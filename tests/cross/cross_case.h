@@ -7,7 +7,7 @@
 
 namespace cross {
 
-enum class Step { kNovograd, kLarcScale, kLarcSgd };
+enum class Step { kNovograd, kLarcScale, kLarcSgd, kLarcNovograd };
 // In halves the device sums and then applies, while the CPU takes the whole step.
 enum class Halves { kTogether, kApart };
 
@@ -20,15 +20,17 @@ class Case {
         cpu_(layout),
         scales_(oracle::fill_state(random_, cpu_, random_.one_in(4))),
         novograd_(oracle::random_novograd(random_)),
-        larc_(oracle::random_larc(random_)),
+        larc_(step == Step::kLarcNovograd ? oracle::random_larc_ahead(random_) : oracle::random_larc(random_)),
         sgd_(oracle::random_sgd(random_)) {
     if (random_.one_in(4)) cpu_.stats.clear();
-    scalars_.lr = static_cast<float>(step == Step::kNovograd ? novograd_.lr : larc_.lr);
+    if (step == Step::kLarcNovograd) novograd_.norm = LAYERWISE_NORM_L2;
+    const bool is_novograd = step == Step::kNovograd || step == Step::kLarcNovograd;
+    scalars_.lr = static_cast<float>(is_novograd ? novograd_.lr : larc_.lr);
     scalars_.grad_scale = random_.pick({1.0f, 0.25f, -3.0f, 65536.0f});
     scalars_.found_inf = random_.one_in(10) ? 1.0f : 0.0f;
     scalars_.completed = random_.pick<int64_t>({0, 0, 1, 999});
     point(novograd_);
-    point(larc_);
+    if (step != Step::kLarcNovograd) point(larc_);
     if (random_.one_in(2)) count_on_device(novograd_);
     if (random_.one_in(2)) count_on_device(sgd_);
   }
@@ -77,6 +79,7 @@ class Case {
 
   int32_t on_cpu() {
     if (step_ == Step::kNovograd) return cpu_.novograd(novograd_);
+    if (step_ == Step::kLarcNovograd) return cpu_.larc_novograd(larc_, novograd_);
     return step_ == Step::kLarcScale ? cpu_.larc_scale(larc_) : cpu_.larc_sgd(larc_, sgd_);
   }
   int32_t on(DeviceModel& device) {
@@ -87,6 +90,7 @@ class Case {
     if (novograd.step_ptr) novograd.step_ptr = &there->completed;
     if (sgd.step_ptr) sgd.step_ptr = &there->completed;
     const bool apart = halves_ == Halves::kApart;
+    if (step_ == Step::kLarcNovograd) return device.larc_novograd(larc, novograd);
     if (step_ == Step::kNovograd) return apart ? device.novograd_apply(novograd) : device.novograd(novograd);
     if (step_ == Step::kLarcScale) return apart ? device.larc_apply(larc, nullptr) : device.larc_scale(larc);
     return apart ? device.larc_apply(larc, &sgd) : device.larc_sgd(larc, sgd);

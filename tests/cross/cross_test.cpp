@@ -77,6 +77,9 @@ TEST_CASE("larc_sgd_step on CUDA has the CPU's bits on random models", "[random]
   random_cases(Step::kLarcSgd, "larc_sgd_step on CUDA has the CPU's bits on random models");
 }
 
+TEST_CASE("layerwise_larc_novograd_step on CUDA has the CPU's bits on random models", "[random]") {
+  random_cases(Step::kLarcNovograd, "layerwise_larc_novograd_step on CUDA has the CPU's bits on random models");
+}
 TEST_CASE("layerwise_novograd_apply on CUDA has the bits of the CPU's whole step on random models", "[random]") {
   random_cases(Step::kNovograd,
                "layerwise_novograd_apply on CUDA has the bits of the CPU's whole step on random models", Halves::kApart);
@@ -94,6 +97,9 @@ TEST_CASE("novograd_step on CUDA has the CPU's bits with every dtype", "[dtype]"
 TEST_CASE("larc_scale on CUDA has the CPU's bits with every dtype", "[dtype]") { every_dtype(Step::kLarcScale); }
 TEST_CASE("larc_sgd_step on CUDA has the CPU's bits with every dtype", "[dtype]") { every_dtype(Step::kLarcSgd); }
 
+TEST_CASE("layerwise_larc_novograd_step on CUDA has the CPU's bits with every dtype", "[dtype]") {
+  every_dtype(Step::kLarcNovograd);
+}
 TEST_CASE("a step in halves on CUDA has the bits of the CPU's whole step with every dtype", "[dtype]") {
   for (const Step step : {Step::kNovograd, Step::kLarcScale, Step::kLarcSgd}) every_dtype(step, Halves::kApart);
 }

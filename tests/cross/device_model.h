@@ -101,6 +101,13 @@ class DeviceModel {
                          mask(), stats(), &larc, &sgd, stream);
   }
 
+  int32_t larc_novograd(const layerwise_larc_options& larc, const layerwise_novograd_options& options,
+                        cudaStream_t stream = nullptr) {
+    return layerwise_larc_novograd_step(plan(), of(weights_), of(grads_), of(moment_), second_moment_.data(),
+                                        options.amsgrad ? max_second_moment_.data() : nullptr, of(extra_), mask(),
+                                        stats(), &larc, &options, stream);
+  }
+
   // The same in two halves: the sums stay on the device.
   int32_t partial_norms(bool of_weights, int32_t norm, cudaStream_t stream = nullptr) {
     return layerwise_partial_norms(plan(), of(weights_), of(grads_), mask(), grad_sums(),

@@ -144,6 +144,13 @@ class Model {
                          &sgd, nullptr);
   }
 
+  int32_t larc_novograd(const layerwise_larc_options& larc, const layerwise_novograd_options& options) {
+    Tables tables(*this);
+    return layerwise_larc_novograd_step(plan.get(), tables.of(weights), tables.of(grads), tables.of(moment),
+                                        second_moment.data(), options.amsgrad ? max_second_moment.data() : nullptr,
+                                        tables.of(extra), mask(), statistics(), &larc, &options, nullptr);
+  }
+
   // The same in two halves: the sums, then the step from them.
   struct Sums {
     std::vector<double> grads, weights;

@@ -77,6 +77,15 @@ function larc_sgd_step(plan, weights, grads, momentum, weights_extra, layer_mask
                     larc::Ref{LarcOptions}, sgd::Ref{SgdOptions}, stream::Ptr{Cvoid})::Int32
 end
 
+function layerwise_larc_novograd_step(plan, weights, grads, first_moment, second_moment, max_second_moment,
+                                      weights_extra, layer_mask, layer_stats, larc, options, stream)
+    address = symbol(:layerwise_larc_novograd_step)
+    @ccall $address(plan::Ptr{Cvoid}, weights::Ptr{Cvoid}, grads::Ptr{Cvoid}, first_moment::Ptr{Cvoid},
+                    second_moment::Ptr{Cvoid}, max_second_moment::Ptr{Cvoid}, weights_extra::Ptr{Cvoid},
+                    layer_mask::Ptr{UInt8}, layer_stats::Ptr{Float64}, larc::Ref{LarcOptions},
+                    options::Ref{NovogradOptions}, stream::Ptr{Cvoid})::Int32
+end
+
 function layerwise_partial_norms(plan, weights, grads, layer_mask, grad_sums, weight_sums, sums_kind, norm, stream)
     address = symbol(:layerwise_partial_norms)
     @ccall $address(plan::Ptr{Cvoid}, weights::Ptr{Cvoid}, grads::Ptr{Cvoid}, layer_mask::Ptr{UInt8},

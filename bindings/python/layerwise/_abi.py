@@ -146,6 +146,8 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "larc_scale": (c_int32, [_PLAN] + [_BUFFER] * 4 + [POINTER(LarcOptions), c_void_p]),
     "layerwise_sgd_options_init": (c_int32, [POINTER(SgdOptions), c_int64]),
     "larc_sgd_step": (c_int32, [_PLAN] + [_BUFFER] * 6 + [POINTER(LarcOptions), POINTER(SgdOptions), c_void_p]),
+    "layerwise_larc_novograd_step": (c_int32, [_PLAN] + [_BUFFER] * 8 + [POINTER(LarcOptions), POINTER(NovogradOptions),
+                                                                         c_void_p]),
     "layerwise_partial_norms": (c_int32, [_PLAN] + [_BUFFER] * 5 + [c_int32, c_int32, c_void_p]),
     "layerwise_novograd_apply": (c_int32, [_PLAN] + [_BUFFER] * 9 + [c_int32, POINTER(NovogradOptions), c_void_p]),
     "layerwise_larc_apply": (c_int32, [_PLAN] + [_BUFFER] * 8 + [c_int32, POINTER(LarcOptions), POINTER(SgdOptions),

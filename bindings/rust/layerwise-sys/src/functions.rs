@@ -87,6 +87,23 @@ functions! {
         stream: *mut c_void,
     ) -> i32;
 
+    /// Applies LARC and NovoGrad in one step: larc_scale followed by novograd_step, but that the scaled gradient is
+    /// neither rounded nor stored.
+    fn layerwise_larc_novograd_step(
+        plan: *mut layerwise_plan,
+        weights: *mut c_void,
+        grads: *const c_void,
+        first_moment: *mut c_void,
+        second_moment: *mut c_void,
+        max_second_moment: *mut c_void,
+        weights_extra: *mut c_void,
+        layer_mask: *const u8,
+        layer_stats: *mut f64,
+        larc: *const layerwise_larc_options,
+        options: *const layerwise_novograd_options,
+        stream: *mut c_void,
+    ) -> i32;
+
     /// Sums every layer: what a step does before it updates anything.
     fn layerwise_partial_norms(
         plan: *mut layerwise_plan,
