@@ -36,6 +36,8 @@
  *   plans       layerwise_plan_options_init  layerwise_plan_workspace_size  layerwise_plan_create  layerwise_plan_destroy
  *               layerwise_plan_reset  layerwise_plan_query  layerwise_layer_options_init  layerwise_plan_set_layers
  *   steps       novograd_step  larc_scale  larc_sgd_step  and layerwise_{novograd,larc,sgd}_options_init
+ *               layerwise_larc_novograd_step
+ *   in halves   layerwise_partial_norms  layerwise_novograd_apply  layerwise_larc_apply
  *   the library layerwise_version  layerwise_numerics_version  layerwise_build_info  layerwise_abi_description
  *               layerwise_status_name  layerwise_last_error
  *
@@ -128,9 +130,11 @@ extern "C" {
 
 #define LAYERWISE_ROUNDING_NEAREST 0
 
+#define LAYERWISE_SUMS_LAYERS 0 /* one sum a layer: float64 [layer_count] */
+
 /* Columns of layer_stats, a float64 array of shape (layer_count, LAYERWISE_STAT_COUNT). NaN where a step has no such
  * value. Rows of layers that take no part keep their bits. */
-#define LAYERWISE_STAT_WEIGHT_NORM 0   /* |w|: LARC */
+#define LAYERWISE_STAT_WEIGHT_NORM 0   /* |w|: LARC, alone or before another */
 #define LAYERWISE_STAT_GRAD_NORM 1     /* |g'|, unscaled by grad_scale; the largest |g'| with the infinity norm */
 #define LAYERWISE_STAT_SECOND_MOMENT 2 /* v as stored: NovoGrad */
 #define LAYERWISE_STAT_FACTOR 3        /* LARC: r; NovoGrad: 1/d, 0 where d is 0 */
@@ -415,6 +419,85 @@ LAYERWISE_API int32_t layerwise_sgd_options_init(layerwise_sgd_options *options,
 LAYERWISE_API int32_t larc_sgd_step(layerwise_plan *plan, void *weights, const void *grads, void *momentum,
                                     void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
                                     const layerwise_larc_options *larc, const layerwise_sgd_options *sgd, void *stream);
+
+/* Applies LARC and NovoGrad in one step: larc_scale followed by novograd_step (as OpenSeq2Seq chains them), but that the
+ * scaled gradient is neither rounded nor stored.
+ *
+ *   g', r  as in larc_scale, without weight decay; lr is NovoGrad's, times lr_mult
+ *   h      = r*g', and n2 = r^2 * sum g'^2
+ *   v, m, w as in novograd_step, with h in place of g'
+ *
+ *   zero_norm: untouched is as keep, since LARC decays nothing here
+ *   statistics: WEIGHT_NORM, GRAD_NORM (of g'), FACTOR (r) and CLIPPED are LARC's, SECOND_MOMENT and EFFECTIVE_LR (without
+ *   r, by which NovoGrad divides again) NovoGrad's
+ *
+ * buffers  as in novograd_step
+ * larc     in, host, not NULL: eta, eps, min_update, mode and zero_norm. The others left at their defaults, lr NaN: options
+ *          has them for both; weight_decay and fold_weight_decay are COMBINATION, since the norm of r*(g' + weight_decay*w)
+ *          does not follow from the two norms
+ * options  in, host, not NULL; its norm LAYERWISE_NORM_L2: the infinity norm is COMBINATION, it would be a second reduction */
+LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *weights, const void *grads,
+                                                   void *first_moment, void *second_moment, void *max_second_moment,
+                                                   void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
+                                                   const layerwise_larc_options *larc,
+                                                   const layerwise_novograd_options *options, void *stream);
+
+/* ---- A step in two halves ----------------------------------------------------------------------------------------------
+ *
+ * For callers who know the layers' norms before the step, from unscaling the gradients or from exchanging them: the sums
+ * first, then the step from them. The halves one after the other give the bits of the whole step.
+ *
+ * A layer's sum is of raw squares, before grad_scale, in float64; with the infinity norm it is the largest |g|. Sums that
+ * layerwise_partial_norms gives have its bits on every device; a caller's own may come from anywhere.
+ *
+ * All that is said above of the step functions holds, but that each of these is one launch. */
+
+/* Sums every layer: what a step does before it updates anything.
+ *
+ *   grad_sums[l] = sum g^2, or max |g|      weight_sums[l] = sum w^2
+ *
+ * weights      in, weights_dtype, not NULL where weight_sums is not NULL, else not looked at
+ * grads        in, grads_dtype, not NULL; may alias weights: nothing of either is written
+ * layer_mask   in, as in a step
+ * grad_sums    out, float64 [layer_count], not NULL
+ * weight_sums  out, float64 [layer_count]; NULL: not wanted; NULL with the infinity norm, which LARC does not know
+ * sums_kind    LAYERWISE_SUMS_LAYERS
+ * norm         LAYERWISE_NORM_
+ *
+ * Sums of layers that are empty or take no part keep their bits. A sum that is not finite is written as it is. */
+LAYERWISE_API int32_t layerwise_partial_norms(layerwise_plan *plan, const void *weights, const void *grads,
+                                              const uint8_t *layer_mask, double *grad_sums, double *weight_sums,
+                                              int32_t sums_kind, int32_t norm, void *stream);
+
+/* Applies one NovoGrad step with norms that the caller has.
+ *
+ *   as novograd_step, with sum g^2 (or max |g|) taken from grad_sums
+ *
+ * grad_sums  in, float64 [layer_count], not NULL. A layer whose sum is negative or not finite is skipped and counted
+ * sums_kind  LAYERWISE_SUMS_LAYERS
+ * the others as in novograd_step */
+LAYERWISE_API int32_t layerwise_novograd_apply(layerwise_plan *plan, void *weights, const void *grads,
+                                               void *first_moment, void *second_moment, void *max_second_moment,
+                                               void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
+                                               const double *grad_sums, int32_t sums_kind,
+                                               const layerwise_novograd_options *options, void *stream);
+
+/* Applies LARC, alone or with SGD, with norms that the caller has.
+ *
+ *   as larc_sgd_step, or with sgd NULL as larc_scale, with |g|^2 and |w|^2 taken from grad_sums and weight_sums
+ *
+ * grads        in, not written; in/out with sgd NULL
+ * momentum, weights_extra  as in larc_sgd_step; NULL with sgd NULL
+ * grad_sums, weight_sums   in, float64 [layer_count], not NULL. A layer is skipped and counted where one is negative or
+ *                          not finite
+ * sums_kind    LAYERWISE_SUMS_LAYERS
+ * sgd          in, host; NULL: the gradients are scaled, and the weights not written
+ * the others as in larc_sgd_step */
+LAYERWISE_API int32_t layerwise_larc_apply(layerwise_plan *plan, void *weights, void *grads, void *momentum,
+                                           void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
+                                           const double *grad_sums, const double *weight_sums, int32_t sums_kind,
+                                           const layerwise_larc_options *larc, const layerwise_sgd_options *sgd,
+                                           void *stream);
 
 /* ---- The library ------------------------------------------------------------------------------------------------------ */
 

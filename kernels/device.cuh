@@ -181,6 +181,24 @@ struct NotHeld {
 
 __device__ __forceinline__ int held_quad(int row) { return row * kBlockThreads + static_cast<int>(threadIdx.x); }
 
+// A row's quad from where the norm has left it, or from memory.
+template <class T>
+__device__ __forceinline__ FloatQuad quad_of(decltype(nullptr), const T* address, int row) {
+  return load_quad<LastUse>(address + row_element(row));
+}
+template <class T>
+__device__ __forceinline__ FloatQuad quad_of(const Quad<T>* held, const T* address, int row) {
+  return held ? unpack(held[held_quad(row)]) : quad_of(nullptr, address, row);
+}
+template <class T>
+__device__ __forceinline__ FloatQuad elements_of(decltype(nullptr), const T* address, int row, int count) {
+  return load_elements(address, row_element(row), count);
+}
+template <class T>
+__device__ __forceinline__ FloatQuad elements_of(const Quad<T>* held, const T* address, int row, int count) {
+  return held ? unpack(held[held_quad(row)]) : elements_of(nullptr, address, row, count);
+}
+
 // Loads kernels onto the current device; the first error.
 template <class... Kernels>
 cudaError_t load_kernels(Kernels*... kernels) {

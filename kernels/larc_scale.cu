@@ -1,6 +1,7 @@
 // LARC alone: the second launch of a two-pass step, and the one-pass step.
-#include "kernels/larc.cuh"
+#include "kernels/norms.cuh"
 #include "kernels/one_pass.cuh"
+#include "kernels/scale.cuh"
 #include "kernels/two_pass.cuh"
 
 namespace layerwise {
@@ -18,14 +19,16 @@ cudaError_t launch_larc_scale_update(const DevicePlan& plan, const Dtypes& dtype
 
 cudaError_t prepare_larc_scale_one_pass(const Dtypes& dtypes, int most_shared_bytes, int shared_bytes, int* blocks) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
-    return prepare_one_pass(&one_pass<LarcNorm<W, G>, LarcScaleUpdate<W, G>, W, G>, most_shared_bytes, shared_bytes, blocks);
+    return prepare_one_pass(&one_pass<BothNorms<W, G, LarcStep>, LarcScaleUpdate<W, G>, W, G>, most_shared_bytes, shared_bytes,
+                            blocks);
   });
 }
 
 cudaError_t launch_larc_scale_one_pass(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,
                                   const Dtypes& dtypes, const LarcStep& step, cudaStream_t stream) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
-    return launch_one_pass(&one_pass<LarcNorm<W, G>, LarcScaleUpdate<W, G>, W, G>, plan, work, shape, dtypes.weights_extra, step, stream);
+    return launch_one_pass(&one_pass<BothNorms<W, G, LarcStep>, LarcScaleUpdate<W, G>, W, G>, plan, work, shape, dtypes.weights_extra,
+                           step, stream);
   });
 }
 

@@ -1,4 +1,5 @@
-// What the CUDA backend may ask of the kernels: a step is two launches, norms and then the update, or one.
+// What the CUDA backend may ask of the kernels: a step is two launches, norms and then the update, or one that holds the
+// gradients in between; with norms that the caller has it is one launch too.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -30,6 +31,7 @@ struct DevicePlan {
   const uint32_t* tile_layer;  // [tiles]
   double* sums;                // [sums][2]: gradients', weights'
   uint32_t* arrivals;          // 0 between steps
+  uint32_t* blocks_done;       // of a launch that applies; 0 between steps
   DeviceUpdate* updates;       // [layers]
   int64_t tiles;
   bool scattered;
@@ -45,6 +47,7 @@ cudaError_t load_norms(const Dtypes& dtypes);
 cudaError_t load_novograd_update(const Dtypes& dtypes);
 cudaError_t load_larc_scale_update(const Dtypes& dtypes);
 cudaError_t load_larc_sgd_update(const Dtypes& dtypes);
+cudaError_t load_apply(const Dtypes& dtypes);
 
 cudaError_t launch_novograd_norms(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
                                   const DeviceLimits& device, cudaStream_t stream);
@@ -56,6 +59,14 @@ cudaError_t launch_larc_scale_update(const DevicePlan& plan, const Dtypes& dtype
                                      const DeviceLimits& device, cudaStream_t stream);
 cudaError_t launch_larc_sgd_update(const DevicePlan& plan, const Dtypes& dtypes, const LarcStep& step,
                                    const DeviceLimits& device, cudaStream_t stream);
+
+cudaError_t launch_partial_norms(const DevicePlan& plan, const Dtypes& dtypes, const PartialNorms& norms,
+                                 const DeviceLimits& device, cudaStream_t stream);
+// With the norms that step.given has.
+cudaError_t launch_novograd_apply(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
+                                  const DeviceLimits& device, cudaStream_t stream);
+cudaError_t launch_larc_apply(const DevicePlan& plan, const Dtypes& dtypes, const LarcStep& step,
+                              const DeviceLimits& device, cudaStream_t stream);
 
 // ---- The one-pass step ----
 
@@ -94,12 +105,15 @@ struct OnePassShape {
 // Loads the kernel and lets it use shared memory up to most_shared_bytes, its static share included. blocks receives how
 // many blocks of shared_bytes a multiprocessor holds at once.
 cudaError_t prepare_novograd_one_pass(const Dtypes& dtypes, int most_shared_bytes, int shared_bytes, int* blocks);
+cudaError_t prepare_larc_novograd_one_pass(const Dtypes& dtypes, int most_shared_bytes, int shared_bytes, int* blocks);
 cudaError_t prepare_larc_scale_one_pass(const Dtypes& dtypes, int most_shared_bytes, int shared_bytes, int* blocks);
 cudaError_t prepare_larc_sgd_one_pass(const Dtypes& dtypes, int most_shared_bytes, int shared_bytes, int* blocks);
 
 // cudaErrorCooperativeLaunchTooLarge, with nothing launched, where the blocks cannot all be resident.
 cudaError_t launch_novograd_one_pass(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,
                                      const Dtypes& dtypes, const NovogradStep& step, cudaStream_t stream);
+cudaError_t launch_larc_novograd_one_pass(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,
+                                          const Dtypes& dtypes, const NovogradStep& step, cudaStream_t stream);
 cudaError_t launch_larc_scale_one_pass(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,
                                        const Dtypes& dtypes, const LarcStep& step, cudaStream_t stream);
 cudaError_t launch_larc_sgd_one_pass(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,

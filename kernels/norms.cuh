@@ -1,31 +1,9 @@
-// A layer's norm, and what follows from it: a tile's sum by a whole block, the layer's sum by the last of its tiles to
-// arrive, the layer's constants and second moment by one thread.
+// A tile's sums, by a whole block: of the gradients, or of theirs and the weights'.
 #pragma once
 
-#include <cub/warp/warp_reduce.cuh>
-#include <cuda/atomic>
-
-#include "kernels/device.cuh"
+#include "kernels/layer.cuh"
 
 namespace layerwise {
-
-template <class Reduction>
-struct Combine {
-  template <class Value>
-  __device__ __forceinline__ Value operator()(Value a, Value b) const {
-    return Reduction::combine(a, b);
-  }
-};
-
-// The adjacent-pair tree over a warp's lanes, in every lane. CUB's shuffle reduction adds neighbours first: the tree
-// of summation.h, which a test holds.
-template <class Reduction, class Value>
-__device__ __forceinline__ Value warp_tree(Value value) {
-  using WarpReduce = cub::WarpReduce<Value>;
-  LAYERWISE_SHARED(storage, typename WarpReduce::TempStorage[kWarps]);
-  const Value root = WarpReduce(storage[threadIdx.x / 32]).Reduce(value, Combine<Reduction>());
-  return __shfl_sync(0xffffffffu, root, 0);
-}
 
 // What becomes of the rows that a norm has read.
 struct KeepNothing {
@@ -101,72 +79,55 @@ __device__ __forceinline__ double tile_norm(const T* elements, int count, Keep k
   return Reduction::widen(block_sum<Reduction, Policy>(elements, count, KeepNothing(), by), by);
 }
 
-// The gradients' and the weights' sum, of a tile, a group or a layer.
-struct Sums {
-  double of[2];
+// What becomes of the sums decides: Step is NovogradStep or PartialNorms.
+__device__ __forceinline__ bool uses_infinity_norm(const NovogradStep& step) { return step.hyper.infinity_norm; }
+__device__ __forceinline__ bool uses_infinity_norm(const PartialNorms& norms) { return norms.infinity_norm; }
+
+template <class G, class GivenStep>
+struct GradNorm {
+  using Step = GivenStep;
+
+  template <class Policy, class Held>
+  static __device__ __forceinline__ Sums<1> of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                    const Held& held) {
+    const G* const grads = tile_address<const G>(plan, tile, step.buffers.grads);
+    return {{uses_infinity_norm(step) ? tile_norm<LargestMagnitude, Policy>(grads, tile.count, keep_in(held.grads))
+                                      : tile_norm<SquareSum, Policy>(grads, tile.count, keep_in(held.grads))}};
+  }
+  // By the block's first warp; true where it ends with the layer's sums.
+  static __device__ __forceinline__ bool hand_up(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                 Sums<1>& sums) {
+    return uses_infinity_norm(step) ? finish_layer<LargestMagnitude>(plan, tile, sums)
+                                    : finish_layer<SquareSum>(plan, tile, sums);
+  }
 };
 
-// Whether this warp is the last of count to arrive; if so it sees what the others wrote before they arrived.
-__device__ __forceinline__ bool last_to_arrive(uint32_t* arrivals, uint32_t count) {
-  uint32_t earlier = 0;
-  if (threadIdx.x % 32 == 0) {
-    cuda::atomic_ref<uint32_t, cuda::thread_scope_device> counter(*arrivals);
-    earlier = counter.fetch_add(1, cuda::std::memory_order_acq_rel);
-    if (earlier == count - 1) counter.store(0, cuda::std::memory_order_relaxed);  // for the next step
-  }
-  earlier = __shfl_sync(0xffffffffu, earlier, 0);
-  __syncwarp();  // a shuffle orders no memory
-  return earlier == count - 1;
-}
+// Step: LarcStep, NovogradStep with LARC before it, or PartialNorms.
+template <class W, class G, class GivenStep>
+struct BothNorms {
+  using Step = GivenStep;
 
-// One group of sums, lane by lane as summation.h has it, in every lane.
-template <class Reduction>
-__device__ __forceinline__ double warp_group_sum(const double* sums, int count) {
-  double sum = 0;
-  for (int i = threadIdx.x % 32; i < count; i += kGroupLanes) sum = Reduction::combine(sum, __ldcg(sums + 2 * i));
-  return warp_tree<Reduction>(sum);
-}
-
-// Hands a tile's sums up the layer's tree. True in the one warp that ends with the layer's.
-template <class Reduction, int kSums>
-__device__ __forceinline__ bool finish_layer(const DevicePlan& plan, const Tile& tile, Sums& value) {
-  const DeviceLayer& layer = plan.layers[tile.layer];
-  double* sums = plan.sums + 2 * layer.first_sum;
-  uint32_t* arrivals = plan.arrivals + layer.first_arrival;
-  int64_t index = tile.index;
-  for (int64_t count = tiles_of(layer.extent.size); count > 1;) {
-    if (threadIdx.x % 32 == 0)
-      for (int s = 0; s < kSums; ++s) sums[2 * index + s] = value.of[s];
-    const int64_t group = index / kGroupTiles, first = group * kGroupTiles;
-    const int members = count - first < kGroupTiles ? static_cast<int>(count - first) : kGroupTiles;
-    if (!last_to_arrive(arrivals + group, members)) return false;
-    for (int s = 0; s < kSums; ++s) value.of[s] = warp_group_sum<Reduction>(sums + 2 * first + s, members);
-    sums += 2 * count;
-    arrivals += groups_of(count);
-    count = groups_of(count);
-    index = group;
+  template <class Policy, class Held>
+  static __device__ __forceinline__ Sums<2> of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                    const Held& held) {
+    Sums<2> sums;
+    sums.of[0] = tile_norm<SquareSum, Policy>(tile_address<const G>(plan, tile, step.buffers.grads), tile.count,
+                                              keep_in(held.grads));
+    sums.of[1] = tile_norm<SquareSum, Policy>(tile_address<const W>(plan, tile, step.buffers.weights), tile.count,
+                                              keep_in(held.weights));
+    return sums;
   }
-  return true;
-}
-
-// By one thread: what becomes of a layer whose scalars are known.
-template <class Element>
-__device__ __forceinline__ void record(const StepBuffers& buffers, int64_t layer, const LayerUpdate<Element>& update) {
-  if (!update.takes_part) {
-    if (buffers.nonfinite_layers)
-      cuda::atomic_ref<int64_t, cuda::thread_scope_device>(*buffers.nonfinite_layers)
-          .fetch_add(1, cuda::std::memory_order_relaxed);
-  } else if (buffers.layer_stats) {
-    buffers.layer_stats[layer] = update.stats;
+  static __device__ __forceinline__ bool hand_up(const DevicePlan& plan, const Step&, const Tile& tile, Sums<2>& sums) {
+    return finish_layer<SquareSum>(plan, tile, sums);
   }
-}
+};
 
 // Hands a tile's sums on. True in the one thread that has finished the layer.
-template <class Norm>
+template <class Norm, class TileSums>
 __device__ __forceinline__ bool finish_tile(const DevicePlan& plan, const typename Norm::Step& step, const Tile& tile,
-                                            Sums& sums) {
+                                            TileSums& sums) {
   if (threadIdx.x >= 32 || !Norm::hand_up(plan, step, tile, sums) || threadIdx.x != 0) return false;
-  Norm::finish(plan, step, tile.layer, sums);
+  finish(plan, step, tile.layer, sums);
   return true;
 }
 

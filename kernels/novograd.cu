@@ -1,7 +1,8 @@
 // NovoGrad: the second launch of a two-pass step, and the one-pass step.
-#include "kernels/novograd.cuh"
+#include "kernels/norms.cuh"
 #include "kernels/one_pass.cuh"
 #include "kernels/two_pass.cuh"
+#include "kernels/update.cuh"
 
 namespace layerwise {
 
@@ -10,7 +11,7 @@ cudaError_t load_novograd_update(const Dtypes& dtypes) {
 }
 
 cudaError_t launch_novograd_update(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
-                                   const DeviceLimits& device, cudaStream_t stream) {
+                                const DeviceLimits& device, cudaStream_t stream) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
     return launch(&update<NovogradUpdate<W, G, M>>, plan, kUpdateBlocks, device, stream, dtypes.weights_extra, step);
   });
@@ -18,16 +19,16 @@ cudaError_t launch_novograd_update(const DevicePlan& plan, const Dtypes& dtypes,
 
 cudaError_t prepare_novograd_one_pass(const Dtypes& dtypes, int most_shared_bytes, int shared_bytes, int* blocks) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
-    return prepare_one_pass(&one_pass<NovogradNorm<G>, NovogradUpdate<W, G, M>, W, G>, most_shared_bytes, shared_bytes,
+    return prepare_one_pass(&one_pass<GradNorm<G, NovogradStep>, NovogradUpdate<W, G, M>, W, G>, most_shared_bytes, shared_bytes,
                             blocks);
   });
 }
 
 cudaError_t launch_novograd_one_pass(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,
-                                     const Dtypes& dtypes, const NovogradStep& step, cudaStream_t stream) {
+                                  const Dtypes& dtypes, const NovogradStep& step, cudaStream_t stream) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
-    return launch_one_pass(&one_pass<NovogradNorm<G>, NovogradUpdate<W, G, M>, W, G>, plan, work, shape,
-                           dtypes.weights_extra, step, stream);
+    return launch_one_pass(&one_pass<GradNorm<G, NovogradStep>, NovogradUpdate<W, G, M>, W, G>, plan, work, shape, dtypes.weights_extra,
+                           step, stream);
   });
 }
 

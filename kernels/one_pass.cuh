@@ -14,7 +14,6 @@
 #pragma once
 
 #include "kernels/norms.cuh"
-#include "kernels/update.cuh"
 
 namespace layerwise {
 
@@ -50,7 +49,7 @@ __device__ __forceinline__ void wait_for_layer(const OnePassWork& work, const On
 template <class Norm, class Policy, class Held>
 __device__ __forceinline__ void sum_tile(const DevicePlan& plan, const OnePassWork& work, const OnePassBlock& block,
                                          const typename Norm::Step& step, const Tile& tile, const Held& held) {
-  Sums sums = Norm::template of_tile<Policy>(plan, step, tile, held);
+  auto sums = Norm::template of_tile<Policy>(plan, step, tile, held);
   if (finish_tile<Norm>(plan, step, tile, sums))
     DeviceAtomic<uint64_t>(work.finished[tile.layer]).store(block.launch, cuda::std::memory_order_release);
 }
@@ -116,7 +115,7 @@ __global__ void __launch_bounds__(kBlockThreads, kOnePassBlocks)
   const auto update_tile_from = [&](const auto& source, const Tile& tile) {
     wait_for_layer(work, block, tile.layer);
     const DeviceUpdate& layer = plan.updates[tile.layer];
-    if (layer.takes_part) Update::of_tile(plan, step, extra_dtype, tile, layer, source);
+    if (layer.takes_part) Update::of_tile(plan, step, extra_dtype, tile, Update::element(layer), source);
   };
 
   for (bool more = true; more || !held.empty();) {

@@ -1,7 +1,7 @@
 // A step as two launches. The first, every layer's norm and, from it, every layer's constants:
 //
 //   reads    the gradients (LARC: and the weights) once, the second moment
-//   writes   the second moment, the statistics, the plan's updates
+//   writes   the second moment, the statistics, the plan's updates; partial norms: the caller's sums alone
 //   bytes    4 an element of float32, 2 of 16-bit dtypes, for each buffer read
 //   grid     one tile a block, tiles a grid's width apart; a layer's last block to arrive finishes the layer
 //   aliasing none: what is read is not written by this launch
@@ -18,7 +18,6 @@
 #pragma once
 
 #include "kernels/norms.cuh"
-#include "kernels/update.cuh"
 
 namespace layerwise {
 
@@ -29,7 +28,7 @@ __global__ void __launch_bounds__(kBlockThreads, kNormBlocks)
   for (int64_t t = blockIdx.x; t < plan.tiles; t += gridDim.x) {
     const Tile tile = tile_at(plan, t);
     if (!takes_part(step.buffers, plan.scattered, tile.layer)) continue;
-    Sums sums = Norm::template of_tile<KeepInCache>(plan, step, tile, NotHeld<kRowsInFlight>());
+    auto sums = Norm::template of_tile<KeepInCache>(plan, step, tile, NotHeld<kRowsInFlight>());
     finish_tile<Norm>(plan, step, tile, sums);
   }
 }
@@ -44,7 +43,8 @@ __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
     const Tile tile = tile_at(plan, t);
     if (!takes_part(step.buffers, plan.scattered, tile.layer)) continue;
     const DeviceUpdate& layer = plan.updates[tile.layer];
-    if (layer.takes_part) Update::of_tile(plan, step, extra_dtype, tile, layer, NotHeld<kRowsInFlight>());
+    if (layer.takes_part)
+      Update::of_tile(plan, step, extra_dtype, tile, Update::element(layer), NotHeld<kRowsInFlight>());
   }
 }
 

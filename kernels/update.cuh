@@ -31,24 +31,6 @@ struct Quads {
   FloatQuad g, m, w;
 };
 
-// A row's quad from where the norm has left it, or from memory.
-template <class T>
-__device__ __forceinline__ FloatQuad quad_of(decltype(nullptr), const T* address, int row) {
-  return load_quad<LastUse>(address + row_element(row));
-}
-template <class T>
-__device__ __forceinline__ FloatQuad quad_of(const Quad<T>* held, const T* address, int row) {
-  return held ? unpack(held[held_quad(row)]) : quad_of(nullptr, address, row);
-}
-template <class T>
-__device__ __forceinline__ FloatQuad elements_of(decltype(nullptr), const T* address, int row, int count) {
-  return load_elements(address, row_element(row), count);
-}
-template <class T>
-__device__ __forceinline__ FloatQuad elements_of(const Quad<T>* held, const T* address, int row, int count) {
-  return held ? unpack(held[held_quad(row)]) : elements_of(nullptr, address, row, count);
-}
-
 template <class W, class G, class M, class Held, class Update>
 __device__ __forceinline__ void update_whole_tile(const TilePointers<W, G, M>& at, const Held& held, Update update) {
   constexpr int kRowsInFlight = Held::kRowsInFlight;
@@ -98,5 +80,67 @@ __device__ __forceinline__ void update_tile(const TilePointers<W, G, M>& at, int
   else
     update_part_tile(at, count, held, update);
 }
+
+// What an element's old moment and weight become, four at a time: for update_tile.
+struct NovogradQuads {
+  NovogradElement layer;
+  bool decoupled;
+
+  __device__ __forceinline__ NovogradQuads(const NovogradStep& step, const NovogradElement& layer)
+      : layer(layer), decoupled(step.hyper.decoupled_weight_decay) {}
+  __device__ __forceinline__ void operator()(Quads& q) const {
+#pragma unroll
+    for (int i = 0; i < kThreadElements; ++i) {
+      if (decoupled)
+        novograd_decoupled_element(layer, q.g.element[i], q.m.element[i], q.w.element[i]);
+      else
+        novograd_element(layer, q.g.element[i], q.m.element[i], q.w.element[i]);
+    }
+  }
+};
+
+struct SgdQuads {
+  LarcElement layer;
+  bool nesterov;
+
+  __device__ __forceinline__ SgdQuads(const LarcStep& step, const LarcElement& layer)
+      : layer(layer), nesterov(step.sgd.nesterov) {}
+  __device__ __forceinline__ void operator()(Quads& q) const {
+#pragma unroll
+    for (int i = 0; i < kThreadElements; ++i) {
+      const float h = larc_decayed_element(layer, q.g.element[i], q.w.element[i]);
+      q.m.element[i] = sgd_momentum(layer, h, q.m.element[i]);
+      q.w.element[i] = sgd_weight(layer, nesterov, h, q.m.element[i], q.w.element[i]);
+    }
+  }
+};
+
+// What a kernel calls for each tile whose layer takes part.
+template <class W, class G, class M>
+struct NovogradUpdate {
+  using Step = NovogradStep;
+  using Element = NovogradElement;
+  static __device__ __forceinline__ Element element(const DeviceUpdate& update) { return update.novograd; }
+
+  template <class Held>
+  static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, Dtype extra_dtype,
+                                                 const Tile& tile, const Element& layer, const Held& held) {
+    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype), tile.count, held,
+                NovogradQuads(step, layer));
+  }
+};
+
+template <class W, class G, class M>
+struct LarcSgdUpdate {
+  using Step = LarcStep;
+  using Element = LarcElement;
+  static __device__ __forceinline__ Element element(const DeviceUpdate& update) { return update.larc; }
+
+  template <class Held>
+  static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, Dtype extra_dtype,
+                                                 const Tile& tile, const Element& layer, const Held& held) {
+    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype), tile.count, held, SgdQuads(step, layer));
+  }
+};
 
 }  // namespace layerwise

@@ -97,6 +97,61 @@ int32_t larc_sgd_step(layerwise_plan* plan, void* weights, const void* grads, vo
   });
 }
 
+int32_t layerwise_larc_novograd_step(layerwise_plan* plan, void* weights, const void* grads, void* first_moment,
+                                     void* second_moment, void* max_second_moment, void* weights_extra,
+                                     const uint8_t* layer_mask, double* layer_stats,
+                                     const layerwise_larc_options* larc, const layerwise_novograd_options* options,
+                                     void* stream) {
+  return guarded(__func__, [&] {
+    const NovogradStep step = checked_larc_novograd(checked(plan),
+                                                    {weights, grads, first_moment, second_moment, max_second_moment,
+                                                     weights_extra, layer_mask, layer_stats},
+                                                    larc, options);
+    plan->run([&] { plan->backend->novograd(step, stream); });
+  });
+}
+
+int32_t layerwise_partial_norms(layerwise_plan* plan, const void* weights, const void* grads, const uint8_t* layer_mask,
+                                double* grad_sums, double* weight_sums, int32_t sums_kind, int32_t norm,
+                                void* stream) {
+  return guarded(__func__, [&] {
+    StepArguments arguments{};
+    arguments.weights = const_cast<void*>(weights);
+    arguments.grads = grads;
+    arguments.layer_mask = layer_mask;
+    const PartialNorms norms = checked_norms(checked(plan), arguments, grad_sums, weight_sums, sums_kind, norm);
+    plan->run([&] { plan->backend->norms(norms, stream); });
+  });
+}
+
+int32_t layerwise_novograd_apply(layerwise_plan* plan, void* weights, const void* grads, void* first_moment,
+                                 void* second_moment, void* max_second_moment, void* weights_extra,
+                                 const uint8_t* layer_mask, double* layer_stats, const double* grad_sums,
+                                 int32_t sums_kind, const layerwise_novograd_options* options, void* stream) {
+  return guarded(__func__, [&] {
+    const SumsArguments sums{grad_sums, nullptr, sums_kind};
+    const NovogradStep step = checked_novograd(checked(plan),
+                                               {weights, grads, first_moment, second_moment, max_second_moment,
+                                                weights_extra, layer_mask, layer_stats},
+                                               options, &sums);
+    plan->run([&] { plan->backend->novograd(step, stream); });
+  });
+}
+
+int32_t layerwise_larc_apply(layerwise_plan* plan, void* weights, void* grads, void* momentum, void* weights_extra,
+                             const uint8_t* layer_mask, double* layer_stats, const double* grad_sums,
+                             const double* weight_sums, int32_t sums_kind, const layerwise_larc_options* larc,
+                             const layerwise_sgd_options* sgd, void* stream) {
+  return guarded(__func__, [&] {
+    const SumsArguments sums{grad_sums, weight_sums, sums_kind};
+    const StepArguments arguments{weights, grads,         momentum,   nullptr,
+                                  nullptr, weights_extra, layer_mask, layer_stats};
+    const LarcStep step = sgd ? checked_larc_sgd(checked(plan), arguments, larc, sgd, &sums)
+                              : checked_larc_scale(checked(plan), arguments, larc, &sums);
+    plan->run([&] { plan->backend->larc(step, stream); });
+  });
+}
+
 int32_t layerwise_version(void) {
   return LAYERWISE_VERSION_MAJOR * 10000 + LAYERWISE_VERSION_MINOR * 100 + LAYERWISE_VERSION_PATCH;
 }

@@ -38,6 +38,7 @@ class Backend {
   virtual void reset() = 0;
   virtual void novograd(const NovogradStep& step, void* stream) = 0;
   virtual void larc(const LarcStep& step, void* stream) = 0;
+  virtual void norms(const PartialNorms& norms, void* stream) = 0;
   virtual BackendFacts facts() const = 0;
 };
 

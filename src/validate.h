@@ -36,11 +36,24 @@ struct StepArguments {
   double* layer_stats;
 };
 
+// The sums of a caller who has them already.
+struct SumsArguments {
+  const double* grads;
+  const double* weights;
+  int32_t kind;
+};
+
+// sums: null where the step itself sums.
 NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& arguments,
-                              const layerwise_novograd_options* options);
+                              const layerwise_novograd_options* options, const SumsArguments* sums = nullptr);
+NovogradStep checked_larc_novograd(const layerwise_plan& plan, const StepArguments& arguments,
+                                   const layerwise_larc_options* larc, const layerwise_novograd_options* options);
 LarcStep checked_larc_scale(const layerwise_plan& plan, const StepArguments& arguments,
-                            const layerwise_larc_options* options);
+                            const layerwise_larc_options* options, const SumsArguments* sums = nullptr);
 LarcStep checked_larc_sgd(const layerwise_plan& plan, const StepArguments& arguments,
-                          const layerwise_larc_options* larc, const layerwise_sgd_options* sgd);
+                          const layerwise_larc_options* larc, const layerwise_sgd_options* sgd,
+                          const SumsArguments* sums = nullptr);
+PartialNorms checked_norms(const layerwise_plan& plan, const StepArguments& arguments, double* grad_sums,
+                           double* weight_sums, int32_t sums_kind, int32_t norm);
 
 }  // namespace layerwise

@@ -1,106 +1,11 @@
-// The arguments of a step: its options, and which buffers they need.
-#include <cmath>
-
+// The arguments of a step: which buffers its options need, and what becomes of both.
 #include "buffers.h"
 #include "error.h"
+#include "step_options.h"
 #include "validate.h"
 
 namespace layerwise {
 namespace {
-
-void check_not_negative(double value, const char* name) {
-  if (!std::isfinite(value) || value < 0)
-    fail(LAYERWISE_ERROR_INVALID_VALUE, "%s is %g; it must be finite and not negative", name, value);
-}
-
-void check_decay_rate(double value, const char* name) {
-  if (!(value >= 0 && value < 1)) fail(LAYERWISE_ERROR_INVALID_VALUE, "%s is %g; it must lie in [0, 1)", name, value);
-}
-
-void check_step_count(int64_t step, const int64_t* step_ptr, int32_t advance_step) {
-  if (step < 0)
-    fail(LAYERWISE_ERROR_INVALID_VALUE, "step is %lld; it must be 1 or more, or 0 for none",
-         static_cast<long long>(step));
-  if (step != 0 && step_ptr)
-    fail(LAYERWISE_ERROR_COMBINATION, "step is %lld beside step_ptr; only one of them may be given",
-         static_cast<long long>(step));
-  check_selector(advance_step, "advance_step", 0, 1);
-  if (advance_step && !step_ptr) fail(LAYERWISE_ERROR_COMBINATION, "advance_step is 1; it needs step_ptr");
-}
-
-void check_needs_step(bool needed, int64_t step, const int64_t* step_ptr, const char* reason) {
-  if (needed && step == 0 && !step_ptr)
-    fail(LAYERWISE_ERROR_INVALID_VALUE, "step is 0; %s needs step, 1-based, or step_ptr", reason);
-}
-
-template <class Options>
-void check_common(const Options& options) {
-  if (!options.lr_ptr) {
-    check_not_negative(options.lr, "lr");
-    // From here on the nearest float32 is infinity. Compared, not converted: that would raise the caller's inexact flag.
-    if (options.lr >= 0x1.ffffffp127)
-      fail(LAYERWISE_ERROR_INVALID_VALUE, "lr is %g; it must be finite as a float32", options.lr);
-  }
-  if (!options.grad_scale_ptr && (!std::isfinite(options.grad_scale) || options.grad_scale == 0))
-    fail(LAYERWISE_ERROR_INVALID_VALUE, "grad_scale is %g; it must be finite and not 0", options.grad_scale);
-  check_not_negative(options.eps, "eps");
-  check_not_negative(options.weight_decay, "weight_decay");
-  check_selector(options.maximize, "maximize", 0, 1);
-  check_selector(options.rounding, "rounding", LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_NEAREST);
-  check_selector(options.reserved, "reserved", 0, 0);
-  check_selector(options.seed, "seed", 0, 0);
-  for (int64_t reserved : options.reserved2) check_selector(reserved, "reserved2", 0, 0);
-}
-
-void check_novograd(const layerwise_novograd_options& options) {
-  check_common(options);
-  check_decay_rate(options.beta1, "beta1");
-  check_decay_rate(options.beta2, "beta2");
-  check_not_negative(options.eps_root, "eps_root");
-  check_selector(options.norm, "norm", LAYERWISE_NORM_L2, LAYERWISE_NORM_INF);
-  check_selector(options.grad_averaging, "grad_averaging", 0, 1);
-  check_selector(options.average_first_step, "average_first_step", 0, 1);
-  check_selector(options.amsgrad, "amsgrad", 0, 1);
-  check_selector(options.bias_correction, "bias_correction", 0, 1);
-  check_selector(options.seed_second_moment, "seed_second_moment", 0, 1);
-  check_selector(options.decoupled_weight_decay, "decoupled_weight_decay", 0, 1);
-  check_selector(options.lr_in_momentum, "lr_in_momentum", 0, 1);
-  check_step_count(options.step, options.step_ptr, options.advance_step);
-  check_needs_step(options.bias_correction, options.step, options.step_ptr, "bias_correction");
-  check_needs_step(options.grad_averaging && !options.average_first_step, options.step, options.step_ptr,
-                   "grad_averaging without average_first_step");
-  if (options.norm == LAYERWISE_NORM_INF && options.eps_root != 0)
-    fail(LAYERWISE_ERROR_COMBINATION, "eps_root is %g; with the infinity norm it must be 0", options.eps_root);
-  if (options.lr_in_momentum && options.bias_correction)
-    fail(LAYERWISE_ERROR_COMBINATION, "lr_in_momentum is 1 beside bias_correction; they exclude each other");
-  if (options.lr_in_momentum && options.decoupled_weight_decay)
-    fail(LAYERWISE_ERROR_COMBINATION, "lr_in_momentum is 1 beside decoupled_weight_decay; they exclude each other");
-}
-
-void check_larc(const layerwise_larc_options& options) {
-  check_common(options);
-  check_not_negative(options.eta, "eta");
-  check_not_negative(options.min_update, "min_update");
-  check_selector(options.mode, "mode", LAYERWISE_LARC_CLIP, LAYERWISE_LARC_SCALE);
-  check_selector(options.zero_norm, "zero_norm", LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_ZERO_NORM_UNTOUCHED);
-  check_selector(options.fold_weight_decay, "fold_weight_decay", 0, 1);
-}
-
-void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer) {
-  check_decay_rate(options.momentum, "momentum");
-  if (!(options.dampening >= 0 && options.dampening <= 1))
-    fail(LAYERWISE_ERROR_INVALID_VALUE, "dampening is %g; it must lie in [0, 1]", options.dampening);
-  check_selector(options.nesterov, "nesterov", 0, 1);
-  for (int64_t reserved : options.reserved) check_selector(reserved, "reserved", 0, 0);
-  check_step_count(options.step, options.step_ptr, options.advance_step);
-  check_needs_step(options.momentum != 0 && options.dampening != 0, options.step, options.step_ptr, "dampening");
-  if (options.nesterov && (options.momentum == 0 || options.dampening != 0))
-    fail(LAYERWISE_ERROR_COMBINATION, "nesterov is 1 beside momentum %g and dampening %g; it needs momentum and no dampening",
-         options.momentum, options.dampening);
-  if (options.momentum == 0 && momentum_buffer)
-    fail(LAYERWISE_ERROR_COMBINATION, "the momentum buffer is %p; where the option momentum is 0 it must be NULL",
-         momentum_buffer);
-}
 
 template <class Options>
 void add_common(BufferCheck& check, const StepArguments& arguments, const Options& options) {
@@ -113,10 +18,13 @@ void add_common(BufferCheck& check, const StepArguments& arguments, const Option
   check.values(options.nonfinite_layers, "nonfinite_layers", sizeof(int64_t), 1, true);
 }
 
+void check_must_be_null(const void* argument, const char* name, const char* reason) {
+  if (argument) fail(LAYERWISE_ERROR_COMBINATION, "%s is %p; %s it must be NULL", name, argument, reason);
+}
+
 void check_weights_extra(const PlanDescription& plan, const void* weights_extra) {
-  if (weights_extra && plan.dtypes.weights_extra == Dtype::kNone)
-    fail(LAYERWISE_ERROR_COMBINATION, "weights_extra is %p; the plan's weights_extra_dtype is none, so it must be NULL",
-         weights_extra);
+  if (plan.dtypes.weights_extra == Dtype::kNone)
+    check_must_be_null(weights_extra, "weights_extra", "the plan's weights_extra_dtype is none, so");
 }
 
 void check_usable(const layerwise_plan& plan) {
@@ -137,21 +45,17 @@ StepBuffers step_buffers(const StepArguments& arguments, const Options& options,
           advanced_step};
 }
 
-LarcHyper larc_hyper(const layerwise_larc_options& options) {
-  LarcHyper hyper{};
-  hyper.lr = {options.lr, options.lr_ptr};
-  hyper.grad_scale = {options.grad_scale, options.grad_scale_ptr};
-  hyper.eta = options.eta;
-  hyper.eps = options.eps;
-  hyper.min_update = options.min_update;
-  hyper.weight_decay = options.weight_decay;
-  hyper.scale_mode = options.mode == LAYERWISE_LARC_SCALE;
-  hyper.freeze = options.zero_norm == LAYERWISE_ZERO_NORM_FREEZE;
-  hyper.floor = options.zero_norm == LAYERWISE_ZERO_NORM_FLOOR;
-  hyper.untouched = options.zero_norm == LAYERWISE_ZERO_NORM_UNTOUCHED;
-  hyper.fold_weight_decay = options.fold_weight_decay;
-  hyper.maximize = options.maximize;
-  return hyper;
+// The sums of a caller who has them, in place of a step's own.
+GivenSums checked_sums(const PlanDescription& plan, BufferCheck& check, const SumsArguments* sums, bool of_weights) {
+  if (!sums) return {};
+  check_selector(sums->kind, "sums_kind", LAYERWISE_SUMS_LAYERS, LAYERWISE_SUMS_LAYERS);
+  if (plan.layout.elements > 0) {
+    check_not_null(sums->grads, "grad_sums");
+    if (of_weights) check_not_null(sums->weights, "weight_sums");
+  }
+  check.per_layer(sums->grads, "grad_sums", sizeof(double), false);
+  check.per_layer(sums->weights, "weight_sums", sizeof(double), false);
+  return {sums->grads, sums->weights};
 }
 
 }  // namespace
@@ -159,15 +63,13 @@ LarcHyper larc_hyper(const layerwise_larc_options& options) {
 static_assert(sizeof(LayerStats) == LAYERWISE_STAT_COUNT * sizeof(double));
 
 NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& arguments,
-                              const layerwise_novograd_options* given) {
+                              const layerwise_novograd_options* given, const SumsArguments* sums) {
   check_usable(plan);
   const layerwise_novograd_options options = received(given, "options");
   check_novograd(options);
   const PlanDescription& description = plan.description;
   check_weights_extra(description, arguments.weights_extra);
-  if (!options.amsgrad && arguments.max_second_moment)
-    fail(LAYERWISE_ERROR_COMBINATION, "max_second_moment is %p; without amsgrad it must be NULL",
-         arguments.max_second_moment);
+  if (!options.amsgrad) check_must_be_null(arguments.max_second_moment, "max_second_moment", "without amsgrad");
   if (description.layout.elements > 0) {
     check_not_null(arguments.second_moment, "second_moment");
     if (options.amsgrad && !arguments.max_second_moment)
@@ -184,48 +86,44 @@ NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& a
   check.per_layer(arguments.max_second_moment, "max_second_moment", size_of(dtypes.second_moment), true);
   add_common(check, arguments, options);
   check.values(options.step_ptr, "step_ptr", sizeof(int64_t), 1, options.advance_step);
+  NovogradStep step{};
+  step.given = checked_sums(description, check, sums, false);
   check.no_overlap();
 
-  NovogradStep step{};
   step.buffers = step_buffers(arguments, options, options.advance_step ? options.step_ptr : nullptr);
   check_tables(description, step.buffers, "first_moment");
   step.second_moment = arguments.second_moment;
   step.max_second_moment = arguments.max_second_moment;
-  NovogradHyper& hyper = step.hyper;
-  hyper.lr = {options.lr, options.lr_ptr};
-  hyper.grad_scale = {options.grad_scale, options.grad_scale_ptr};
-  hyper.step = {options.step, options.step_ptr};
-  hyper.beta1 = options.beta1;
-  hyper.beta2 = options.beta2;
-  hyper.eps = options.eps;
-  hyper.eps_root = options.eps_root;
-  hyper.weight_decay = options.weight_decay;
-  hyper.second_moment_dtype = dtypes.second_moment;
-  hyper.infinity_norm = options.norm == LAYERWISE_NORM_INF;
-  hyper.grad_averaging = options.grad_averaging;
-  hyper.average_first_step = options.average_first_step;
-  hyper.amsgrad = options.amsgrad;
-  hyper.bias_correction = options.bias_correction;
-  hyper.seed_second_moment = options.seed_second_moment;
-  hyper.decoupled_weight_decay = options.decoupled_weight_decay;
-  hyper.lr_in_momentum = options.lr_in_momentum;
-  hyper.maximize = options.maximize;
+  step.hyper = novograd_hyper(options, dtypes.second_moment);
+  return step;
+}
+
+NovogradStep checked_larc_novograd(const layerwise_plan& plan, const StepArguments& arguments,
+                                   const layerwise_larc_options* given_larc, const layerwise_novograd_options* given) {
+  NovogradStep step = checked_novograd(plan, arguments, given);
+  const layerwise_larc_options larc = received(given_larc, "larc");
+  check_larc_before_novograd(larc, *given);
+  step.larc = larc_hyper(larc);
+  step.applies_larc = true;
   return step;
 }
 
 LarcStep checked_larc_scale(const layerwise_plan& plan, const StepArguments& arguments,
-                            const layerwise_larc_options* given) {
+                            const layerwise_larc_options* given, const SumsArguments* sums) {
   check_usable(plan);
-  const layerwise_larc_options options = received(given, "options");
+  const layerwise_larc_options options = received(given, sums ? "larc" : "options");
   check_larc(options);
+  check_must_be_null(arguments.first_moment, "momentum", "without sgd");
+  check_must_be_null(arguments.weights_extra, "weights_extra", "without sgd");
   const PlanDescription& description = plan.description;
   BufferCheck check(description);
   check.required_elements(arguments.weights, "weights", description.dtypes.weights, false);
   check.required_elements(arguments.grads, "grads", description.dtypes.grads, true);
   add_common(check, arguments, options);
+  LarcStep step{};
+  step.given = checked_sums(description, check, sums, true);
   check.no_overlap();
 
-  LarcStep step{};
   step.buffers = step_buffers(arguments, options, nullptr);
   check_tables(description, step.buffers, "momentum");
   step.larc = larc_hyper(options);
@@ -233,7 +131,8 @@ LarcStep checked_larc_scale(const layerwise_plan& plan, const StepArguments& arg
 }
 
 LarcStep checked_larc_sgd(const layerwise_plan& plan, const StepArguments& arguments,
-                          const layerwise_larc_options* given_larc, const layerwise_sgd_options* given_sgd) {
+                          const layerwise_larc_options* given_larc, const layerwise_sgd_options* given_sgd,
+                          const SumsArguments* sums) {
   check_usable(plan);
   const layerwise_larc_options larc = received(given_larc, "larc");
   const layerwise_sgd_options sgd = received(given_sgd, "sgd");
@@ -252,15 +151,45 @@ LarcStep checked_larc_sgd(const layerwise_plan& plan, const StepArguments& argum
   check.elements(arguments.weights_extra, "weights_extra", dtypes.weights_extra, true);
   add_common(check, arguments, larc);
   check.values(sgd.step_ptr, "step_ptr", sizeof(int64_t), 1, sgd.advance_step);
+  LarcStep step{};
+  step.given = checked_sums(description, check, sums, true);
   check.no_overlap();
 
-  LarcStep step{};
   step.buffers = step_buffers(arguments, larc, sgd.advance_step ? sgd.step_ptr : nullptr);
   check_tables(description, step.buffers, "momentum");
   step.larc = larc_hyper(larc);
-  step.sgd = {{sgd.step, sgd.step_ptr}, sgd.momentum, sgd.dampening, static_cast<bool>(sgd.nesterov)};
+  step.sgd = sgd_hyper(sgd);
   step.applies_sgd = true;
   return step;
+}
+
+PartialNorms checked_norms(const layerwise_plan& plan, const StepArguments& arguments, double* grad_sums,
+                           double* weight_sums, int32_t sums_kind, int32_t norm) {
+  check_usable(plan);
+  check_selector(sums_kind, "sums_kind", LAYERWISE_SUMS_LAYERS, LAYERWISE_SUMS_LAYERS);
+  check_selector(norm, "norm", LAYERWISE_NORM_L2, LAYERWISE_NORM_INF);
+  if (weight_sums && norm == LAYERWISE_NORM_INF)
+    fail(LAYERWISE_ERROR_COMBINATION, "weight_sums is %p; with the infinity norm it must be NULL: LARC, which needs it, "
+         "has no such norm", static_cast<void*>(weight_sums));
+  const PlanDescription& description = plan.description;
+  BufferCheck check(description);
+  if (weight_sums) check.required_elements(arguments.weights, "weights", description.dtypes.weights, false);
+  check.required_elements(arguments.grads, "grads", description.dtypes.grads, false);
+  if (description.layout.elements > 0) check_not_null(grad_sums, "grad_sums");
+  check.per_layer(arguments.layer_mask, "layer_mask", 1, false);
+  check.per_layer(grad_sums, "grad_sums", sizeof(double), true);
+  check.per_layer(weight_sums, "weight_sums", sizeof(double), true);
+  check.no_overlap();
+
+  PartialNorms norms{};
+  norms.buffers.weights = weight_sums ? arguments.weights : nullptr;
+  norms.buffers.grads = const_cast<void*>(arguments.grads);
+  norms.buffers.layer_mask = arguments.layer_mask;
+  check_tables(description, norms.buffers, "momentum");
+  norms.grad_sums = grad_sums;
+  norms.weight_sums = weight_sums;
+  norms.infinity_norm = norm == LAYERWISE_NORM_INF;
+  return norms;
 }
 
 }  // namespace layerwise

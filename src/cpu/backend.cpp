@@ -9,8 +9,8 @@
 #include <algorithm>
 
 #include "cpu/isa.h"
+#include "cpu/operations.h"
 #include "cpu/threads.h"
-#include "cpu/tile.h"
 #include "layerwise.h"
 
 namespace layerwise {
@@ -67,82 +67,6 @@ struct Schedule {
   }
 };
 
-struct LayerSums {
-  double* grads;
-  double* weights;
-};
-
-// What the loop below needs of NovoGrad: tile sums, a layer's scalars, and a tile's update.
-class NovogradOperation {
- public:
-  using Element = NovogradElement;
-
-  NovogradOperation(const TileKernels& kernels, const Dtypes& dtypes, const NovogradStep& step)
-      : kernels_(kernels),
-        step_(step),
-        call_(kernels.novograd_call(step.hyper)),
-        norm_(kernels.norm(dtypes.grads, step.hyper.infinity_norm)),
-        reduce_(kernels.reduce(step.hyper.infinity_norm)),
-        update_(kernels.novograd(dtypes, step.hyper.decoupled_weight_decay)) {}
-
-  const StepBuffers& buffers() const { return step_.buffers; }
-
-  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index) const {
-    sums.grads[index] = norm_(tile.grads, tile.count);
-  }
-  LayerUpdate<Element> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
-    SecondMoment moment = load_second_moment(step_, layer);
-    const auto update = kernels_.novograd_layer(step_.hyper, call_, options, reduce_(sums.grads, tiles), moment);
-    if (update.takes_part) store_second_moment(step_, layer, moment);
-    return update;
-  }
-  void update(const TileBuffers& tiles, const Element& layer) const { update_(tiles, layer); }
-
- private:
-  const TileKernels& kernels_;
-  const NovogradStep& step_;
-  const NovogradCall call_;
-  const TileKernels::Norm norm_;
-  const TileKernels::Reduce reduce_;
-  const TileKernels::Novograd update_;
-};
-
-// The same of LARC, with or without SGD behind it.
-class LarcOperation {
- public:
-  using Element = LarcElement;
-
-  LarcOperation(const TileKernels& kernels, const Dtypes& dtypes, const LarcStep& step)
-      : kernels_(kernels),
-        step_(step),
-        call_(kernels.larc_call(step.larc, step.sgd)),
-        grad_norm_(kernels.norm(dtypes.grads, false)),
-        weight_norm_(kernels.norm(dtypes.weights, false)),
-        reduce_(kernels.reduce(false)),
-        update_(step.applies_sgd ? kernels.larc_sgd(dtypes, step.sgd.momentum != 0, step.sgd.nesterov)
-                                 : kernels.larc_scale(dtypes, step.larc.fold_weight_decay)) {}
-
-  const StepBuffers& buffers() const { return step_.buffers; }
-
-  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index) const {
-    sums.grads[index] = grad_norm_(tile.grads, tile.count);
-    sums.weights[index] = weight_norm_(tile.weights, tile.count);
-  }
-  LayerUpdate<Element> scalars(int64_t, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
-    return kernels_.larc_layer(step_.larc, step_.sgd, call_, options, reduce_(sums.weights, tiles),
-                               reduce_(sums.grads, tiles));
-  }
-  void update(const TileBuffers& tiles, const Element& layer) const { update_(tiles, layer); }
-
- private:
-  const TileKernels& kernels_;
-  const LarcStep& step_;
-  const LarcCall call_;
-  const TileKernels::Norm grad_norm_, weight_norm_;
-  const TileKernels::Reduce reduce_;
-  const TileKernels::Larc update_;
-};
-
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const PlanDescription& plan, int32_t isa, int threads)
@@ -172,6 +96,10 @@ class CpuBackend final : public Backend {
     FloatingPointModes modes;
     if (step_is_cancelled(step.buffers)) return;
     run(LarcOperation(kernels_, dtypes_, step));
+  }
+  void norms(const PartialNorms& norms, void*) override {
+    FloatingPointModes modes;
+    run(NormsOperation(kernels_, dtypes_, norms));
   }
 
  private:
@@ -228,6 +156,7 @@ class CpuBackend final : public Backend {
 
   template <class Operation>
   void sum_tiles(const Operation& operation, int64_t layer, int64_t begin, int64_t end, LayerSums sums) {
+    if (!operation.sums_tiles()) return;
     for (int64_t tile = begin; tile < end; ++tile)
       operation.sum_tile(buffers_of(operation, layer, tile, tile + 1), sums, tile);
   }

@@ -239,6 +239,12 @@ inline LayerUpdate<NovogradElement> novograd_layer_here(const NovogradHyper& hyp
                                                         const LayerOptions& layer, double norm, SecondMoment& moment) {
   return novograd_layer(hyper, call, layer, norm, moment);
 }
+inline LayerUpdate<NovogradElement> larc_novograd_layer_here(const LarcHyper& larc, const NovogradHyper& hyper,
+                                                             const NovogradCall& call, const LayerOptions& layer,
+                                                             double weight_sum, double grad_sum,
+                                                             SecondMoment& moment) {
+  return larc_novograd_layer(larc, hyper, call, layer, weight_sum, grad_sum, moment);
+}
 inline LarcCall larc_call_here(const LarcHyper& hyper, const SgdHyper& sgd) { return larc_call(hyper, sgd); }
 inline LayerUpdate<LarcElement> larc_layer_here(const LarcHyper& hyper, const SgdHyper& sgd, const LarcCall& call,
                                                 const LayerOptions& layer, double weight_sum, double grad_sum) {
@@ -251,6 +257,7 @@ inline constexpr TileKernels tile_kernels(const char* name) {
           reduce_for,
           novograd_call_here,
           novograd_layer_here,
+          larc_novograd_layer_here,
           larc_call_here,
           larc_layer_here,
           novograd_for,

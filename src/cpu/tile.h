@@ -28,6 +28,9 @@ struct TileKernels {
   NovogradCall (*novograd_call)(const NovogradHyper& hyper);
   LayerUpdate<NovogradElement> (*novograd_layer)(const NovogradHyper& hyper, const NovogradCall& call,
                                                  const LayerOptions& layer, double norm, SecondMoment& moment);
+  LayerUpdate<NovogradElement> (*larc_novograd_layer)(const LarcHyper& larc, const NovogradHyper& hyper,
+                                                      const NovogradCall& call, const LayerOptions& layer,
+                                                      double weight_sum, double grad_sum, SecondMoment& moment);
   LarcCall (*larc_call)(const LarcHyper& hyper, const SgdHyper& sgd);
   LayerUpdate<LarcElement> (*larc_layer)(const LarcHyper& hyper, const SgdHyper& sgd, const LarcCall& call,
                                          const LayerOptions& layer, double weight_sum, double grad_sum);

@@ -46,6 +46,7 @@ class CudaBackend final : public Backend {
     LAYERWISE_CUDA(load_novograd_update, dtypes_);
     LAYERWISE_CUDA(load_larc_scale_update, dtypes_);
     LAYERWISE_CUDA(load_larc_sgd_update, dtypes_);
+    LAYERWISE_CUDA(load_apply, dtypes_);
     const Worklist list = build_worklist(plan.layout);
     upload(workspace_.at(layout_.layers), list.layers.data(), list.layers.size() * sizeof(DeviceLayer));
     upload(workspace_.at(layout_.tile_layer), list.tile_layer.data(), list.tile_layer.size() * sizeof(uint32_t));
@@ -71,7 +72,11 @@ class CudaBackend final : public Backend {
   void novograd(const NovogradStep& step, void* stream) override {
     CurrentDevice current(device_);
     const auto on = static_cast<cudaStream_t>(stream);
-    if (runs_in_one_pass(one_pass_.grads(), launch_novograd_one_pass, step, on)) return;
+    if (step.given.grads) return LAYERWISE_CUDA(launch_novograd_apply, plan_, dtypes_, step, limits_, on);
+    const bool ran = step.applies_larc
+                         ? runs_in_one_pass(one_pass_.grads_and_weights(), launch_larc_novograd_one_pass, step, on)
+                         : runs_in_one_pass(one_pass_.grads(), launch_novograd_one_pass, step, on);
+    if (ran) return;
     LAYERWISE_CUDA(launch_novograd_norms, plan_, dtypes_, step, limits_, on);
     LAYERWISE_CUDA(launch_novograd_update, plan_, dtypes_, step, limits_, on);
   }
@@ -79,6 +84,7 @@ class CudaBackend final : public Backend {
   void larc(const LarcStep& step, void* stream) override {
     CurrentDevice current(device_);
     const auto on = static_cast<cudaStream_t>(stream);
+    if (step.given.grads) return LAYERWISE_CUDA(launch_larc_apply, plan_, dtypes_, step, limits_, on);
     const bool updates_read_weights = step.applies_sgd || step.larc.fold_weight_decay;
     const OnePassLaunch* const one_pass = updates_read_weights ? one_pass_.grads_and_weights() : one_pass_.grads();
     if (runs_in_one_pass(one_pass, step.applies_sgd ? launch_larc_sgd_one_pass : launch_larc_scale_one_pass, step, on))
@@ -88,6 +94,11 @@ class CudaBackend final : public Backend {
       LAYERWISE_CUDA(launch_larc_sgd_update, plan_, dtypes_, step, limits_, on);
     else
       LAYERWISE_CUDA(launch_larc_scale_update, plan_, dtypes_, step, limits_, on);
+  }
+
+  void norms(const PartialNorms& norms, void* stream) override {
+    CurrentDevice current(device_);
+    LAYERWISE_CUDA(launch_partial_norms, plan_, dtypes_, norms, limits_, static_cast<cudaStream_t>(stream));
   }
 
   BackendFacts facts() const override {

@@ -16,7 +16,8 @@ SharedMemory shared_memory(int device) {
 // The fewest blocks a multiprocessor holds of any of this plan's one-pass kernels.
 int resident_blocks(const Dtypes& dtypes, const SharedMemory& memory, int shared_bytes) {
   int fewest = kOnePassBlocks;
-  for (const auto prepare : {prepare_novograd_one_pass, prepare_larc_scale_one_pass, prepare_larc_sgd_one_pass}) {
+  for (const auto prepare : {prepare_novograd_one_pass, prepare_larc_novograd_one_pass, prepare_larc_scale_one_pass,
+                             prepare_larc_sgd_one_pass}) {
     int blocks = 0;
     check(prepare(dtypes, memory.per_block, shared_bytes, &blocks), "loading the one-pass kernels");
     fewest = std::min(fewest, blocks);

@@ -88,6 +88,7 @@ WorkspaceLayout::WorkspaceLayout(const Layout& layout, bool one_pass) : bytes(0)
   sums = take(tree.sums, 2 * sizeof(double));
   updates = take(count, sizeof(DeviceUpdate));
   arrivals = take(tree.groups, sizeof(uint32_t));
+  blocks_done = take(1, sizeof(uint32_t));
   finished = take(one_pass ? count : 0, sizeof(uint64_t));
   control = take(one_pass, sizeof(OnePassControl));
   zeroed_bytes = bytes - arrivals;
@@ -100,6 +101,7 @@ DevicePlan WorkspaceLayout::device_plan(const Layout& layout, void* workspace) c
           reinterpret_cast<const uint32_t*>(base + tile_layer),
           reinterpret_cast<double*>(base + sums),
           reinterpret_cast<uint32_t*>(base + arrivals),
+          reinterpret_cast<uint32_t*>(base + blocks_done),
           reinterpret_cast<DeviceUpdate*>(base + updates),
           layout.tiles,
           layout.scattered};

@@ -36,7 +36,7 @@ inline constexpr int kOnePassLists = 2;
 struct WorkspaceLayout {
   int64_t layers, options, tile_layer, items[kOnePassLists];  // written by the host
   int64_t sums, updates;                                      // scratch
-  int64_t arrivals, finished, control;                        // scratch that is 0 before the first step, one after the other
+  int64_t arrivals, blocks_done, finished, control;           // the same, 0 between steps; one after the other
   int64_t bytes;
   int64_t zeroed_bytes;
 

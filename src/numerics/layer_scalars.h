@@ -124,8 +124,8 @@ LAYERWISE_INLINE NovogradCall novograd_call(const NovogradHyper& hyper) {
   return call;
 }
 
-// norm: the sum of the raw gradients' squares, or their largest magnitude. moment: in, as stored; out, to be stored
-// where the layer takes part.
+// norm: the sum of the raw gradients' squares, or their largest magnitude; where it is a caller's it may be anything.
+// moment: in, as stored; out, to be stored where the layer takes part.
 LAYERWISE_INLINE LayerUpdate<NovogradElement> novograd_layer(const NovogradHyper& hyper, const NovogradCall& call,
                                                              const LayerOptions& layer, double norm,
                                                              SecondMoment& moment) {
@@ -161,7 +161,7 @@ LAYERWISE_INLINE LayerUpdate<NovogradElement> novograd_layer(const NovogradHyper
   }
   const double grad_norm = hyper.infinity_norm ? n : mul(abs(k), sqrt(norm));
   update.stats = {not_a_number(), grad_norm, moment.value, over_d, corrected_lr, 0};
-  update.takes_part = is_finite(n) && is_finite(moment.value) && is_finite(vh) && is_finite(k) &&
+  update.takes_part = norm >= 0 && is_finite(n) && is_finite(moment.value) && is_finite(vh) && is_finite(k) &&
                       is_finite(element.step_size) && is_finite(element.averaging) && is_finite(element.weight_decay);
   return update;
 }
@@ -171,13 +171,14 @@ LAYERWISE_INLINE LarcCall larc_call(const LarcHyper& hyper, const SgdHyper& sgd)
           sgd.momentum == 0 || read(sgd.step) == 1};
 }
 
-// LARC's factor r and whether clipping cut it.
+// LARC's factor r and whether clipping cut it. lr and weight_decay are the layer's.
 struct LarcFactor {
   double r;
   bool clipped;
 };
-LAYERWISE_INLINE LarcFactor larc_factor(const LarcHyper& hyper, double lr, double weight_decay, double weight_norm,
-                                        double grad_norm) {
+LAYERWISE_INLINE LarcFactor larc_factor(const LarcHyper& hyper, const LayerOptions& layer, double lr,
+                                        double weight_decay, double weight_norm, double grad_norm) {
+  if (layer.skip_larc) return {1, false};
   const bool formula_at_zero = hyper.freeze || hyper.floor;
   if (!formula_at_zero && (weight_norm == 0 || grad_norm == 0)) return {1, false};
   double ratio = 0;
@@ -202,11 +203,8 @@ LAYERWISE_INLINE LayerUpdate<LarcElement> larc_layer(const LarcHyper& hyper, con
   const double grad_norm = mul(abs(k), sqrt(grad_sum));
   const double lr = mul(call.lr, layer.lr_mult);
   double weight_decay = mul(hyper.weight_decay, layer.wd_mult);
-  LarcFactor factor = larc_factor(hyper, lr, weight_decay, weight_norm, grad_norm);
-  if (layer.skip_larc)
-    factor = {1, false};
-  else if (hyper.untouched && (weight_norm == 0 || grad_norm == 0))
-    weight_decay = 0;
+  const LarcFactor factor = larc_factor(hyper, layer, lr, weight_decay, weight_norm, grad_norm);
+  if (!layer.skip_larc && hyper.untouched && (weight_norm == 0 || grad_norm == 0)) weight_decay = 0;
 
   LayerUpdate<LarcElement> update;
   LarcElement& element = update.element;
@@ -219,6 +217,25 @@ LAYERWISE_INLINE LayerUpdate<LarcElement> larc_layer(const LarcHyper& hyper, con
   update.stats = {weight_norm, grad_norm, not_a_number(), factor.r, mul(lr, factor.r), factor.clipped ? 1.0 : 0.0};
   update.takes_part = is_finite(weight_norm) && is_finite(grad_norm) && is_finite(k) && is_finite(factor.r) &&
                       is_finite(element.step_size) && is_finite(element.decay);
+  return update;
+}
+
+// LARC's factor before NovoGrad: k becomes k*r in everything that follows. The sums are of raw squares.
+LAYERWISE_INLINE LayerUpdate<NovogradElement> larc_novograd_layer(const LarcHyper& larc, const NovogradHyper& hyper,
+                                                                  const NovogradCall& call, const LayerOptions& layer,
+                                                                  double weight_sum, double grad_sum,
+                                                                  SecondMoment& moment) {
+  const double weight_norm = sqrt(weight_sum);
+  const double grad_norm = mul(abs(call.sign_over_scale), sqrt(grad_sum));
+  const LarcFactor factor = larc_factor(larc, layer, mul(call.lr, layer.lr_mult), 0, weight_norm, grad_norm);
+  NovogradCall scaled = call;
+  scaled.sign_over_scale = mul(call.sign_over_scale, factor.r);
+  LayerUpdate<NovogradElement> update = novograd_layer(hyper, scaled, layer, grad_sum, moment);
+  update.stats.weight_norm = weight_norm;
+  update.stats.grad_norm = grad_norm;
+  update.stats.factor = factor.r;
+  update.stats.clipped = factor.clipped ? 1.0 : 0.0;
+  update.takes_part = update.takes_part && is_finite(weight_norm) && is_finite(grad_norm);
   return update;
 }
 

@@ -28,18 +28,36 @@ struct StepBuffers {
   int64_t* advanced_step;  // the counter this step ends by advancing, or null
 };
 
+// One value a layer where the caller has summed already: raw squares, or the largest magnitudes. Null: the step sums.
+struct GivenSums {
+  const double* grads;
+  const double* weights;
+};
+
 struct NovogradStep {
   StepBuffers buffers;
+  GivenSums given;
   void* second_moment;
   void* max_second_moment;
   NovogradHyper hyper;
+  LarcHyper larc;
+  bool applies_larc;  // to the gradients, before NovoGrad
 };
 
 struct LarcStep {
   StepBuffers buffers;
+  GivenSums given;
   LarcHyper larc;
   SgdHyper sgd;
   bool applies_sgd;  // false: larc_scale, the gradients are written
+};
+
+// The sums alone, for the caller.
+struct PartialNorms {
+  StepBuffers buffers;  // weights and gradients, read alone
+  double* grad_sums;
+  double* weight_sums;  // may be null
+  bool infinity_norm;
 };
 
 inline namespace LAYERWISE_ISA {

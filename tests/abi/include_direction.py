@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "kernels": {"kernels", "numerics", "toolkit"},
     "numerics": {"numerics", "toolkit dtypes"},
 }
-PART_OF_FILE = {"api": "api", "abi": "api", "validate": "validate", "validate_step": "validate", "buffers": "validate",
+PART_OF_FILE = {"api": "api", "abi": "api", "validate": "validate", "validate_step": "validate", "step_options": "validate", "buffers": "validate",
                 "plan": "plan", "error": "error", "backend": "backend"}
 TOOLKIT = re.compile(r"(cub|cuda|nv|thrust|cooperative_groups)/.*|cooperative_groups\.h|cuda\w*\.h|driver_types\.h|vector_types\.h")
 

@@ -7,27 +7,32 @@
 
 namespace cross {
 
-enum class Step { kNovograd, kLarcScale, kLarcSgd };
+enum class Step { kNovograd, kLarcScale, kLarcSgd, kLarcNovograd };
+// In halves the device sums and then applies, while the CPU takes the whole step.
+enum class Halves { kTogether, kApart };
 
 class Case {
  public:
   // path: as a DeviceModel's; without it, a path drawn from the seed.
-  Case(uint64_t seed, Step step, const oracle::Layout& layout, int32_t path = -1)
+  Case(uint64_t seed, Step step, const oracle::Layout& layout, Halves halves = Halves::kTogether, int32_t path = -1)
       : random_(seed),
         step_(step),
+        halves_(halves),
         path_(path >= 0 ? path : static_cast<int32_t>(seed % 3)),
         cpu_(layout),
         scales_(oracle::fill_state(random_, cpu_, random_.one_in(4))),
         novograd_(oracle::random_novograd(random_)),
-        larc_(oracle::random_larc(random_)),
+        larc_(step == Step::kLarcNovograd ? oracle::random_larc_ahead(random_) : oracle::random_larc(random_)),
         sgd_(oracle::random_sgd(random_)) {
     if (random_.one_in(4)) cpu_.stats.clear();
-    scalars_.lr = static_cast<float>(step == Step::kNovograd ? novograd_.lr : larc_.lr);
+    if (step == Step::kLarcNovograd) novograd_.norm = LAYERWISE_NORM_L2;
+    const bool is_novograd = step == Step::kNovograd || step == Step::kLarcNovograd;
+    scalars_.lr = static_cast<float>(is_novograd ? novograd_.lr : larc_.lr);
     scalars_.grad_scale = random_.pick({1.0f, 0.25f, -3.0f, 65536.0f});
     scalars_.found_inf = random_.one_in(10) ? 1.0f : 0.0f;
     scalars_.completed = random_.pick<int64_t>({0, 0, 1, 999});
     point(novograd_);
-    point(larc_);
+    if (step != Step::kLarcNovograd) point(larc_);
     if (random_.one_in(2)) count_on_device(novograd_);
     if (random_.one_in(2)) count_on_device(sgd_);
   }
@@ -40,6 +45,10 @@ class Case {
     for (int64_t count = 1 + random_.below(2); count > 0; --count) {
       oracle::fill_gradients(random_, cpu_, scales_, nonfinite);
       device.push(cpu_, scalars_);
+      if (halves_ == Halves::kApart) {
+        const std::string found = sums_of(device);
+        if (!found.empty()) return found;
+      }
       const int32_t of_cpu = on_cpu(), of_device = on(device);
       if (of_cpu != of_device)
         return std::string("the CPU returns ") + layerwise_status_name(of_cpu) + ", CUDA " +
@@ -72,6 +81,7 @@ class Case {
 
   int32_t on_cpu() {
     if (step_ == Step::kNovograd) return cpu_.novograd(novograd_);
+    if (step_ == Step::kLarcNovograd) return cpu_.larc_novograd(larc_, novograd_);
     return step_ == Step::kLarcScale ? cpu_.larc_scale(larc_) : cpu_.larc_sgd(larc_, sgd_);
   }
   int32_t on(DeviceModel& device) {
@@ -81,12 +91,33 @@ class Case {
     auto sgd = sgd_;
     if (novograd.step_ptr) novograd.step_ptr = &there->completed;
     if (sgd.step_ptr) sgd.step_ptr = &there->completed;
-    if (step_ == Step::kNovograd) return device.novograd(novograd);
-    return step_ == Step::kLarcScale ? device.larc_scale(larc) : device.larc_sgd(larc, sgd);
+    const bool apart = halves_ == Halves::kApart;
+    if (step_ == Step::kLarcNovograd) return device.larc_novograd(larc, novograd);
+    if (step_ == Step::kNovograd) return apart ? device.novograd_apply(novograd) : device.novograd(novograd);
+    if (step_ == Step::kLarcScale) return apart ? device.larc_apply(larc, nullptr) : device.larc_scale(larc);
+    return apart ? device.larc_apply(larc, &sgd) : device.larc_sgd(larc, sgd);
+  }
+
+  // The first half on both.
+  std::string sums_of(DeviceModel& device) {
+    const bool of_weights = step_ != Step::kNovograd;
+    const int32_t norm = of_weights ? LAYERWISE_NORM_L2 : novograd_.norm;
+    oracle::Model::Sums of_cpu(cpu_.layout), of_device(cpu_.layout);
+    REQUIRE_OK(cpu_.partial_norms(of_cpu, of_weights, norm));
+    REQUIRE_OK(device.partial_norms(of_weights, norm));
+    device.pull_sums(of_device);
+    for (size_t l = 0; l < of_cpu.grads.size(); ++l)
+      for (const auto& [cpu, there] : {std::pair{of_cpu.grads[l], of_device.grads[l]},
+                                       std::pair{of_cpu.weights[l], of_device.weights[l]}})
+        if (std::memcmp(&cpu, &there, sizeof cpu) != 0 && !(std::isnan(cpu) && std::isnan(there)))
+          return "a sum of layer " + std::to_string(l) + ": CPU " + std::to_string(cpu) + ", CUDA " +
+                 std::to_string(there);
+    return "";
   }
 
   oracle::Random random_;
   const Step step_;
+  const Halves halves_;
   const int32_t path_;
   oracle::Model cpu_;
   const std::vector<double> scales_;

@@ -21,7 +21,7 @@ uint64_t setting(const char* name, uint64_t otherwise) {
   return text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-void random_cases(Step step, const char* name) {
+void random_cases(Step step, const char* name, Halves halves = Halves::kTogether) {
   skip_without_device();
   const uint64_t first = setting("LAYERWISE_CROSS_SEED", 1), count = setting("LAYERWISE_CROSS_CASES", kRandomCases);
   for (uint64_t seed = first; seed < first + count; ++seed) {
@@ -30,7 +30,7 @@ void random_cases(Step step, const char* name) {
     shape_device(random);
     oracle::Layout layout = oracle::random_layout(random);
     limit(layout);
-    const std::string found = Case(seed, step, layout).run();
+    const std::string found = Case(seed, step, layout, halves).run();
     INFO(found);
     REQUIRE(found.empty());
   }
@@ -44,7 +44,7 @@ oracle::Layout edges(int64_t shift) {
   return layout;
 }
 
-void every_dtype(Step step) {
+void every_dtype(Step step, Halves halves = Halves::kTogether) {
   skip_without_device();
   uint64_t seed = 100;
   for (int32_t weights : {f32, bf16, f16})
@@ -59,7 +59,7 @@ void every_dtype(Step step) {
           CAPTURE(oracle::dtype_name(weights), oracle::dtype_name(grads), oracle::dtype_name(moment), shift, seed);
           oracle::Random random(seed);
           shape_device(random);
-          const std::string found = Case(seed++, step, layout).run();
+          const std::string found = Case(seed++, step, layout, halves).run();
           INFO(found);
           REQUIRE(found.empty());
         }
@@ -77,9 +77,32 @@ TEST_CASE("larc_sgd_step on CUDA has the CPU's bits on random models", "[random]
   random_cases(Step::kLarcSgd, "larc_sgd_step on CUDA has the CPU's bits on random models");
 }
 
+TEST_CASE("layerwise_larc_novograd_step on CUDA has the CPU's bits on random models", "[random]") {
+  random_cases(Step::kLarcNovograd, "layerwise_larc_novograd_step on CUDA has the CPU's bits on random models");
+}
+TEST_CASE("layerwise_novograd_apply on CUDA has the bits of the CPU's whole step on random models", "[random]") {
+  random_cases(Step::kNovograd,
+               "layerwise_novograd_apply on CUDA has the bits of the CPU's whole step on random models", Halves::kApart);
+}
+TEST_CASE("layerwise_larc_apply on CUDA has the bits of the CPU's larc_scale on random models", "[random]") {
+  random_cases(Step::kLarcScale, "layerwise_larc_apply on CUDA has the bits of the CPU's larc_scale on random models",
+               Halves::kApart);
+}
+TEST_CASE("layerwise_larc_apply on CUDA has the bits of the CPU's larc_sgd_step on random models", "[random]") {
+  random_cases(Step::kLarcSgd, "layerwise_larc_apply on CUDA has the bits of the CPU's larc_sgd_step on random models",
+               Halves::kApart);
+}
+
 TEST_CASE("novograd_step on CUDA has the CPU's bits with every dtype", "[dtype]") { every_dtype(Step::kNovograd); }
 TEST_CASE("larc_scale on CUDA has the CPU's bits with every dtype", "[dtype]") { every_dtype(Step::kLarcScale); }
 TEST_CASE("larc_sgd_step on CUDA has the CPU's bits with every dtype", "[dtype]") { every_dtype(Step::kLarcSgd); }
+
+TEST_CASE("layerwise_larc_novograd_step on CUDA has the CPU's bits with every dtype", "[dtype]") {
+  every_dtype(Step::kLarcNovograd);
+}
+TEST_CASE("a step in halves on CUDA has the bits of the CPU's whole step with every dtype", "[dtype]") {
+  for (const Step step : {Step::kNovograd, Step::kLarcScale, Step::kLarcSgd}) every_dtype(step, Halves::kApart);
+}
 
 // Hazard: the tree of sums above one group of 256 tiles, and counters that must be back at 0 for the next step.
 TEST_CASE("layers of more than a group of tiles have the CPU's bits", "[large]") {
@@ -87,11 +110,12 @@ TEST_CASE("layers of more than a group of tiles have the CPU's bits", "[large]")
   oracle::Layout layout;
   layout.sizes = {3, kLargeLayer, 5};
   layout.grads = bf16;
-  for (const Step step : {Step::kNovograd, Step::kLarcScale, Step::kLarcSgd}) {
-    oracle::Random random(11);
-    shape_device(random);
-    const std::string found = Case(11, step, layout).run();
-    INFO(found);
-    REQUIRE(found.empty());
-  }
+  for (const Step step : {Step::kNovograd, Step::kLarcScale, Step::kLarcSgd})
+    for (const Halves halves : {Halves::kTogether, Halves::kApart}) {
+      oracle::Random random(11);
+      shape_device(random);
+      const std::string found = Case(11, step, layout, halves).run();
+      INFO(found);
+      REQUIRE(found.empty());
+    }
 }

@@ -65,7 +65,9 @@ class DeviceModel {
         extra_(host.extra),
         stats_(host.stats.data(), host.stats.size() * sizeof(double)),
         mask_(layout_.mask.data(), layout_.mask.size()),
-        scalars_(std::make_unique<Scalars>().get(), sizeof(Scalars)) {
+        scalars_(std::make_unique<Scalars>().get(), sizeof(Scalars)),
+        grad_sums_(oracle::Model::Sums(layout_).grads.data(), layout_.sizes.size() * sizeof(double)),
+        weight_sums_(oracle::Model::Sums(layout_).weights.data(), layout_.sizes.size() * sizeof(double)) {
     auto options = oracle::plan_options(layout_);
     options.device = device;
     options.threads = 0;
@@ -106,7 +108,36 @@ class DeviceModel {
                          mask(), stats(), &larc, &sgd, stream);
   }
 
-  // Everything as the device has it now. Waits for the device.
+  int32_t larc_novograd(const layerwise_larc_options& larc, const layerwise_novograd_options& options,
+                        cudaStream_t stream = nullptr) {
+    return layerwise_larc_novograd_step(plan(), of(weights_), of(grads_), of(moment_), second_moment_.data(),
+                                        options.amsgrad ? max_second_moment_.data() : nullptr, of(extra_), mask(),
+                                        stats(), &larc, &options, stream);
+  }
+
+  // The same in two halves: the sums stay on the device.
+  int32_t partial_norms(bool of_weights, int32_t norm, cudaStream_t stream = nullptr) {
+    return layerwise_partial_norms(plan(), of(weights_), of(grads_), mask(), grad_sums(),
+                                   of_weights ? weight_sums() : nullptr, LAYERWISE_SUMS_LAYERS, norm, stream);
+  }
+  int32_t novograd_apply(const layerwise_novograd_options& options, cudaStream_t stream = nullptr) {
+    return layerwise_novograd_apply(plan(), of(weights_), of(grads_), of(moment_), second_moment_.data(),
+                                    options.amsgrad ? max_second_moment_.data() : nullptr, of(extra_), mask(), stats(),
+                                    grad_sums(), LAYERWISE_SUMS_LAYERS, &options, stream);
+  }
+  int32_t larc_apply(const layerwise_larc_options& larc, const layerwise_sgd_options* sgd,
+                     cudaStream_t stream = nullptr) {
+    return layerwise_larc_apply(plan(), of(weights_), of(grads_), sgd && sgd->momentum != 0 ? of(moment_) : nullptr,
+                                sgd ? of(extra_) : nullptr, mask(), stats(), grad_sums(), weight_sums(),
+                                LAYERWISE_SUMS_LAYERS, &larc, sgd, stream);
+  }
+
+  // What the device has now. Waits for it.
+  void pull_sums(oracle::Model::Sums& sums) const {
+    REQUIRE_CUDA(cudaDeviceSynchronize());
+    grad_sums_.read(sums.grads.data());
+    weight_sums_.read(sums.weights.data());
+  }
   void pull(oracle::Model& host, Scalars& scalars) const {
     REQUIRE_CUDA(cudaDeviceSynchronize());
     weights_.read(host.weights);
@@ -161,10 +192,12 @@ class DeviceModel {
     return by_mask ? reinterpret_cast<const uint8_t*>(mask_.data()) : nullptr;
   }
   double* stats() const { return reinterpret_cast<double*>(stats_.data()); }
+  double* grad_sums() const { return reinterpret_cast<double*>(grad_sums_.data()); }
+  double* weight_sums() const { return reinterpret_cast<double*>(weight_sums_.data()); }
 
   const oracle::Layout layout_;
   DeviceBuffer weights_, grads_, moment_, second_moment_, max_second_moment_, extra_;
-  DeviceBytes stats_, mask_, scalars_;
+  DeviceBytes stats_, mask_, scalars_, grad_sums_, weight_sums_;
   oracle::PlanHandle plan_;
 };
 

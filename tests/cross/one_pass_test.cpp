@@ -69,13 +69,13 @@ TEST_CASE("a layer of exactly what the blocks hold, of more and of less, has the
 #endif
   uint64_t seed = 1;
   for (const Grid& grid : grids)
-    for (const Step step : {Step::kNovograd, Step::kLarcScale, Step::kLarcSgd})
+    for (const Step step : {Step::kNovograd, Step::kLarcScale, Step::kLarcSgd, Step::kLarcNovograd})
       for (const int64_t elements : {int64_t{-1}, int64_t{0}, int64_t{1}, kTile + 1}) {
         shape(grid.sms, grid.blocks_per_sm);
         simt::set_seed(seed);
         CAPTURE(grid.sms, grid.blocks_per_sm, step, elements, seed);
         const oracle::Layout layout = tiles_and(capacity(grid.sms, grid.blocks_per_sm), elements);
-        const std::string found = Case(seed++, step, layout, LAYERWISE_PATH_ONE_PASS).run();
+        const std::string found = Case(seed++, step, layout, Halves::kTogether, LAYERWISE_PATH_ONE_PASS).run();
         INFO(found);
         REQUIRE(found.empty());
       }

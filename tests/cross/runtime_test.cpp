@@ -77,6 +77,28 @@ TEST_CASE("a step is its launches and nothing else", "[runtime]") {
   CHECK(simt::live_allocations() == allocations);
 }
 
+// The second half writes the second moment, which all its blocks read: one launch, and what comes first is not what
+// comes last.
+TEST_CASE("sums are one launch, and applying them is one", "[runtime]") {
+  simt::reset();
+  const oracle::Model model = filled_model();
+  DeviceModel device(model);
+  layerwise_larc_options larc;
+  REQUIRE_OK(layerwise_larc_options_init(&larc, sizeof larc));
+  larc.lr = 0.01;
+  layerwise_sgd_options sgd;
+  REQUIRE_OK(layerwise_sgd_options_init(&sgd, sizeof sgd));
+  const auto launches_of = [](auto call) {
+    const uint64_t before = simt::statistics().launches;
+    REQUIRE_OK(call());
+    return simt::statistics().launches - before;
+  };
+  CHECK(launches_of([&] { return device.partial_norms(true, LAYERWISE_NORM_L2); }) == 1);
+  CHECK(launches_of([&] { return device.novograd_apply(novograd()); }) == 1);
+  CHECK(launches_of([&] { return device.larc_apply(larc, &sgd); }) == 1);
+  CHECK(launches_of([&] { return device.larc_apply(larc, nullptr); }) == 1);
+}
+
 TEST_CASE("a plan frees what it allocated", "[runtime]") {
   simt::reset();
   const size_t allocations = simt::live_allocations();

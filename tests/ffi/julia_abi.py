@@ -10,7 +10,7 @@ import sys
 SIZES = {"Int32": (4, "int32"), "Int64": (8, "int64"), "Float64": (8, "float64")}
 C_TYPES = {
     "Int32": {"int32_t"}, "Int64": {"int64_t"}, "Cstring": {"const char *"}, "Ref{Int64}": {"int64_t *"},
-    "Ptr{UInt8}": {"const uint8_t *"}, "Ptr{Float64}": {"double *"}, "Ref{Ptr{Cvoid}}": {"layerwise_plan **"},
+    "Ptr{UInt8}": {"const uint8_t *"}, "Ptr{Float64}": {"double *", "const double *"}, "Ref{Ptr{Cvoid}}": {"layerwise_plan **"},
     "Ptr{Cvoid}": {"void *", "const void *", "layerwise_plan *", "const layerwise_plan *"},
 }
 

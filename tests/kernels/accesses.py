@@ -8,22 +8,22 @@ import sys
 
 # Kernel (mangled, all float32), access, how often its aligned path has it.
 EXPECTED = [
-    (r"5normsINS_\d+NovogradNormIfEE", "ld.global.cg.v4.f32", 8),
-    (r"5normsINS_\d+LarcNormIffEE", "ld.global.cg.v4.f32", 16),
-    (r"6updateINS_\d+NovogradUpdateIfffEE", "ld.global.cs.v4.f32", 12),
-    (r"6updateINS_\d+NovogradUpdateIfffEE", "st.global.cs.v4.f32", 8),
-    (r"6updateINS_\d+LarcScaleUpdateIffEE", "ld.global.cs.v4.f32", 8),
-    (r"6updateINS_\d+LarcScaleUpdateIffEE", "st.global.cs.v4.f32", 4),
-    (r"6updateINS_\d+LarcSgdUpdateIfffEE", "ld.global.cs.v4.f32", 12),
-    (r"6updateINS_\d+LarcSgdUpdateIfffEE", "st.global.cs.v4.f32", 8),
+    (r"5normsINS_8GradNormIfNS_12NovogradStepEEEE", "ld.global.cg.v4.f32", 8),
+    (r"5normsINS_9BothNormsIffNS_8LarcStepEEEE", "ld.global.cg.v4.f32", 16),
+    *((rf"{kernel}INS_\d+{update}E", access, least)
+      for kernel in ("6update", "5apply")
+      for update, access, least in (
+          ("NovogradUpdateIfffE", "ld.global.cs.v4.f32", 12), ("NovogradUpdateIfffE", "st.global.cs.v4.f32", 8),
+          ("LarcScaleUpdateIffE", "ld.global.cs.v4.f32", 8), ("LarcScaleUpdateIffE", "st.global.cs.v4.f32", 4),
+          ("LarcSgdUpdateIfffE", "ld.global.cs.v4.f32", 12), ("LarcSgdUpdateIfffE", "st.global.cs.v4.f32", 8))),
     # One pass: 8 rows of a norm that holds, 2 in flight of an update that finds its gradients (LARC: and weights) held
     # and 2 of one that does not.
-    (r"8one_passINS_\d+NovogradNormIfEENS_\d+NovogradUpdateIfffEE", "ld.global.cs.v4.f32", 8 + 4 + 6),
-    (r"8one_passINS_\d+NovogradNormIfEENS_\d+NovogradUpdateIfffEE", "st.global.cs.v4.f32", 4 + 4),
-    (r"8one_passINS_\d+NovogradNormIfEENS_\d+NovogradUpdateIfffEE", "st.shared.v4.f32", 8),
-    (r"8one_passINS_\d+NovogradNormIfEENS_\d+NovogradUpdateIfffEE", "ld.shared.v4.f32", 2),
-    (r"8one_passINS_\d+LarcNormIffEENS_\d+LarcSgdUpdateIfffEE", "ld.global.cs.v4.f32", 16 + 2 + 6),
-    (r"8one_passINS_\d+LarcNormIffEENS_\d+LarcSgdUpdateIfffEE", "st.shared.v4.f32", 16),
+    (r"8one_passINS_8GradNormIfNS_12NovogradStepEEENS_\d+NovogradUpdateIfffE", "ld.global.cs.v4.f32", 8 + 4 + 6),
+    (r"8one_passINS_8GradNormIfNS_12NovogradStepEEENS_\d+NovogradUpdateIfffE", "st.global.cs.v4.f32", 4 + 4),
+    (r"8one_passINS_8GradNormIfNS_12NovogradStepEEENS_\d+NovogradUpdateIfffE", "st.shared.v4.f32", 8),
+    (r"8one_passINS_8GradNormIfNS_12NovogradStepEEENS_\d+NovogradUpdateIfffE", "ld.shared.v4.f32", 2),
+    (r"8one_passINS_9BothNormsIffNS_8LarcStepEEENS_\d+LarcSgdUpdateIfffE", "ld.global.cs.v4.f32", 16 + 2 + 6),
+    (r"8one_passINS_9BothNormsIffNS_8LarcStepEEENS_\d+LarcSgdUpdateIfffE", "st.shared.v4.f32", 16),
 ]
 
 
@@ -47,9 +47,9 @@ def problems(text, expected):
 
 
 def self_test():
-    good = ".entry _ZN9layerwise5normsINS_8LarcNormIffEEEE\n" + "ld.global.cg.v4.f32 {%f1}\n" * 16
+    good = ".entry _ZN9layerwise5normsINS_9BothNormsIffNS_8LarcStepEEEE\n" + "ld.global.cg.v4.f32 {%f1}\n" * 16
     narrow = good.replace("v4.f32", "v2.f32", 1)
-    wanted = [e for e in EXPECTED if "normsINS_\\d+LarcNorm" in e[0]]
+    wanted = [e for e in EXPECTED if "5normsINS_9BothNorms" in e[0]]
     assert not problems(good, wanted), "a good kernel is refused"
     assert problems(narrow, wanted), "a narrow access is not found"
     assert problems("", wanted), "a missing kernel is not found"

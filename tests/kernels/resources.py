@@ -59,7 +59,7 @@ def problems_in(usages, architectures):
 
 
 # What tuning.h plans with: blocks of each kernel that an SM holds at once, and the one-pass kernels' own shared memory.
-BLOCKS = {"5norms": "kNormBlocks", "6update": "kUpdateBlocks", "8one_pass": "kOnePassBlocks"}
+BLOCKS = {"5norms": "kNormBlocks", "6update": "kUpdateBlocks", "5apply": "kUpdateBlocks", "8one_pass": "kOnePassBlocks"}
 REGISTERS_OF_AN_SM = 65536  # on every architecture from sm_75 on; a thread gets them in eights
 
 

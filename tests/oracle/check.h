@@ -29,6 +29,19 @@ class Check {
     return verdict(effects);
   }
 
+  // LARC's lr, grad_scale and maximize are NovoGrad's.
+  std::string larc_novograd(layerwise_larc_options larc, const layerwise_novograd_options& options,
+                            const Effects& effects) {
+    larc.lr = options.lr, larc.lr_ptr = options.lr_ptr, larc.maximize = options.maximize;
+    larc.grad_scale = options.grad_scale, larc.grad_scale_ptr = options.grad_scale_ptr;
+    const LarcCall ahead(larc);
+    const NovogradCall call(options);
+    each_layer(effects, [&](int64_t l) { return novograd_layer(call, l, &ahead); });
+    same("grads", before.grads, after.grads);
+    if (!call.amsgrad) same("max_second_moment", before.max_second_moment, after.max_second_moment);
+    return verdict(effects);
+  }
+
   std::string larc_scale(const layerwise_larc_options& options, const Effects& effects) {
     const LarcCall call(options);
     each_layer(effects, [&](int64_t l) { return larc_layer(call, nullptr, l); });
@@ -68,7 +81,15 @@ class Check {
     outside_layers("extra", before.extra, after.extra);
   }
 
-  bool novograd_layer(const NovogradCall& call, int64_t l) {
+  // larc: null, or what comes before.
+  bool novograd_layer(NovogradCall call, int64_t l, const LarcCall* larc = nullptr) {
+    const Real lr = call.lr * of(before.layout.lr_mult, l), decay = call.weight_decay * of(before.layout.wd_mult, l);
+    LarcScalars ahead{};
+    if (larc) {
+      ahead = larc_scalars(*larc, lr, 0, skips_larc(l), decoded(before.weights), decoded(before.grads));
+      if (ahead.skipped) return true;
+      call.ahead = ahead.factor;
+    }
     const auto scalars =
         novograd_scalars(call, decoded(before.grads), before.second_moment.get(l), after.second_moment.dtype());
     if (scalars.skipped) return true;
@@ -80,7 +101,6 @@ class Check {
       v = largest;
     }
     const Real d = novograd_denominator(call, v);
-    const Real lr = call.lr * of(before.layout.lr_mult, l), decay = call.weight_decay * of(before.layout.wd_mult, l);
     for (int64_t i = begin; i < end && wrong.empty(); ++i) {
       const auto expected =
           novograd_element(call, lr, decay, d, before.weights.get(i), before.grads.get(i), before.moment.get(i));
@@ -88,19 +108,31 @@ class Check {
       element("weights", after.weights, i, expected.weight);
       copy(i);
     }
+    statistic(l, LAYERWISE_STAT_SECOND_MOMENT, {after.second_moment.get(l), 0});
+    statistic(l, LAYERWISE_STAT_EFFECTIVE_LR, relative(lr / call.correction1()));
+    if (larc) {
+      larc_statistics(*larc, ahead, l);
+      return false;
+    }
     statistic(l, LAYERWISE_STAT_WEIGHT_NORM, {NAN, 0});
     statistic(l, LAYERWISE_STAT_GRAD_NORM, scalars.norm);
-    statistic(l, LAYERWISE_STAT_SECOND_MOMENT, {after.second_moment.get(l), 0});
     statistic(l, LAYERWISE_STAT_FACTOR, relative(d == 0 ? 0 : 1 / d));
-    statistic(l, LAYERWISE_STAT_EFFECTIVE_LR, relative(lr / call.correction1()));
     statistic(l, LAYERWISE_STAT_CLIPPED, {0, 0});
     return false;
   }
 
+  void larc_statistics(const LarcCall& call, const LarcScalars& scalars, int64_t l) {
+    const Bounded& r = scalars.factor;
+    statistic(l, LAYERWISE_STAT_WEIGHT_NORM, scalars.weight_norm);
+    statistic(l, LAYERWISE_STAT_GRAD_NORM, scalars.grad_norm);
+    statistic(l, LAYERWISE_STAT_FACTOR, {r.value, r.error + 2 * kHalfUlp * r.value});
+    const bool near = std::fabs(scalars.uncut - 1) <= 64 * kHalfUlp;  // either answer will do
+    if (!call.clip || !near) statistic(l, LAYERWISE_STAT_CLIPPED, {call.clip && scalars.uncut > 1 ? 1.0L : 0.0L, 0});
+  }
+
   bool larc_layer(const LarcCall& call, const SgdCall* sgd, int64_t l) {
     const Real lr = call.lr * of(before.layout.lr_mult, l), decay = call.weight_decay * of(before.layout.wd_mult, l);
-    const bool skip = !before.layout.skip_larc.empty() && before.layout.skip_larc[static_cast<size_t>(l)];
-    const auto scalars = larc_scalars(call, lr, decay, skip, decoded(before.weights), decoded(before.grads));
+    const auto scalars = larc_scalars(call, lr, decay, skips_larc(l), decoded(before.weights), decoded(before.grads));
     if (scalars.skipped) return true;
     for (int64_t i = begin; i < end && wrong.empty(); ++i) {
       const double w = before.weights.get(i), g = before.grads.get(i), b = before.moment.get(i);
@@ -114,16 +146,15 @@ class Check {
       copy(i);
     }
     const Bounded& r = scalars.factor;
-    statistic(l, LAYERWISE_STAT_WEIGHT_NORM, scalars.weight_norm);
-    statistic(l, LAYERWISE_STAT_GRAD_NORM, scalars.grad_norm);
+    larc_statistics(call, scalars, l);
     statistic(l, LAYERWISE_STAT_SECOND_MOMENT, {NAN, 0});
-    statistic(l, LAYERWISE_STAT_FACTOR, {r.value, r.error + 2 * kHalfUlp * r.value});
     statistic(l, LAYERWISE_STAT_EFFECTIVE_LR, {lr * r.value, lr * (r.error + 3 * kHalfUlp * r.value)});
-    const bool near = std::fabs(scalars.uncut - 1) <= 64 * kHalfUlp;  // either answer will do
-    if (!call.clip || !near) statistic(l, LAYERWISE_STAT_CLIPPED, {call.clip && scalars.uncut > 1 ? 1.0L : 0.0L, 0});
     return false;
   }
 
+  bool skips_larc(int64_t l) const {
+    return !before.layout.skip_larc.empty() && before.layout.skip_larc[static_cast<size_t>(l)];
+  }
   static Real of(const std::vector<double>& multipliers, int64_t l) {
     return multipliers.empty() ? 1 : multipliers[static_cast<size_t>(l)];
   }

@@ -144,6 +144,39 @@ class Model {
                          &sgd, nullptr);
   }
 
+  int32_t larc_novograd(const layerwise_larc_options& larc, const layerwise_novograd_options& options) {
+    Tables tables(*this);
+    return layerwise_larc_novograd_step(plan.get(), tables.of(weights), tables.of(grads), tables.of(moment),
+                                        second_moment.data(), options.amsgrad ? max_second_moment.data() : nullptr,
+                                        tables.of(extra), mask(), statistics(), &larc, &options, nullptr);
+  }
+
+  // The same in two halves: the sums, then the step from them.
+  struct Sums {
+    std::vector<double> grads, weights;
+    explicit Sums(const Layout& layout) : grads(static_cast<size_t>(layout.layers()), -7), weights(grads) {}
+  };
+  int32_t partial_norms(Sums& sums, bool of_weights, int32_t norm) {
+    Tables tables(*this);
+    return layerwise_partial_norms(plan.get(), tables.of(weights), tables.of(grads), mask(), sums.grads.data(),
+                                   of_weights ? sums.weights.data() : nullptr, LAYERWISE_SUMS_LAYERS, norm, nullptr);
+  }
+  int32_t novograd_apply(const Sums& sums, const layerwise_novograd_options& options) {
+    Tables tables(*this);
+    return layerwise_novograd_apply(plan.get(), tables.of(weights), tables.of(grads), tables.of(moment),
+                                    second_moment.data(), options.amsgrad ? max_second_moment.data() : nullptr,
+                                    tables.of(extra), mask(), statistics(), sums.grads.data(), LAYERWISE_SUMS_LAYERS,
+                                    &options, nullptr);
+  }
+  // sgd: null for larc_scale.
+  int32_t larc_apply(const Sums& sums, const layerwise_larc_options& larc, const layerwise_sgd_options* sgd) {
+    Tables tables(*this);
+    return layerwise_larc_apply(plan.get(), tables.of(weights), tables.of(grads),
+                                sgd && sgd->momentum != 0 ? tables.of(moment) : nullptr,
+                                sgd ? tables.of(extra) : nullptr, mask(), statistics(), sums.grads.data(),
+                                sums.weights.data(), LAYERWISE_SUMS_LAYERS, &larc, sgd, nullptr);
+  }
+
   bool takes_part(int64_t layer) const {
     const size_t l = static_cast<size_t>(layer);
     return (layout.mask.empty() || layout.mask[l] != 0) && layout.sizes[l] > 0;

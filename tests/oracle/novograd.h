@@ -23,6 +23,7 @@ struct NovogradCall {
   int64_t step;  // t; 0: not given
   bool infinity_norm, grad_averaging, average_first_step, amsgrad, bias_correction, seed_second_moment;
   bool decoupled, lr_in_momentum, maximize;
+  Bounded ahead{1, 0};  // what the gradients are multiplied by before: LARC's factor
 
   explicit NovogradCall(const layerwise_novograd_options& options)
       : lr(options.lr_ptr ? *options.lr_ptr : round_to(LAYERWISE_DTYPE_FLOAT32, options.lr)),
@@ -43,7 +44,8 @@ struct NovogradCall {
         lr_in_momentum(options.lr_in_momentum),
         maximize(options.maximize) {}
 
-  Real gradient_factor() const { return (maximize ? -1 : 1) / grad_scale; }
+  Real gradient_factor() const { return ahead.value * (maximize ? -1 : 1) / grad_scale; }
+  Real ahead_error() const { return ahead.value == 0 ? 0 : ahead.error / ahead.value; }  // relative
   Real entry() const { return grad_averaging && (average_first_step || step != 1) ? 1 - beta1 : 1; }  // c
   Real correction1() const { return bias_correction ? 1 - std::pow(beta1, static_cast<Real>(step)) : 1; }
   Real correction2() const { return bias_correction ? 1 - std::pow(beta2, static_cast<Real>(step)) : 1; }
@@ -68,7 +70,8 @@ inline NovogradScalars novograd_scalars(const NovogradCall& call, const std::vec
   const Real k = call.gradient_factor();
   const Real n = call.infinity_norm ? largest * std::fabs(k) : k * k * sum;
   // A maximum is exact; double arithmetic after either one is far below float32's roundings.
-  const Real relative = call.infinity_norm ? kHalfUlp * 0x1p-20L : kNormRoundings * kHalfUlp;
+  const Real relative =
+      (call.infinity_norm ? kHalfUlp * 0x1p-20L : kNormRoundings * kHalfUlp) + 2 * call.ahead_error();
   const bool seed = call.seed_second_moment && old_v == 0;
   const Real v = seed ? n : call.beta2 * old_v + (1 - call.beta2) * n;
   result.second_moment = {v, (seed ? n : (1 - call.beta2) * n) * relative + v * 0x1p-48L};
@@ -97,7 +100,8 @@ inline NovogradElement novograd_element(const NovogradCall& call, Real lr, Real 
   if (call.decoupled) {
     // k rounded, product rounded, c rounded, product rounded, beta1 rounded, fused sum rounded: at most 5 on a term.
     const Real kept = call.beta1 * m, entering = c * k * g;
-    result.moment = {kept + entering, 7 * kHalfUlp * (std::fabs(kept) + std::fabs(entering)) + 3 * kTiny};
+    result.moment = {kept + entering, 7 * kHalfUlp * (std::fabs(kept) + std::fabs(entering)) +
+                                          call.ahead_error() * std::fabs(entering) + 3 * kTiny};
     // The same errors over d, then 1/d rounded, product rounded, decay (2), sum, lr rounded, fused sum rounded.
     const Real step = result.moment.value * over_d / call.correction1();
     const Real moved = lr * (std::fabs(step) + std::fabs(decay));
@@ -112,7 +116,8 @@ inline NovogradElement novograd_element(const NovogradCall& call, Real lr, Real 
   const Real kept = call.beta1 * m, entering = share * (k * g * over_d), decayed = share * decay;
   const Real moment = kept + entering + decayed;
   const Real tiny = kTiny * (2 + 2 * share);
-  result.moment = {moment, 8 * kHalfUlp * (std::fabs(kept) + std::fabs(entering) + std::fabs(decayed)) + tiny};
+  result.moment = {moment, 8 * kHalfUlp * (std::fabs(kept) + std::fabs(entering) + std::fabs(decayed)) +
+                               call.ahead_error() * std::fabs(entering) + tiny};
   const Real rate = call.lr_in_momentum ? 1 : lr / call.correction1();
   result.weight.value = w - rate * moment;
   // The rate rounded and the fused sum rounded on top of the moment's error, from the moment before it is stored.

@@ -181,6 +181,16 @@ inline layerwise_larc_options random_larc(Random& random) {
   return options;
 }
 
+// LARC before NovoGrad: what options has for both is left at its default.
+inline layerwise_larc_options random_larc_ahead(Random& random) {
+  layerwise_larc_options defaults;
+  REQUIRE_OK(layerwise_larc_options_init(&defaults, sizeof defaults));
+  const layerwise_larc_options drawn = random_larc(random);
+  defaults.eta = drawn.eta, defaults.eps = drawn.eps, defaults.min_update = drawn.min_update;
+  defaults.mode = drawn.mode, defaults.zero_norm = drawn.zero_norm;
+  return defaults;
+}
+
 inline layerwise_sgd_options random_sgd(Random& random) {
   layerwise_sgd_options options;
   REQUIRE_OK(layerwise_sgd_options_init(&options, sizeof options));

@@ -55,8 +55,10 @@ std::string steps(Random& random, Model& model, const std::vector<double>& scale
   return "";
 }
 
-std::string novograd_case(Random& random, Model& model, const std::vector<double>& scales) {
+std::string novograd_case(Random& random, Model& model, const std::vector<double>& scales, bool after_larc = false) {
   auto options = random_novograd(random);
+  if (after_larc) options.norm = LAYERWISE_NORM_L2;
+  const auto larc = random_larc_ahead(random);
   Pointers pointers(random, options);
   int64_t completed = options.step - 1;
   const bool by_pointer = random.one_in(3), advance = by_pointer && random.one_in(2);
@@ -69,7 +71,7 @@ std::string novograd_case(Random& random, Model& model, const std::vector<double
         pointers.nonfinite = 5;
         if (!advance) by_pointer ? ++completed : ++options.step;
         was_completed = completed;
-        return model.novograd(options);
+        return after_larc ? model.larc_novograd(larc, options) : model.novograd(options);
       },
       [&](const Model& before) -> std::string {
         const Effects effects = pointers.effects(options);
@@ -78,7 +80,8 @@ std::string novograd_case(Random& random, Model& model, const std::vector<double
           return "step is " + std::to_string(completed) + ", expected " + std::to_string(expected);
         was = options;
         was.step_ptr = by_pointer ? &was_completed : nullptr;
-        return Check(before, model).novograd(was, effects);
+        return after_larc ? Check(before, model).larc_novograd(larc, was, effects)
+                          : Check(before, model).novograd(was, effects);
       });
 }
 
@@ -110,15 +113,13 @@ std::string run_case(uint64_t seed, std::string& description) {
   const bool extreme = random.one_in(4);
   const std::vector<double> scales = fill_state(random, model, extreme);
   if (random.one_in(4)) model.stats.clear();
-  const int64_t kind = random.below(3);
-  description = std::string(kind == 0   ? "novograd_step"
-                            : kind == 1 ? "larc_scale"
-                                        : "larc_sgd_step") +
-                ", " + std::to_string(layout.layers()) + " layers, weights " + dtype_name(layout.weights) + ", grads " +
+  const int64_t kind = random.below(4);
+  constexpr const char* kNames[] = {"novograd_step", "larc_scale", "larc_sgd_step", "layerwise_larc_novograd_step"};
+  description = std::string(kNames[kind]) + ", " + std::to_string(layout.layers()) + " layers, weights " + dtype_name(layout.weights) + ", grads " +
                 dtype_name(layout.grads) + ", moment " + dtype_name(layout.moment) + ", v " +
                 dtype_name(layout.second_moment) + ", " + std::to_string(layout.threads) + " threads" +
                 (layout.scattered ? ", scattered" : "") + (extreme ? ", extreme values" : "");
-  if (kind == 0) return novograd_case(random, model, scales);
+  if (kind == 0 || kind == 3) return novograd_case(random, model, scales, kind == 3);
   return kind == 1 ? larc_scale_case(random, model, scales) : larc_sgd_case(random, model, scales);
 }
 
@@ -148,15 +149,15 @@ TEST_CASE("every combination of dtypes agrees with the oracle", "[property]") {
             layout.sizes = {1, 1500, 0, 8200, 33};
             layout.weights = weights, layout.grads = grads, layout.moment = moment;
             layout.second_moment = second, layout.extra = extra;
-            for (int kind = 0; kind < 3; ++kind) {
+            for (int kind = 0; kind < 4; ++kind) {
               Random random(++seed);
               Model model(layout);
               const auto scales = fill_state(random, model, false);
               CAPTURE(seed, kind, dtype_name(weights), dtype_name(grads), dtype_name(moment), dtype_name(second),
                       dtype_name(extra));
-              const std::string wrong = kind == 0   ? novograd_case(random, model, scales)
-                                        : kind == 1 ? larc_scale_case(random, model, scales)
-                                                    : larc_sgd_case(random, model, scales);
+              const std::string wrong = kind == 1   ? larc_scale_case(random, model, scales)
+                                        : kind == 2 ? larc_sgd_case(random, model, scales)
+                                                    : novograd_case(random, model, scales, kind == 3);
               INFO(wrong);
               REQUIRE(wrong.empty());
             }

@@ -31,6 +31,10 @@ class FakeBackend final : public Backend {
     fake::launch(static_cast<cudaStream_t>(stream), [this, step] { run([&] { cpu_->larc(step, nullptr); }, step.buffers); });
   }
 
+  void norms(const PartialNorms& norms, void* stream) override {
+    fake::launch(static_cast<cudaStream_t>(stream), [this, norms] { cpu_->norms(norms, nullptr); });
+  }
+
  private:
   template <class Work>
   void run(Work&& work, const StepBuffers& buffers) {

@@ -77,6 +77,40 @@ function larc_sgd_step(plan, weights, grads, momentum, weights_extra, layer_mask
                     larc::Ref{LarcOptions}, sgd::Ref{SgdOptions}, stream::Ptr{Cvoid})::Int32
 end
 
+function layerwise_larc_novograd_step(plan, weights, grads, first_moment, second_moment, max_second_moment,
+                                      weights_extra, layer_mask, layer_stats, larc, options, stream)
+    address = symbol(:layerwise_larc_novograd_step)
+    @ccall $address(plan::Ptr{Cvoid}, weights::Ptr{Cvoid}, grads::Ptr{Cvoid}, first_moment::Ptr{Cvoid},
+                    second_moment::Ptr{Cvoid}, max_second_moment::Ptr{Cvoid}, weights_extra::Ptr{Cvoid},
+                    layer_mask::Ptr{UInt8}, layer_stats::Ptr{Float64}, larc::Ref{LarcOptions},
+                    options::Ref{NovogradOptions}, stream::Ptr{Cvoid})::Int32
+end
+
+function layerwise_partial_norms(plan, weights, grads, layer_mask, grad_sums, weight_sums, sums_kind, norm, stream)
+    address = symbol(:layerwise_partial_norms)
+    @ccall $address(plan::Ptr{Cvoid}, weights::Ptr{Cvoid}, grads::Ptr{Cvoid}, layer_mask::Ptr{UInt8},
+                    grad_sums::Ptr{Float64}, weight_sums::Ptr{Float64}, sums_kind::Int32, norm::Int32,
+                    stream::Ptr{Cvoid})::Int32
+end
+
+function layerwise_novograd_apply(plan, weights, grads, first_moment, second_moment, max_second_moment, weights_extra,
+                                  layer_mask, layer_stats, grad_sums, sums_kind, options, stream)
+    address = symbol(:layerwise_novograd_apply)
+    @ccall $address(plan::Ptr{Cvoid}, weights::Ptr{Cvoid}, grads::Ptr{Cvoid}, first_moment::Ptr{Cvoid},
+                    second_moment::Ptr{Cvoid}, max_second_moment::Ptr{Cvoid}, weights_extra::Ptr{Cvoid},
+                    layer_mask::Ptr{UInt8}, layer_stats::Ptr{Float64}, grad_sums::Ptr{Float64}, sums_kind::Int32,
+                    options::Ref{NovogradOptions}, stream::Ptr{Cvoid})::Int32
+end
+
+function layerwise_larc_apply(plan, weights, grads, momentum, weights_extra, layer_mask, layer_stats, grad_sums,
+                              weight_sums, sums_kind, larc, sgd, stream)
+    address = symbol(:layerwise_larc_apply)
+    @ccall $address(plan::Ptr{Cvoid}, weights::Ptr{Cvoid}, grads::Ptr{Cvoid}, momentum::Ptr{Cvoid},
+                    weights_extra::Ptr{Cvoid}, layer_mask::Ptr{UInt8}, layer_stats::Ptr{Float64},
+                    grad_sums::Ptr{Float64}, weight_sums::Ptr{Float64}, sums_kind::Int32, larc::Ref{LarcOptions},
+                    sgd::Ref{SgdOptions}, stream::Ptr{Cvoid})::Int32
+end
+
 function layerwise_version()
     address = symbol(:layerwise_version)
     @ccall $address()::Int32

@@ -20,6 +20,7 @@ ISAS = {"auto": 0, "baseline": 1, "avx2": 2, "avx512": 3, "neon": 4}
 NORMS = {"l2": 0, "inf": 1}
 LARC_MODES = {"clip": 0, "scale": 1}
 ZERO_NORMS = {"keep": 0, "freeze": 1, "floor": 2, "untouched": 3}
+SUMS = {"layers": 0}
 PATHS = {"cpu": 0, "two_pass": 1, "one_pass": 2}
 PATH_CHOICES = {"auto": 0, "two_pass": 1, "one_pass": 2}
 QUERIES = {"layers": 1, "elements": 2, "tiles": 3, "extent": 4, "device": 5, "threads": 6, "isa": 7, "workspace": 8,
@@ -50,6 +51,7 @@ _PREFIXED_CONSTANTS: dict[str, Mapping[str, int]] = {
     "LAYERWISE_NORM_": NORMS,
     "LAYERWISE_LARC_": LARC_MODES,
     "LAYERWISE_ZERO_NORM_": ZERO_NORMS,
+    "LAYERWISE_SUMS_": SUMS,
     "LAYERWISE_QUERY_": QUERIES,
     "LAYERWISE_PATH_": PATHS,
     "LAYERWISE_STAT_": {stat.name: stat.value for stat in Stat},
@@ -145,6 +147,12 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "larc_scale": (c_int32, [_PLAN] + [_BUFFER] * 4 + [POINTER(LarcOptions), c_void_p]),
     "layerwise_sgd_options_init": (c_int32, [POINTER(SgdOptions), c_int64]),
     "larc_sgd_step": (c_int32, [_PLAN] + [_BUFFER] * 6 + [POINTER(LarcOptions), POINTER(SgdOptions), c_void_p]),
+    "layerwise_larc_novograd_step": (c_int32, [_PLAN] + [_BUFFER] * 8 + [POINTER(LarcOptions), POINTER(NovogradOptions),
+                                                                         c_void_p]),
+    "layerwise_partial_norms": (c_int32, [_PLAN] + [_BUFFER] * 5 + [c_int32, c_int32, c_void_p]),
+    "layerwise_novograd_apply": (c_int32, [_PLAN] + [_BUFFER] * 9 + [c_int32, POINTER(NovogradOptions), c_void_p]),
+    "layerwise_larc_apply": (c_int32, [_PLAN] + [_BUFFER] * 8 + [c_int32, POINTER(LarcOptions), POINTER(SgdOptions),
+                                                                 c_void_p]),
     "layerwise_version": (c_int32, []),
     "layerwise_numerics_version": (c_int32, []),
     "layerwise_build_info": (c_char_p, []),

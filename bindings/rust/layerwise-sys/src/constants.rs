@@ -107,6 +107,9 @@ constants! {
     /// To nearest even
     LAYERWISE_ROUNDING_NEAREST = 0;
 
+    /// One sum a layer: float64 \[layer_count]
+    LAYERWISE_SUMS_LAYERS = 0;
+
     /// |w|: LARC
     LAYERWISE_STAT_WEIGHT_NORM = 0;
     /// |g'|, unscaled by grad_scale; the largest |g'| with the infinity norm

@@ -87,6 +87,70 @@ functions! {
         stream: *mut c_void,
     ) -> i32;
 
+    /// Applies LARC and NovoGrad in one step: larc_scale followed by novograd_step, but that the scaled gradient is
+    /// neither rounded nor stored.
+    fn layerwise_larc_novograd_step(
+        plan: *mut layerwise_plan,
+        weights: *mut c_void,
+        grads: *const c_void,
+        first_moment: *mut c_void,
+        second_moment: *mut c_void,
+        max_second_moment: *mut c_void,
+        weights_extra: *mut c_void,
+        layer_mask: *const u8,
+        layer_stats: *mut f64,
+        larc: *const layerwise_larc_options,
+        options: *const layerwise_novograd_options,
+        stream: *mut c_void,
+    ) -> i32;
+
+    /// Sums every layer: what a step does before it updates anything.
+    fn layerwise_partial_norms(
+        plan: *mut layerwise_plan,
+        weights: *const c_void,
+        grads: *const c_void,
+        layer_mask: *const u8,
+        grad_sums: *mut f64,
+        weight_sums: *mut f64,
+        sums_kind: i32,
+        norm: i32,
+        stream: *mut c_void,
+    ) -> i32;
+
+    /// Applies one NovoGrad step with norms that the caller has.
+    fn layerwise_novograd_apply(
+        plan: *mut layerwise_plan,
+        weights: *mut c_void,
+        grads: *const c_void,
+        first_moment: *mut c_void,
+        second_moment: *mut c_void,
+        max_second_moment: *mut c_void,
+        weights_extra: *mut c_void,
+        layer_mask: *const u8,
+        layer_stats: *mut f64,
+        grad_sums: *const f64,
+        sums_kind: i32,
+        options: *const layerwise_novograd_options,
+        stream: *mut c_void,
+    ) -> i32;
+
+    /// Applies LARC, alone or with SGD, with norms that the caller has.
+    fn layerwise_larc_apply(
+        plan: *mut layerwise_plan,
+        weights: *mut c_void,
+        grads: *mut c_void,
+        momentum: *mut c_void,
+        weights_extra: *mut c_void,
+        layer_mask: *const u8,
+        layer_stats: *mut f64,
+        grad_sums: *const f64,
+        weight_sums: *const f64,
+        sums_kind: i32,
+        larc: *const layerwise_larc_options,
+        sgd: *const layerwise_sgd_options,
+        stream: *mut c_void,
+    ) -> i32;
+
     /// The version as major*10000 + minor*100 + patch. Never fails.
     fn layerwise_version() -> i32;
 

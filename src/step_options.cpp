@@ -1,0 +1,178 @@
+#include "step_options.h"
+
+#include <cmath>
+
+#include "error.h"
+#include "validate.h"
+
+namespace layerwise {
+namespace {
+
+void check_not_negative(double value, const char* name) {
+  if (!std::isfinite(value) || value < 0)
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "%s is %g; it must be finite and not negative", name, value);
+}
+
+void check_decay_rate(double value, const char* name) {
+  if (!(value >= 0 && value < 1)) fail(LAYERWISE_ERROR_INVALID_VALUE, "%s is %g; it must lie in [0, 1)", name, value);
+}
+
+void check_step_count(int64_t step, const int64_t* step_ptr, int32_t advance_step) {
+  if (step < 0)
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "step is %lld; it must be 1 or more, or 0 for none",
+         static_cast<long long>(step));
+  if (step != 0 && step_ptr)
+    fail(LAYERWISE_ERROR_COMBINATION, "step is %lld beside step_ptr; only one of them may be given",
+         static_cast<long long>(step));
+  check_selector(advance_step, "advance_step", 0, 1);
+  if (advance_step && !step_ptr) fail(LAYERWISE_ERROR_COMBINATION, "advance_step is 1; it needs step_ptr");
+}
+
+void check_needs_step(bool needed, int64_t step, const int64_t* step_ptr, const char* reason) {
+  if (needed && step == 0 && !step_ptr)
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "step is 0; %s needs step, 1-based, or step_ptr", reason);
+}
+
+template <class Options>
+void check_reserved(const Options& options) {
+  check_selector(options.reserved, "reserved", 0, 0);
+  for (int64_t reserved : options.reserved2) check_selector(reserved, "reserved2", 0, 0);
+}
+
+template <class Options>
+void check_common(const Options& options) {
+  if (!options.lr_ptr) {
+    check_not_negative(options.lr, "lr");
+    // From here on the nearest float32 is infinity. Compared, not converted: that would raise the caller's inexact flag.
+    if (options.lr >= 0x1.ffffffp127)
+      fail(LAYERWISE_ERROR_INVALID_VALUE, "lr is %g; it must be finite as a float32", options.lr);
+  }
+  if (!options.grad_scale_ptr && (!std::isfinite(options.grad_scale) || options.grad_scale == 0))
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "grad_scale is %g; it must be finite and not 0", options.grad_scale);
+  check_not_negative(options.eps, "eps");
+  check_not_negative(options.weight_decay, "weight_decay");
+  check_selector(options.maximize, "maximize", 0, 1);
+  check_selector(options.rounding, "rounding", LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_NEAREST);
+  check_selector(options.seed, "seed", 0, 0);
+  check_reserved(options);
+}
+
+void check_larc_factor(const layerwise_larc_options& options) {
+  check_not_negative(options.eta, "eta");
+  check_not_negative(options.min_update, "min_update");
+  check_selector(options.mode, "mode", LAYERWISE_LARC_CLIP, LAYERWISE_LARC_SCALE);
+  check_selector(options.zero_norm, "zero_norm", LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_ZERO_NORM_UNTOUCHED);
+  check_selector(options.fold_weight_decay, "fold_weight_decay", 0, 1);
+}
+
+}  // namespace
+
+void check_novograd(const layerwise_novograd_options& options) {
+  check_common(options);
+  check_decay_rate(options.beta1, "beta1");
+  check_decay_rate(options.beta2, "beta2");
+  check_not_negative(options.eps_root, "eps_root");
+  check_selector(options.norm, "norm", LAYERWISE_NORM_L2, LAYERWISE_NORM_INF);
+  check_selector(options.grad_averaging, "grad_averaging", 0, 1);
+  check_selector(options.average_first_step, "average_first_step", 0, 1);
+  check_selector(options.amsgrad, "amsgrad", 0, 1);
+  check_selector(options.bias_correction, "bias_correction", 0, 1);
+  check_selector(options.seed_second_moment, "seed_second_moment", 0, 1);
+  check_selector(options.decoupled_weight_decay, "decoupled_weight_decay", 0, 1);
+  check_selector(options.lr_in_momentum, "lr_in_momentum", 0, 1);
+  check_step_count(options.step, options.step_ptr, options.advance_step);
+  check_needs_step(options.bias_correction, options.step, options.step_ptr, "bias_correction");
+  check_needs_step(options.grad_averaging && !options.average_first_step, options.step, options.step_ptr,
+                   "grad_averaging without average_first_step");
+  if (options.norm == LAYERWISE_NORM_INF && options.eps_root != 0)
+    fail(LAYERWISE_ERROR_COMBINATION, "eps_root is %g; with the infinity norm it must be 0", options.eps_root);
+  if (options.lr_in_momentum && options.bias_correction)
+    fail(LAYERWISE_ERROR_COMBINATION, "lr_in_momentum is 1 beside bias_correction; they exclude each other");
+  if (options.lr_in_momentum && options.decoupled_weight_decay)
+    fail(LAYERWISE_ERROR_COMBINATION, "lr_in_momentum is 1 beside decoupled_weight_decay; they exclude each other");
+}
+
+void check_larc(const layerwise_larc_options& options) {
+  check_common(options);
+  check_larc_factor(options);
+}
+
+void check_larc_before_novograd(const layerwise_larc_options& larc, const layerwise_novograd_options& novograd) {
+  const bool is_default = std::isnan(larc.lr) && larc.grad_scale == 1 && !larc.lr_ptr && !larc.grad_scale_ptr &&
+                          !larc.found_inf && !larc.nonfinite_layers && !larc.maximize && !larc.rounding && !larc.seed;
+  if (!is_default)
+    fail(LAYERWISE_ERROR_COMBINATION, "larc sets lr (%g), grad_scale (%g), found_inf, nonfinite_layers, maximize, rounding "
+         "or seed; before NovoGrad they must be left at their defaults (lr NaN): options has them for both", larc.lr,
+         larc.grad_scale);
+  if (larc.fold_weight_decay || larc.weight_decay != 0)
+    fail(LAYERWISE_ERROR_COMBINATION, "larc.weight_decay is %g, fold_weight_decay %d; before NovoGrad both must be 0: the "
+         "norm of r*(g' + weight_decay*w) does not follow from |g'| and |w|", larc.weight_decay, larc.fold_weight_decay);
+  if (novograd.norm == LAYERWISE_NORM_INF)
+    fail(LAYERWISE_ERROR_COMBINATION, "norm is LAYERWISE_NORM_INF (%d); after LARC it must be LAYERWISE_NORM_L2: LARC's own "
+         "norm would need a second reduction", novograd.norm);
+  check_not_negative(larc.eps, "larc.eps");
+  check_larc_factor(larc);
+  check_reserved(larc);
+}
+
+void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer) {
+  check_decay_rate(options.momentum, "momentum");
+  if (!(options.dampening >= 0 && options.dampening <= 1))
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "dampening is %g; it must lie in [0, 1]", options.dampening);
+  check_selector(options.nesterov, "nesterov", 0, 1);
+  for (int64_t reserved : options.reserved) check_selector(reserved, "reserved", 0, 0);
+  check_step_count(options.step, options.step_ptr, options.advance_step);
+  check_needs_step(options.momentum != 0 && options.dampening != 0, options.step, options.step_ptr, "dampening");
+  if (options.nesterov && (options.momentum == 0 || options.dampening != 0))
+    fail(LAYERWISE_ERROR_COMBINATION, "nesterov is 1 beside momentum %g and dampening %g; it needs momentum and no dampening",
+         options.momentum, options.dampening);
+  if (options.momentum == 0 && momentum_buffer)
+    fail(LAYERWISE_ERROR_COMBINATION, "the momentum buffer is %p; where the option momentum is 0 it must be NULL",
+         momentum_buffer);
+}
+
+NovogradHyper novograd_hyper(const layerwise_novograd_options& options, Dtype second_moment_dtype) {
+  NovogradHyper hyper{};
+  hyper.lr = {options.lr, options.lr_ptr};
+  hyper.grad_scale = {options.grad_scale, options.grad_scale_ptr};
+  hyper.step = {options.step, options.step_ptr};
+  hyper.beta1 = options.beta1;
+  hyper.beta2 = options.beta2;
+  hyper.eps = options.eps;
+  hyper.eps_root = options.eps_root;
+  hyper.weight_decay = options.weight_decay;
+  hyper.second_moment_dtype = second_moment_dtype;
+  hyper.infinity_norm = options.norm == LAYERWISE_NORM_INF;
+  hyper.grad_averaging = options.grad_averaging;
+  hyper.average_first_step = options.average_first_step;
+  hyper.amsgrad = options.amsgrad;
+  hyper.bias_correction = options.bias_correction;
+  hyper.seed_second_moment = options.seed_second_moment;
+  hyper.decoupled_weight_decay = options.decoupled_weight_decay;
+  hyper.lr_in_momentum = options.lr_in_momentum;
+  hyper.maximize = options.maximize;
+  return hyper;
+}
+
+LarcHyper larc_hyper(const layerwise_larc_options& options) {
+  LarcHyper hyper{};
+  hyper.lr = {options.lr, options.lr_ptr};
+  hyper.grad_scale = {options.grad_scale, options.grad_scale_ptr};
+  hyper.eta = options.eta;
+  hyper.eps = options.eps;
+  hyper.min_update = options.min_update;
+  hyper.weight_decay = options.weight_decay;
+  hyper.scale_mode = options.mode == LAYERWISE_LARC_SCALE;
+  hyper.freeze = options.zero_norm == LAYERWISE_ZERO_NORM_FREEZE;
+  hyper.floor = options.zero_norm == LAYERWISE_ZERO_NORM_FLOOR;
+  hyper.untouched = options.zero_norm == LAYERWISE_ZERO_NORM_UNTOUCHED;
+  hyper.fold_weight_decay = options.fold_weight_decay;
+  hyper.maximize = options.maximize;
+  return hyper;
+}
+
+SgdHyper sgd_hyper(const layerwise_sgd_options& options) {
+  return {{options.step, options.step_ptr}, options.momentum, options.dampening, static_cast<bool>(options.nesterov)};
+}
+
+}  // namespace layerwise
