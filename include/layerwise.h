@@ -191,7 +191,9 @@ typedef struct layerwise_plan_options {
   void *workspace;            /* CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until
                                  the plan is destroyed; NULL (default): the plan allocates and owns it */
   int64_t workspace_bytes;    /* its size; 0 with NULL */
-  int64_t reserved2[2];       /* 0 */
+  int64_t multiprocessors;    /* CUDA: the most multiprocessors that a step fills, so that a communication kernel beside it
+                                 has the others; 0 (default): all */
+  int64_t reserved2;          /* 0 */
 } layerwise_plan_options;
 
 /* Fills options with the defaults: packed, CPU, float32, all cores, no layers.

@@ -172,6 +172,7 @@ std::string describe() {
   FIELD(layerwise_plan_options, path)
   FIELD(layerwise_plan_options, workspace)
   FIELD(layerwise_plan_options, workspace_bytes)
+  FIELD(layerwise_plan_options, multiprocessors)
   FIELD(layerwise_plan_options, reserved2)
   END_STRUCT
   STRUCT(layerwise_layer_options)

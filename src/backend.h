@@ -23,6 +23,7 @@ struct PlanDescription {
   int32_t device = 0, threads = 0, isa = 0, path = 0;
   void* workspace = nullptr;
   int64_t workspace_bytes = 0;
+  int64_t multiprocessors = 0;  // 0: all
 };
 
 // How a backend runs, for layerwise_plan_query.

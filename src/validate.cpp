@@ -214,7 +214,10 @@ PlanDescription checked_plan(const layerwise_plan_options* given) {
   if (options.path != 0 && options.device == LAYERWISE_DEVICE_CPU)
     fail(LAYERWISE_ERROR_COMBINATION, "path is %d beside device LAYERWISE_DEVICE_CPU; it must be 0, only CUDA plans have a choice",
          options.path);
-  for (int64_t reserved : options.reserved2) check_selector(reserved, "reserved2", 0, 0);
+  if (options.multiprocessors < 0 || (options.multiprocessors > 0 && options.device == LAYERWISE_DEVICE_CPU))
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "multiprocessors is %lld; it must not be negative, and 0 for a CPU plan",
+         static_cast<long long>(options.multiprocessors));
+  check_selector(options.reserved2, "reserved2", 0, 0);
   constexpr int32_t kMostThreads = 4096;
   if (options.threads < 0 || options.threads > kMostThreads)
     fail(LAYERWISE_ERROR_INVALID_VALUE, "threads is %d; it must lie in [0, %d]", options.threads, kMostThreads);
@@ -228,6 +231,7 @@ PlanDescription checked_plan(const layerwise_plan_options* given) {
   plan.threads = options.threads;
   plan.isa = options.isa;
   plan.path = options.path;
+  plan.multiprocessors = options.multiprocessors;
   plan.workspace = options.workspace;
   plan.workspace_bytes = options.workspace_bytes;
   return plan;

@@ -40,7 +40,7 @@ class CudaBackend final : public Backend {
         layout_(plan.layout, allows_one_pass(plan)),
         workspace_(plan.device, plan.workspace, plan.workspace_bytes, layout_.bytes),
         plan_(layout_.device_plan(plan.layout, workspace_.address())),
-        limits_{attribute(cudaDevAttrMultiProcessorCount, plan.device)} {
+        limits_{usable_multiprocessors(plan)} {
     CurrentDevice current(device_);
     LAYERWISE_CUDA(load_norms, dtypes_);
     LAYERWISE_CUDA(load_novograd_update, dtypes_);

@@ -34,7 +34,7 @@ OnePassLaunch planned_launch(const PlanDescription& plan, const WorkspaceLayout&
   const HoldShape wanted = hold_shape(memory, tile_bytes);
   if (wanted.slots == 0) return {};
   const int shared_bytes = wanted.slots * tile_bytes;
-  const int64_t blocks = static_cast<int64_t>(attribute(cudaDevAttrMultiProcessorCount, plan.device)) *
+  const int64_t blocks = static_cast<int64_t>(usable_multiprocessors(plan)) *
                          std::min(wanted.blocks, resident_blocks(plan.dtypes, memory, shared_bytes));
   const OnePassList list = one_pass_list(plan.layout, blocks * wanted.slots);
   const int64_t count = static_cast<int64_t>(list.items.size());
@@ -52,6 +52,11 @@ OnePassLaunch planned_launch(const PlanDescription& plan, const WorkspaceLayout&
 }  // namespace
 
 bool allows_one_pass(const PlanDescription& plan) { return plan.path != LAYERWISE_PATH_TWO_PASS; }
+
+int usable_multiprocessors(const PlanDescription& plan) {
+  const int all = attribute(cudaDevAttrMultiProcessorCount, plan.device);
+  return plan.multiprocessors > 0 ? static_cast<int>(std::min<int64_t>(all, plan.multiprocessors)) : all;
+}
 
 OnePass::OnePass(const PlanDescription& plan, const WorkspaceLayout& layout, const Workspace& workspace) {
   if (!attribute(cudaDevAttrCooperativeLaunch, plan.device)) return;

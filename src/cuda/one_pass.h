@@ -5,8 +5,9 @@
 
 namespace layerwise {
 
-// Whether the caller lets steps run in one pass.
+// Whether the caller lets steps run in one pass, and how many multiprocessors they fill.
 bool allows_one_pass(const PlanDescription& plan);
+int usable_multiprocessors(const PlanDescription& plan);
 
 struct OnePassLaunch {
   OnePassWork work;

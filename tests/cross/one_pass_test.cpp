@@ -101,6 +101,30 @@ TEST_CASE("what a one-pass step holds is what its blocks have room for", "[one_p
   CHECK(held(half, LAYERWISE_QUERY_HELD_GRADS, 0) == 2 * room * kTile + 8);  // 16-bit tiles need half the room
 }
 
+// Hazard: a step that fills the whole device stops the communication beside it.
+TEST_CASE("a step fills no more multiprocessors than it may", "[one_pass]") {
+  shape(5, 1);
+  const oracle::Layout layout = tiles_and(capacity(2, 1), 0);
+  const oracle::Model model = filled(layout);
+  auto options = oracle::plan_options(layout);
+  options.device = 0;
+  for (const int64_t most : {int64_t{2}, int64_t{99}}) {
+    options.multiprocessors = most;
+    for (const int32_t path : {LAYERWISE_PATH_TWO_PASS, LAYERWISE_PATH_ONE_PASS}) {
+      options.path = path;
+      CAPTURE(most, path);
+      DeviceModel device(model, 0, 0, oracle::create_plan(options));
+      const uint64_t threads = simt::statistics().threads;
+      REQUIRE_OK(device.novograd(novograd()));
+      const uint64_t blocks = (simt::statistics().threads - threads) / layerwise::kBlockThreads;
+      const uint64_t launched = path == LAYERWISE_PATH_ONE_PASS ? 1 : 2;
+      CHECK(blocks <= launched * static_cast<uint64_t>(std::min<int64_t>(most, 5)) * layerwise::kNormBlocks);
+      CHECK(device.query(LAYERWISE_QUERY_PATH) == path);
+      CHECK(difference_after(model, device, 1) == "");
+    }
+  }
+}
+
 // Hazard: fewer multiprocessors than the plan was made for (MPS, green contexts): its blocks would wait for others that
 // never start. The step runs in two passes then, with the same bits, and says so.
 TEST_CASE("a one-pass step that cannot have all its blocks resident runs in two passes", "[one_pass]") {

@@ -148,8 +148,9 @@ TEST_CASE("selectors, flags and reserved fields of a plan", "[bad_input]") {
   refuse([](auto& o) { o.path = 3; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"path", "3"});
   refuse([](auto& o) { o.path = -1; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"path", "-1"});
   refuse([](auto& o) { o.path = LAYERWISE_PATH_ONE_PASS; }, LAYERWISE_ERROR_COMBINATION, {"path", "2", "CPU"});
-  refuse([](auto& o) { o.reserved2[0] = 3; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"reserved2", "3"});
-  refuse([](auto& o) { o.reserved2[1] = -3; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"reserved2", "-3"});
+  refuse([](auto& o) { o.reserved2 = -3; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"reserved2", "-3"});
+  refuse([](auto& o) { o.multiprocessors = -1; }, LAYERWISE_ERROR_INVALID_VALUE, {"multiprocessors", "-1"});
+  refuse([](auto& o) { o.multiprocessors = 4; }, LAYERWISE_ERROR_INVALID_VALUE, {"multiprocessors", "4", "CPU"});
   refuse([](auto& o) { o.device = -2; }, LAYERWISE_ERROR_INVALID_VALUE, {"device", "-2"});
   refuse([](auto& o) { o.threads = -1; }, LAYERWISE_ERROR_INVALID_VALUE, {"threads", "-1"});
 #if defined(__x86_64__)

@@ -104,7 +104,8 @@ mutable struct PlanOptions
     path::Int32
     workspace::Ptr{Cvoid}
     workspace_bytes::Int64
-    reserved2::NTuple{2,Int64}
+    multiprocessors::Int64
+    reserved2::Int64
 
     PlanOptions() = new()
 end

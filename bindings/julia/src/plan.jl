@@ -18,12 +18,13 @@ end
 
 """
     Plan(sizes; offsets, device, layout, weights, grads, first_moment, second_moment, weights_extra, threads,
-         instruction_set, path)
+         instruction_set, path, multiprocessors)
 
 The layout of a model's layers, their element types and where they run. `sizes` and `offsets` count elements, from 0;
 without offsets one layer follows the other. `device` is `-1` for the CPU or a CUDA ordinal; `layout` is `:packed` or
 `:scattered`; `weights`, `grads`, `first_moment`, `second_moment` and `weights_extra` are element types, `nothing` for no
-low-precision copy. `path` is how a CUDA plan runs a step: `:auto`, `:two_pass` or `:one_pass`. One task at a time may use a plan. On CUDA keep it until its steps have finished.
+low-precision copy. On CUDA `path` says how a step runs, `:auto`, `:two_pass` or `:one_pass`, and `multiprocessors` how
+many it fills at most, 0 for all. One task at a time may use a plan. On CUDA keep it until its steps have finished.
 """
 mutable struct Plan
     handle::Ptr{Cvoid}
@@ -35,11 +36,11 @@ mutable struct Plan
 
     function Plan(sizes; offsets = nothing, device = -1, layout = :packed, weights = Float32, grads = Float32,
                   first_moment = Float32, second_moment = Float32, weights_extra = nothing, threads = 0,
-                  instruction_set = :auto, path = :auto)
+                  instruction_set = :auto, path = :auto, multiprocessors = 0)
         types = (; weights, grads, first_moment, second_moment, weights_extra)
         layer_sizes = collect(Int64, sizes)
         layer_offsets = offsets === nothing ? nothing : collect(Int64, offsets)
-        options = plan_options(types, device, layout, threads, instruction_set, path)
+        options = plan_options(types, device, layout, threads, instruction_set, path, multiprocessors)
         handle = create(options, layer_sizes, layer_offsets)
         scattered = layout === :scattered
         starts = layer_offsets !== nothing ? layer_offsets :
@@ -51,7 +52,7 @@ mutable struct Plan
     end
 end
 
-function plan_options(types, device, layout, threads, instruction_set)
+function plan_options(types, device, layout, threads, instruction_set, path, multiprocessors)
     options = PlanOptions()
     check(layerwise_plan_options_init(options, sizeof(PlanOptions)))
     options.device = device
@@ -64,6 +65,7 @@ function plan_options(types, device, layout, threads, instruction_set)
     options.threads = threads
     options.isa_ = selected(ISAS, instruction_set, "instruction_set")
     options.path = selected(PATHS, path, "path")
+    options.multiprocessors = multiprocessors
     return options
 end
 

@@ -81,7 +81,7 @@ class PlanOptions(Struct):
         ("device", c_int32), ("layout", c_int32), ("weights_dtype", c_int32), ("grads_dtype", c_int32),
         ("first_moment_dtype", c_int32), ("second_moment_dtype", c_int32), ("weights_extra_dtype", c_int32),
         ("threads", c_int32), ("isa", c_int32), ("path", c_int32), ("workspace", c_void_p),
-        ("workspace_bytes", c_int64), ("reserved2", c_int64 * 2),
+        ("workspace_bytes", c_int64), ("multiprocessors", c_int64), ("reserved2", c_int64),
     ]
 
 

@@ -31,7 +31,7 @@ class PlanHandle:
     leave to the garbage collector, and to be inherited by a forked process (which may not use it)."""
 
     def __init__(self, sizes: Any, offsets: Any, device: Any, layout: str, dtypes: dict[str, Any], threads: int,
-                 isa: str, path: str, workspace: Any) -> None:
+                 isa: str, path: str, multiprocessors: int, workspace: Any) -> None:
         self._finalizer: weakref.finalize[Any, Any] | None = None
         self._lock = threading.Lock()
         sizes = _buffers.layer_integers(sizes, "sizes")
@@ -50,6 +50,7 @@ class PlanHandle:
         options.threads = integer(threads, "threads", bits=32)
         options.isa = selector(isa, "isa", _abi.ISAS)
         options.path = selector(path, "path", _abi.PATH_CHOICES)
+        options.multiprocessors = integer(multiprocessors, "multiprocessors")
         self._workspace = workspace
         options.workspace, options.workspace_bytes = _buffers.workspace(workspace, options.device)
         self._create(options)

@@ -38,6 +38,7 @@ class Plan(PlanHandle):
     threads    CPU threads, the caller's included; 0: one for each available core
     isa        "auto", "baseline", "avx2", "avx512" or "neon"; the bits are the same with each
     path       CUDA: "auto", "two_pass" or "one_pass" (where the device can); the bits are the same with each
+    multiprocessors  CUDA: the most multiprocessors that a step fills; 0: all
     workspace  CUDA: a uint8 array on the device, aligned to 256 bytes, of workspace_bytes of a like plan; None: the
                plan allocates its own
 
@@ -58,11 +59,12 @@ class Plan(PlanHandle):
                  second_moment_dtype: Any = "float32", weights_extra_dtype: Any = None,
                  layout: Literal["packed", "scattered"] = "packed", threads: int = 0,
                  isa: Literal["auto", "baseline", "avx2", "avx512", "neon"] = "auto",
-                 path: Literal["auto", "two_pass", "one_pass"] = "auto",
+                 path: Literal["auto", "two_pass", "one_pass"] = "auto", multiprocessors: int = 0,
                  workspace: Array | None = None) -> None:
         dtypes = {"weights_dtype": weights_dtype, "grads_dtype": grads_dtype, "first_moment_dtype": first_moment_dtype,
                   "second_moment_dtype": second_moment_dtype, "weights_extra_dtype": weights_extra_dtype}
-        super().__init__(sizes, offsets, device, layout, dtypes, threads, isa, path, workspace)
+        super().__init__(sizes, offsets, device, layout, dtypes, threads, isa, path, multiprocessors,
+                         workspace)
 
     def novograd_step(
             self, weights: Buffer, grads: Buffer, first_moment: Buffer, second_moment: Array, *, lr: Scalar,

@@ -41,8 +41,10 @@ structs! {
         workspace: *mut c_void,
         /// Its size; 0 with NULL
         workspace_bytes: i64,
+        /// CUDA: the most multiprocessors that a step fills; 0 (default): all
+        multiprocessors: i64,
         /// 0
-        reserved2: [i64; 2],
+        reserved2: i64,
     }
 
     /// What differs from layer to layer.

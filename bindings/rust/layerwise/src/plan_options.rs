@@ -143,6 +143,13 @@ impl<'a> PlanOptions<'a> {
         self
     }
 
+    /// CUDA: the most multiprocessors that a step fills; 0 (default): all.
+    #[must_use]
+    pub fn multiprocessors(mut self, multiprocessors: i64) -> Self {
+        self.raw.multiprocessors = multiprocessors;
+        self
+    }
+
     /// CUDA: the caller's scratch memory, of [`workspace_size`](Self::workspace_size) bytes. Default: the plan's own.
     ///
     /// # Safety

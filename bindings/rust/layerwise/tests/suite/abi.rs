@@ -99,7 +99,7 @@ fn every_selector_has_its_enum() {
         ("LAYERWISE_NORM_", Norm::Inf as i32 + 1),
         ("LAYERWISE_LARC_", LarcMode::Scale as i32 + 1),
         ("LAYERWISE_ZERO_NORM_", ZeroNorm::Untouched as i32 + 1),
-        ("LAYERWISE_QUERY_", Query::Path as i32),
+        ("LAYERWISE_QUERY_", Query::HeldWeights as i32),
     ];
     for (prefix, count) in families {
         let there = abi::CONSTANTS.iter().filter(|(name, _)| name.starts_with(prefix)).count();
