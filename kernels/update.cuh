@@ -17,6 +17,49 @@ __device__ __forceinline__ void for_each_updated_tile(const DevicePlan& plan, co
   }
 }
 
+// How a tile's moments are stored: rounded to nearest, or for bfloat16 with random bits.
+template <class M>
+struct MomentRounding {
+  __device__ __forceinline__ MomentRounding(const StepBuffers&, const Tile&, uint32_t) {}
+  __device__ __forceinline__ void store_four(M* to, int i, const FloatQuad& m) const { store_quad(to + i, m); }
+  __device__ __forceinline__ void store_some(M* to, int i, int count, const FloatQuad& m) const {
+    store_elements(to, i, count, m);
+  }
+};
+
+template <>
+struct MomentRounding<bfloat16> {
+  const StepBuffers& buffers;
+  const Tile& tile;
+  uint32_t step;
+
+  __device__ __forceinline__ MomentRounding(const StepBuffers& buffers, const Tile& tile, uint32_t step)
+      : buffers(buffers), tile(tile), step(step) {}
+  __device__ __forceinline__ void store_four(bfloat16* to, int i, const FloatQuad& m) const {
+    if (buffers.stochastic_moment)
+      __stcs(reinterpret_cast<uint2*>(to + i), bit_cast<uint2>(rounded(i, m)));
+    else
+      store_quad(to + i, m);
+  }
+  __device__ __forceinline__ void store_some(bfloat16* to, int first, int count, const FloatQuad& m) const {
+    if (!buffers.stochastic_moment) return store_elements(to, first, count, m);
+    const Quad<bfloat16> quad = rounded(first, m);
+#pragma unroll
+    for (int i = 0; i < kThreadElements; ++i)
+      if (first + i < count) to[first + i] = quad.element[i];
+  }
+
+ private:
+  static_assert(kThreadElements == kRandomQuad);
+  __device__ __forceinline__ Quad<bfloat16> rounded(int i, const FloatQuad& m) const {
+    const RandomWords random = random_words(random_key(buffers, tile.layer, step), (tile.first + i) / kRandomQuad);
+    Quad<bfloat16> quad;
+#pragma unroll
+    for (int e = 0; e < kThreadElements; ++e) store_stochastic(quad.element[e], m.element[e], random.word[e]);
+    return quad;
+  }
+};
+
 template <class W, class G, class M>
 struct TilePointers {
   W* weights;
@@ -24,14 +67,17 @@ struct TilePointers {
   M* moments;   // null: SGD without momentum
   void* extra;  // null: no copy
   Dtype extra_dtype;
+  MomentRounding<M> rounding;
 
+  // step: t's low 32 bits.
   __device__ __forceinline__ TilePointers(const DevicePlan& plan, const Tile& tile, const StepBuffers& buffers,
-                                          Dtype extra_dtype)
+                                          Dtype extra_dtype, uint32_t step)
       : weights(tile_address<W>(plan, tile, buffers.weights)),
         grads(tile_address<const G>(plan, tile, buffers.grads)),
         moments(buffers.first_moment ? tile_address<M>(plan, tile, buffers.first_moment) : nullptr),
         extra(extra_address(plan, tile, buffers.weights_extra)),
-        extra_dtype(extra_dtype) {}
+        extra_dtype(extra_dtype),
+        rounding(buffers, tile, step) {}
 
   __device__ __forceinline__ bool aligned() const {
     return is_aligned(weights) && is_aligned(grads) && is_aligned(moments) && is_extra_aligned(extra);
@@ -59,7 +105,7 @@ __device__ __forceinline__ void update_whole_tile(const TilePointers<W, G, M>& a
     for (int row = 0; row < kRowsInFlight; ++row) {
       const int i = row_element(first + row);
       update(rows[row]);
-      if (at.moments) store_quad(at.moments + i, rows[row].m);
+      if (at.moments) at.rounding.store_four(at.moments, i, rows[row].m);
       store_quad(at.weights + i, rows[row].w);
       if (at.extra) store_extra_quad(at.extra, at.extra_dtype, i, rows[row].w);
     }
@@ -76,7 +122,7 @@ __device__ __forceinline__ void update_part_tile(const TilePointers<W, G, M>& at
     quads.m = at.moments ? load_elements(at.moments, i, count) : FloatQuad{};
     quads.w = load_elements(at.weights, i, count);
     update(quads);
-    if (at.moments) store_elements(at.moments, i, count, quads.m);
+    if (at.moments) at.rounding.store_some(at.moments, i, count, quads.m);
     store_elements(at.weights, i, count, quads.w);
     if (at.extra) store_extra_elements(at.extra, at.extra_dtype, i, count, quads.w);
   }
