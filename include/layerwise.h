@@ -128,7 +128,8 @@ extern "C" {
 #define LAYERWISE_ZERO_NORM_FLOOR 2
 #define LAYERWISE_ZERO_NORM_UNTOUCHED 3
 
-#define LAYERWISE_ROUNDING_NEAREST 0
+#define LAYERWISE_ROUNDING_NEAREST 0    /* to the nearest, ties to even */
+#define LAYERWISE_ROUNDING_STOCHASTIC 1 /* up or down at random, right in the mean */
 
 #define LAYERWISE_SUMS_LAYERS 0 /* one sum a layer: float64 [layer_count] */
 
@@ -282,6 +283,12 @@ LAYERWISE_API int32_t layerwise_plan_set_layers(layerwise_plan *plan, const laye
  * untouched, statistics and all, and counted in nonfinite_layers. A second moment that overflows its dtype counts as
  * not finite. With found_inf non-zero the whole step changes nothing.
  *
+ * Stochastic rounding of a bfloat16 first moment: 16 random bits are added to the float32's bits, and the lower 16 cut off,
+ * so that what nearest would never add is added in the mean; infinity and NaN are stored as to nearest. The bits are
+ * Philox4x32-10 (Salmon et al., SC11) keyed by seed, of the counter (q mod 2^32, q / 2^32, layer, t mod 2^32) for elements
+ * 4q to 4q + 3 of a layer, each the low half of its word: the same on every device and for every layout. Ranks that hold
+ * parts of a model as plans of their own should differ in seed.
+ *
  * Deterministic: the same bits for the same inputs on every device, thread count and layout; NaN as a class.
  *
  * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE, INVALID_PLAN, COMBINATION, ALIASED,
@@ -313,9 +320,10 @@ typedef struct layerwise_novograd_options {
   int32_t decoupled_weight_decay; /* 1: decay is added to the update, not to the momentum (apex's default); default 0 */
   int32_t lr_in_momentum;      /* 1: lr is inside the momentum (TensorFlow, Keras); default 0 */
   int32_t maximize;            /* 1: ascend; default 0 */
-  int32_t rounding;            /* LAYERWISE_ROUNDING_NEAREST */
+  int32_t rounding;            /* LAYERWISE_ROUNDING_ of the first moment, default NEAREST; STOCHASTIC: bfloat16 only, needs
+                                  step or step_ptr */
   int32_t reserved;            /* 0 */
-  int64_t seed;                /* 0 */
+  int64_t seed;                /* of stochastic rounding, any number; 0 (default) without */
   int64_t reserved2[2];        /* 0 */
 } layerwise_novograd_options;
 
@@ -362,9 +370,10 @@ typedef struct layerwise_larc_options {
   int32_t zero_norm;           /* LAYERWISE_ZERO_NORM_, default KEEP */
   int32_t fold_weight_decay;   /* 1: decay is in the norm and inside the factor, as in apex; default 0 */
   int32_t maximize;            /* 1: ascend; default 0 */
-  int32_t rounding;            /* LAYERWISE_ROUNDING_NEAREST */
+  int32_t rounding;            /* LAYERWISE_ROUNDING_ of the momentum, default NEAREST; STOCHASTIC: in larc_sgd_step, with
+                                  bfloat16 momentum only, needs sgd's step or step_ptr */
   int32_t reserved;            /* 0 */
-  int64_t seed;                /* 0 */
+  int64_t seed;                /* of stochastic rounding, any number; 0 (default) without */
   int64_t reserved2[2];        /* 0 */
 } layerwise_larc_options;
 

@@ -1,7 +1,7 @@
 // How a tile's weights and moments are updated, which NovoGrad and SGD share.
 #pragma once
 
-#include "kernels/device.cuh"
+#include "kernels/rounding.cuh"
 
 namespace layerwise {
 
@@ -12,14 +12,17 @@ struct TilePointers {
   M* moments;   // null: SGD without momentum
   void* extra;  // null: no copy
   Dtype extra_dtype;
+  MomentRounding<M> rounding;
 
+  // step: t's low 32 bits.
   __device__ __forceinline__ TilePointers(const DevicePlan& plan, const Tile& tile, const StepBuffers& buffers,
-                                          Dtype extra_dtype)
+                                          Dtype extra_dtype, uint32_t step)
       : weights(tile_address<W>(plan, tile, buffers.weights)),
         grads(tile_address<const G>(plan, tile, buffers.grads)),
         moments(buffers.first_moment ? tile_address<M>(plan, tile, buffers.first_moment) : nullptr),
         extra(extra_address(plan, tile, buffers.weights_extra)),
-        extra_dtype(extra_dtype) {}
+        extra_dtype(extra_dtype),
+        rounding(buffers, tile, step) {}
 
   __device__ __forceinline__ bool aligned() const {
     return is_aligned(weights) && is_aligned(grads) && is_aligned(moments) && is_extra_aligned(extra);
@@ -48,7 +51,7 @@ __device__ __forceinline__ void update_whole_tile(const TilePointers<W, G, M>& a
     for (int row = 0; row < kRowsInFlight; ++row) {
       const int i = row_element(first + row);
       update(rows[row]);
-      if (at.moments) store_quad(at.moments + i, rows[row].m);
+      if (at.moments) at.rounding.store_four(at.moments, i, rows[row].m);
       store_quad(at.weights + i, rows[row].w);
       if (at.extra) store_extra_quad(at.extra, at.extra_dtype, i, rows[row].w);
     }
@@ -66,7 +69,7 @@ __device__ __forceinline__ void update_part_tile(const TilePointers<W, G, M>& at
     quads.m = at.moments ? load_elements(at.moments, i, count) : FloatQuad{};
     quads.w = elements_of(held.weights, at.weights, row, count);
     update(quads);
-    if (at.moments) store_elements(at.moments, i, count, quads.m);
+    if (at.moments) at.rounding.store_some(at.moments, i, count, quads.m);
     store_elements(at.weights, i, count, quads.w);
     if (at.extra) store_extra_elements(at.extra, at.extra_dtype, i, count, quads.w);
   }
@@ -125,7 +128,7 @@ struct NovogradUpdate {
   template <class Held>
   static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, Dtype extra_dtype,
                                                  const Tile& tile, const Element& layer, const Held& held) {
-    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype), tile.count, held,
+    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype, layer.step), tile.count, held,
                 NovogradQuads(step, layer));
   }
 };
@@ -139,7 +142,8 @@ struct LarcSgdUpdate {
   template <class Held>
   static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, Dtype extra_dtype,
                                                  const Tile& tile, const Element& layer, const Held& held) {
-    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype), tile.count, held, SgdQuads(step, layer));
+    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype, layer.step), tile.count, held,
+                SgdQuads(step, layer));
   }
 };
 

@@ -52,8 +52,10 @@ void check_common(const Options& options) {
   check_not_negative(options.eps, "eps");
   check_not_negative(options.weight_decay, "weight_decay");
   check_selector(options.maximize, "maximize", 0, 1);
-  check_selector(options.rounding, "rounding", LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_NEAREST);
-  check_selector(options.seed, "seed", 0, 0);
+  check_selector(options.rounding, "rounding", LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_STOCHASTIC);
+  if (options.rounding == LAYERWISE_ROUNDING_NEAREST && options.seed != 0)
+    fail(LAYERWISE_ERROR_COMBINATION, "seed is %lld; with rounding to nearest it must be 0",
+         static_cast<long long>(options.seed));
   check_reserved(options);
 }
 
@@ -84,6 +86,8 @@ void check_novograd(const layerwise_novograd_options& options) {
   check_needs_step(options.bias_correction, options.step, options.step_ptr, "bias_correction");
   check_needs_step(options.grad_averaging && !options.average_first_step, options.step, options.step_ptr,
                    "grad_averaging without average_first_step");
+  check_needs_step(options.rounding == LAYERWISE_ROUNDING_STOCHASTIC, options.step, options.step_ptr,
+                   "stochastic rounding");
   if (options.norm == LAYERWISE_NORM_INF && options.eps_root != 0)
     fail(LAYERWISE_ERROR_COMBINATION, "eps_root is %g; with the infinity norm it must be 0", options.eps_root);
   if (options.lr_in_momentum && options.bias_correction)
@@ -115,7 +119,7 @@ void check_larc_before_novograd(const layerwise_larc_options& larc, const layerw
   check_reserved(larc);
 }
 
-void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer) {
+void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer, int32_t rounding) {
   check_decay_rate(options.momentum, "momentum");
   if (!(options.dampening >= 0 && options.dampening <= 1))
     fail(LAYERWISE_ERROR_INVALID_VALUE, "dampening is %g; it must lie in [0, 1]", options.dampening);
@@ -123,6 +127,7 @@ void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer
   for (int64_t reserved : options.reserved) check_selector(reserved, "reserved", 0, 0);
   check_step_count(options.step, options.step_ptr, options.advance_step);
   check_needs_step(options.momentum != 0 && options.dampening != 0, options.step, options.step_ptr, "dampening");
+  check_needs_step(rounding == LAYERWISE_ROUNDING_STOCHASTIC, options.step, options.step_ptr, "stochastic rounding");
   if (options.nesterov && (options.momentum == 0 || options.dampening != 0))
     fail(LAYERWISE_ERROR_COMBINATION, "nesterov is 1 beside momentum %g and dampening %g; it needs momentum and no dampening",
          options.momentum, options.dampening);

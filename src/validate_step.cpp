@@ -27,6 +27,17 @@ void check_weights_extra(const PlanDescription& plan, const void* weights_extra)
     check_must_be_null(weights_extra, "weights_extra", "the plan's weights_extra_dtype is none, so");
 }
 
+// The only buffer that is ever rounded so is the first moment.
+void check_rounding(int32_t rounding, const void* first_moment, Dtype dtype, const PlanDescription& plan) {
+  if (rounding == LAYERWISE_ROUNDING_NEAREST) return;
+  if (!first_moment && plan.layout.elements > 0)
+    fail(LAYERWISE_ERROR_COMBINATION, "rounding is %d (stochastic) without a first moment; it must be "
+         "LAYERWISE_ROUNDING_NEAREST (0)", rounding);
+  if (dtype != Dtype::kBfloat16)
+    fail(LAYERWISE_ERROR_COMBINATION, "rounding is %d (stochastic) beside a first moment of %s; it must be bfloat16",
+         rounding, name_of(dtype));
+}
+
 void check_usable(const layerwise_plan& plan) {
   if (plan.failed)
     fail(LAYERWISE_ERROR_PLAN_FAILED, "an earlier step of this plan failed on its way; layerwise_plan_reset makes it usable");
@@ -42,7 +53,9 @@ StepBuffers step_buffers(const StepArguments& arguments, const Options& options,
           reinterpret_cast<LayerStats*>(arguments.layer_stats),
           options.found_inf,
           options.nonfinite_layers,
-          advanced_step};
+          advanced_step,
+          options.rounding == LAYERWISE_ROUNDING_STOCHASTIC,
+          static_cast<uint64_t>(options.seed)};
 }
 
 // The sums of a caller who has them, in place of a step's own.
@@ -68,6 +81,7 @@ NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& a
   const layerwise_novograd_options options = received(given, "options");
   check_novograd(options);
   const PlanDescription& description = plan.description;
+  check_rounding(options.rounding, arguments.first_moment, description.dtypes.first_moment, description);
   check_weights_extra(description, arguments.weights_extra);
   if (!options.amsgrad) check_must_be_null(arguments.max_second_moment, "max_second_moment", "without amsgrad");
   if (description.layout.elements > 0) {
@@ -113,6 +127,7 @@ LarcStep checked_larc_scale(const layerwise_plan& plan, const StepArguments& arg
   check_usable(plan);
   const layerwise_larc_options options = received(given, sums ? "larc" : "options");
   check_larc(options);
+  check_rounding(options.rounding, nullptr, Dtype::kNone, plan.description);
   check_must_be_null(arguments.first_moment, "momentum", "without sgd");
   check_must_be_null(arguments.weights_extra, "weights_extra", "without sgd");
   const PlanDescription& description = plan.description;
@@ -137,8 +152,9 @@ LarcStep checked_larc_sgd(const layerwise_plan& plan, const StepArguments& argum
   const layerwise_larc_options larc = received(given_larc, "larc");
   const layerwise_sgd_options sgd = received(given_sgd, "sgd");
   check_larc(larc);
-  check_sgd(sgd, arguments.first_moment);
+  check_sgd(sgd, arguments.first_moment, larc.rounding);
   const PlanDescription& description = plan.description;
+  check_rounding(larc.rounding, arguments.first_moment, description.dtypes.first_moment, description);
   check_weights_extra(description, arguments.weights_extra);
   BufferCheck check(description);
   const Dtypes& dtypes = description.dtypes;

@@ -81,6 +81,7 @@ class CpuBackend final : public Backend {
     for (int64_t layer : schedule_.shared) shared_tiles = std::max(shared_tiles, tiles_of(layout_.layers[layer].size));
     shared_sums_.resize(2 * shared_tiles);
     thread_sums_.assign(threads, std::vector<double>(2 * schedule_.most_bundled_tiles));
+    if (Staging::is_needed(dtypes_)) staged_.resize(threads);
   }
 
   void set_layers(const std::vector<LayerOptions>& layers) override { layer_options_ = layers; }
@@ -136,7 +137,7 @@ class CpuBackend final : public Backend {
     sum_tiles(operation, layer, 0, tiles, sums);
     const auto update = finish(operation, layer, sums, nonfinite);
     if (!update.takes_part) return;
-    update_tiles(operation, layer, 0, tiles, update.element);
+    update_tiles(operation, layer, 0, tiles, update.element, thread);
   }
 
   template <class Operation, class OtherWork>
@@ -151,7 +152,7 @@ class CpuBackend final : public Backend {
     team_.meet([&] { shared_update = finish(operation, layer, sums, nonfinite); }, other_work);
     const auto update = shared_update;
     if (!update.takes_part) return;
-    update_tiles(operation, layer, begin, end, update.element);
+    update_tiles(operation, layer, begin, end, update.element, thread);
   }
 
   template <class Operation>
@@ -175,11 +176,24 @@ class CpuBackend final : public Backend {
 
   template <class Operation>
   void update_tiles(const Operation& operation, int64_t layer, int64_t begin, int64_t end,
-                    const typename Operation::Element& element) {
+                    const typename Operation::Element& element, int thread) {
+    if (operation.staging().is_used()) return update_staged(operation, layer, begin, end, element, staged_[thread]);
     for (; end > begin; end -= kRunTiles) {
       const TileBuffers tiles = buffers_of(operation, layer, std::max(begin, end - kRunTiles), end);
       operation.update(tiles, element);
       if (tiles.weights_extra) kernels_.copy(dtypes_.weights_extra)(tiles);
+    }
+  }
+
+  template <class Operation>
+  void update_staged(const Operation& operation, int64_t layer, int64_t begin, int64_t end,
+                     const typename Operation::Element& element, StagedTile& stage) {
+    const RandomKey key = random_key(operation.buffers(), layer, element.step);
+    for (int64_t tile = end - 1; tile >= begin; --tile) {
+      const TileBuffers stored = buffers_of(operation, layer, tile, tile + 1);
+      operation.update(operation.staging().load(stored, stage), element);
+      operation.staging().store(stage, stored, key, tile * kTileElements);
+      if (stored.weights_extra) kernels_.copy(dtypes_.weights_extra)(stored);
     }
   }
 
@@ -206,6 +220,7 @@ class CpuBackend final : public Backend {
   std::vector<LayerOptions> layer_options_;
   std::vector<double> shared_sums_;               // of the shared layer in work: gradients', then weights'
   std::vector<std::vector<double>> thread_sums_;  // of each thread's own layer, likewise
+  std::vector<StagedTile> staged_;                // of each thread, where a step may need it
   Team team_;
 };
 

@@ -2,7 +2,7 @@
 // the layer's scalars, and how its tiles are updated.
 #pragma once
 
-#include "cpu/tile.h"
+#include "cpu/staging.h"
 
 namespace layerwise {
 
@@ -20,13 +20,15 @@ class NovogradOperation {
   NovogradOperation(const TileKernels& kernels, const Dtypes& dtypes, const NovogradStep& step)
       : kernels_(kernels),
         step_(step),
+        staging_(kernels, dtypes, step.buffers),
         call_(kernels.novograd_call(step.hyper)),
         norm_(kernels.norm(dtypes.grads, step.hyper.infinity_norm)),
         weight_norm_(kernels.norm(dtypes.weights, false)),
         reduce_(kernels.reduce(step.hyper.infinity_norm)),
-        update_(kernels.novograd(dtypes, step.hyper.decoupled_weight_decay)) {}
+        update_(kernels.novograd(staging_.dtypes(), step.hyper.decoupled_weight_decay)) {}
 
   const StepBuffers& buffers() const { return step_.buffers; }
+  const Staging& staging() const { return staging_; }
   bool sums_tiles() const { return !step_.given.grads; }
 
   void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index) const {
@@ -48,6 +50,7 @@ class NovogradOperation {
  private:
   const TileKernels& kernels_;
   const NovogradStep& step_;
+  const Staging staging_;
   const NovogradCall call_;
   const TileKernels::Norm norm_, weight_norm_;
   const TileKernels::Reduce reduce_;
@@ -62,14 +65,16 @@ class LarcOperation {
   LarcOperation(const TileKernels& kernels, const Dtypes& dtypes, const LarcStep& step)
       : kernels_(kernels),
         step_(step),
+        staging_(kernels, dtypes, step.buffers),
         call_(kernels.larc_call(step.larc, step.sgd)),
         grad_norm_(kernels.norm(dtypes.grads, false)),
         weight_norm_(kernels.norm(dtypes.weights, false)),
         reduce_(kernels.reduce(false)),
-        update_(step.applies_sgd ? kernels.larc_sgd(dtypes, step.sgd.momentum != 0, step.sgd.nesterov)
+        update_(step.applies_sgd ? kernels.larc_sgd(staging_.dtypes(), step.sgd.momentum != 0, step.sgd.nesterov)
                                  : kernels.larc_scale(dtypes, step.larc.fold_weight_decay)) {}
 
   const StepBuffers& buffers() const { return step_.buffers; }
+  const Staging& staging() const { return staging_; }
   bool sums_tiles() const { return !step_.given.grads; }
 
   void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index) const {
@@ -86,6 +91,7 @@ class LarcOperation {
  private:
   const TileKernels& kernels_;
   const LarcStep& step_;
+  const Staging staging_;
   const LarcCall call_;
   const TileKernels::Norm grad_norm_, weight_norm_;
   const TileKernels::Reduce reduce_;
@@ -95,15 +101,19 @@ class LarcOperation {
 // The norms alone: a layer's scalars are its sums, and nothing is updated.
 class NormsOperation {
  public:
-  struct Element {};
+  struct Element {
+    uint32_t step;
+  };
 
   NormsOperation(const TileKernels& kernels, const Dtypes& dtypes, const PartialNorms& norms)
       : norms_(norms),
+        staging_(kernels, dtypes, norms.buffers),
         grad_norm_(kernels.norm(dtypes.grads, norms.infinity_norm)),
         weight_norm_(kernels.norm(dtypes.weights, false)),
         reduce_(kernels.reduce(norms.infinity_norm)) {}
 
   const StepBuffers& buffers() const { return norms_.buffers; }
+  const Staging& staging() const { return staging_; }
   bool sums_tiles() const { return true; }
 
   void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index) const {
@@ -119,6 +129,7 @@ class NormsOperation {
 
  private:
   const PartialNorms& norms_;
+  const Staging staging_;
   const TileKernels::Norm grad_norm_, weight_norm_;
   const TileKernels::Reduce reduce_;
 };

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "cpu/block.h"
+#include "cpu/staged.h"
 #include "cpu/tile.h"
 #include "numerics/summation.h"
 
@@ -263,7 +264,9 @@ inline constexpr TileKernels tile_kernels(const char* name) {
           novograd_for,
           larc_scale_for,
           larc_sgd_for,
-          copy_for};
+          copy_for,
+          load_moments,
+          store_moments};
 }
 
 }  // namespace LAYERWISE_ISA

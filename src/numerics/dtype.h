@@ -118,5 +118,14 @@ LAYERWISE_INLINE void store(float16& to, float x) {
 #endif
 LAYERWISE_INLINE void store(float& to, float x) { to = x; }
 
+// Rounds up as often, over the word's low 16 bits, as x is nearer to the upper neighbour: right in the mean.
+LAYERWISE_INLINE void store_stochastic(bfloat16& to, float x, uint32_t word) {
+  const uint32_t bits = bit_cast<uint32_t>(x);
+  bfloat16 nearest;
+  store(nearest, x);
+  const bool is_number = (bits & 0x7fffffffu) < 0x7f800000u;
+  to.bits = is_number ? static_cast<uint16_t>((bits + (word & 0xffffu)) >> 16) : nearest.bits;
+}
+
 }  // namespace LAYERWISE_ISA
 }  // namespace layerwise

@@ -20,6 +20,7 @@ struct NovogradElement {
   float beta1;
   float averaging;     // c; with lr in the momentum lr*c
   float step_size;     // minus the learning rate over the bias correction; with lr in the momentum -1
+  uint32_t step;       // t's low 32 bits: for stochastic rounding
 };
 
 // One LARC layer.
@@ -30,6 +31,7 @@ struct LarcElement {
   float undampened;     // 1 - dampening
   float step_size;      // minus the learning rate
   int32_t first_step;   // t is 1, or there is no momentum: b = h
+  uint32_t step;        // t's low 32 bits: for stochastic rounding
 };
 
 inline namespace LAYERWISE_ISA {

@@ -56,12 +56,14 @@ struct NovogradCall {
   double sign_over_scale;  // k
   double averaging;        // c
   double bias1, bias2;     // 1 - beta1^t; 1 - beta2^t, for the infinity norm its root; 1 without bias correction
+  int64_t t;
 };
 
 struct LarcCall {
   double lr;
   double sign_over_scale;  // k
   bool first_step;
+  int64_t t;
 };
 
 template <class Element>
@@ -114,7 +116,7 @@ LAYERWISE_INLINE double stored(double moment, Dtype dtype) {
 
 LAYERWISE_INLINE NovogradCall novograd_call(const NovogradHyper& hyper) {
   const int64_t t = read(hyper.step);
-  NovogradCall call{read_lr(hyper.lr), sign_over_scale(hyper.grad_scale, hyper.maximize), 1, 1, 1};
+  NovogradCall call{read_lr(hyper.lr), sign_over_scale(hyper.grad_scale, hyper.maximize), 1, 1, 1, t};
   if (hyper.grad_averaging && (hyper.average_first_step || t != 1)) call.averaging = sub(1, hyper.beta1);
   if (hyper.bias_correction) {
     call.bias1 = sub(1, power(hyper.beta1, t));
@@ -146,6 +148,7 @@ LAYERWISE_INLINE LayerUpdate<NovogradElement> novograd_layer(const NovogradHyper
   NovogradElement& element = update.element;
   element.weight_decay = to_float(mul(hyper.weight_decay, layer.wd_mult));
   element.beta1 = to_float(hyper.beta1);
+  element.step = static_cast<uint32_t>(call.t);
   element.averaging = to_float(call.averaging);
   element.step_size = -to_float(corrected_lr);
   element.gradient = split(d == 0 ? 0 : div(k, d));
@@ -167,8 +170,8 @@ LAYERWISE_INLINE LayerUpdate<NovogradElement> novograd_layer(const NovogradHyper
 }
 
 LAYERWISE_INLINE LarcCall larc_call(const LarcHyper& hyper, const SgdHyper& sgd) {
-  return {read_lr(hyper.lr), sign_over_scale(hyper.grad_scale, hyper.maximize),
-          sgd.momentum == 0 || read(sgd.step) == 1};
+  const int64_t t = sgd.momentum == 0 ? 1 : read(sgd.step);  // without momentum each step is as the first
+  return {read_lr(hyper.lr), sign_over_scale(hyper.grad_scale, hyper.maximize), t == 1, t};
 }
 
 // LARC's factor r and whether clipping cut it. lr and weight_decay are the layer's.
@@ -214,6 +217,7 @@ LAYERWISE_INLINE LayerUpdate<LarcElement> larc_layer(const LarcHyper& hyper, con
   element.undampened = to_float(sub(1, sgd.dampening));
   element.step_size = -to_float(lr);
   element.first_step = call.first_step;
+  element.step = static_cast<uint32_t>(call.t);
   update.stats = {weight_norm, grad_norm, not_a_number(), factor.r, mul(lr, factor.r), factor.clipped ? 1.0 : 0.0};
   update.takes_part = is_finite(weight_norm) && is_finite(grad_norm) && is_finite(k) && is_finite(factor.r) &&
                       is_finite(element.step_size) && is_finite(element.decay);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "numerics/layer_scalars.h"
+#include "numerics/random.h"
 
 namespace layerwise {
 
@@ -26,6 +27,8 @@ struct StepBuffers {
   const float* found_inf;
   int64_t* nonfinite_layers;
   int64_t* advanced_step;  // the counter this step ends by advancing, or null
+  bool stochastic_moment;  // how a bfloat16 first moment is rounded
+  uint64_t seed;
 };
 
 // One value a layer where the caller has summed already: raw squares, or the largest magnitudes. Null: the step sums.
@@ -81,6 +84,10 @@ LAYERWISE_INLINE void* layer_address(void* buffer, bool scattered, int64_t layer
 LAYERWISE_INLINE bool takes_part(const StepBuffers& buffers, bool scattered, int64_t layer) {
   if (buffers.layer_mask && !buffers.layer_mask[layer]) return false;
   return !scattered || static_cast<void**>(buffers.grads)[layer] != nullptr;
+}
+
+LAYERWISE_INLINE RandomKey random_key(const StepBuffers& buffers, int64_t layer, uint32_t step) {
+  return {buffers.seed, static_cast<uint32_t>(layer), step};
 }
 
 LAYERWISE_INLINE bool step_is_cancelled(const StepBuffers& buffers) {

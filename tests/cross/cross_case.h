@@ -35,6 +35,7 @@ class Case {
     if (step != Step::kLarcNovograd) point(larc_);
     if (random_.one_in(2)) count_on_device(novograd_);
     if (random_.one_in(2)) count_on_device(sgd_);
+    if (layout.moment == LAYERWISE_DTYPE_BFLOAT16 && random_.one_in(2)) round_stochastically();
   }
 
   // Steps both, and returns the first difference.
@@ -77,6 +78,14 @@ class Case {
     options.step = 0;
     options.step_ptr = &scalars_.completed;
     options.advance_step = random_.one_in(2);
+  }
+
+  void round_stochastically() {
+    const bool has_momentum = step_ == Step::kLarcSgd && sgd_.momentum != 0;
+    novograd_.rounding = LAYERWISE_ROUNDING_STOCHASTIC;
+    if (has_momentum) larc_.rounding = LAYERWISE_ROUNDING_STOCHASTIC;
+    novograd_.seed = static_cast<int64_t>(random_.bits());
+    if (has_momentum) larc_.seed = novograd_.seed;
   }
 
   int32_t on_cpu() {

@@ -108,8 +108,7 @@ TEST_CASE("unknown selectors, flags and reserved fields are refused", "[bad_inpu
       const auto flag = member;
       novograd(kFlag, {name, std::to_string(value)}, [&](auto& o) { o.*flag = value; });
     }
-  novograd(kFlag, {"rounding", "1"}, [](auto& o) { o.rounding = 1; });
-  novograd(kFlag, {"seed", "9"}, [](auto& o) { o.seed = 9; });
+  novograd(kCombination, {"seed", "9"}, [](auto& o) { o.seed = 9; });
   novograd(kFlag, {"reserved2", "9"}, [](auto& o) { o.reserved2[0] = 9; });
   novograd(kFlag, {"reserved2", "9"}, [](auto& o) { o.reserved2[1] = 9; });
   larc(kFlag, {"mode", "2"}, [](auto& o) { o.mode = 2; });
@@ -117,9 +116,9 @@ TEST_CASE("unknown selectors, flags and reserved fields are refused", "[bad_inpu
   larc(kFlag, {"zero_norm", "-1"}, [](auto& o) { o.zero_norm = -1; });
   larc(kFlag, {"fold_weight_decay", "2"}, [](auto& o) { o.fold_weight_decay = 2; });
   larc(kFlag, {"maximize", "-1"}, [](auto& o) { o.maximize = -1; });
-  larc(kFlag, {"rounding", "1"}, [](auto& o) { o.rounding = 1; });
+  larc(kFlag, {"rounding", "2"}, [](auto& o) { o.rounding = 2; });
   larc(kFlag, {"reserved", "1"}, [](auto& o) { o.reserved = 1; });
-  larc(kFlag, {"seed", "1"}, [](auto& o) { o.seed = 1; });
+  larc(kCombination, {"seed", "1"}, [](auto& o) { o.seed = 1; });
   larc(kFlag, {"reserved2", "1"}, [](auto& o) { o.reserved2[1] = 1; });
   sgd(kFlag, {"nesterov", "2"}, [](auto& o) { o.nesterov = 2; });
   sgd(kFlag, {"advance_step", "2"}, [](auto& o) { o.advance_step = 2; });

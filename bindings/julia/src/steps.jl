@@ -8,6 +8,7 @@ const SELECTORS = (
     mode = (clip = LAYERWISE_LARC_CLIP, scale = LAYERWISE_LARC_SCALE),
     zero_norm = (keep = LAYERWISE_ZERO_NORM_KEEP, freeze = LAYERWISE_ZERO_NORM_FREEZE,
                  floor = LAYERWISE_ZERO_NORM_FLOOR, untouched = LAYERWISE_ZERO_NORM_UNTOUCHED),
+    rounding = (nearest = LAYERWISE_ROUNDING_NEAREST, stochastic = LAYERWISE_ROUNDING_STOCHASTIC),
 )
 
 function fill_options!(options, device, values)

@@ -20,6 +20,7 @@ ISAS = {"auto": 0, "baseline": 1, "avx2": 2, "avx512": 3, "neon": 4}
 NORMS = {"l2": 0, "inf": 1}
 LARC_MODES = {"clip": 0, "scale": 1}
 ZERO_NORMS = {"keep": 0, "freeze": 1, "floor": 2, "untouched": 3}
+ROUNDINGS = {"nearest": 0, "stochastic": 1}
 SUMS = {"layers": 0}
 PATHS = {"cpu": 0, "two_pass": 1, "one_pass": 2}
 PATH_CHOICES = {"auto": 0, "two_pass": 1, "one_pass": 2}
@@ -51,6 +52,7 @@ _PREFIXED_CONSTANTS: dict[str, Mapping[str, int]] = {
     "LAYERWISE_NORM_": NORMS,
     "LAYERWISE_LARC_": LARC_MODES,
     "LAYERWISE_ZERO_NORM_": ZERO_NORMS,
+    "LAYERWISE_ROUNDING_": ROUNDINGS,
     "LAYERWISE_SUMS_": SUMS,
     "LAYERWISE_QUERY_": QUERIES,
     "LAYERWISE_PATH_": PATHS,

@@ -104,8 +104,10 @@ constants! {
     /// As KEEP, and not decayed (apex)
     LAYERWISE_ZERO_NORM_UNTOUCHED = 3;
 
-    /// To nearest even
+    /// To the nearest, ties to even
     LAYERWISE_ROUNDING_NEAREST = 0;
+    /// Up or down at random, right in the mean
+    LAYERWISE_ROUNDING_STOCHASTIC = 1;
 
     /// One sum a layer: float64 \[layer_count]
     LAYERWISE_SUMS_LAYERS = 0;

@@ -111,11 +111,11 @@ structs! {
         lr_in_momentum: i32,
         /// 1: ascend; default 0
         maximize: i32,
-        /// LAYERWISE_ROUNDING_NEAREST
+        /// LAYERWISE_ROUNDING_, default NEAREST; STOCHASTIC: for a bfloat16 first moment, needs step or step_ptr
         rounding: i32,
         /// 0
         reserved: i32,
-        /// 0
+        /// Of stochastic rounding, any number; 0 (default) without
         seed: i64,
         /// 0
         reserved2: [i64; 2],
@@ -153,11 +153,11 @@ structs! {
         fold_weight_decay: i32,
         /// 1: ascend; default 0
         maximize: i32,
-        /// LAYERWISE_ROUNDING_NEAREST
+        /// LAYERWISE_ROUNDING_, default NEAREST; STOCHASTIC: for a bfloat16 first moment, needs step or step_ptr
         rounding: i32,
         /// 0
         reserved: i32,
-        /// 0
+        /// Of stochastic rounding, any number; 0 (default) without
         seed: i64,
         /// 0
         reserved2: [i64; 2],

@@ -1,0 +1,49 @@
+// The loops between what is stored and the float32 that stands in for it while a tile is worked on.
+#pragma once
+
+#include "numerics/step.h"
+
+namespace layerwise {
+inline namespace LAYERWISE_ISA {
+
+inline void load_moments(const void* from, float* to, int64_t count) {
+  const bfloat16* const moments = static_cast<const bfloat16*>(from);
+  for (int64_t i = 0; i < count; ++i) to[i] = load(moments[i]);
+}
+
+// The random words of a block of neighbouring elements from `first` on, a multiple of a quad. The counters run through their
+// rounds side by side.
+inline constexpr int kRandomBlock = 64;
+LAYERWISE_INLINE void fill_random(const RandomKey& key, int64_t first, uint32_t* words) {
+  constexpr int kQuads = kRandomBlock / kRandomQuad;
+  uint32_t of_quads[kRandomQuad][kQuads];
+  for (int quad = 0; quad < kQuads; ++quad) {
+    const RandomWords random = random_words(key, first / kRandomQuad + quad);
+    of_quads[0][quad] = random.word[0];
+    of_quads[1][quad] = random.word[1];
+    of_quads[2][quad] = random.word[2];
+    of_quads[3][quad] = random.word[3];
+  }
+  for (int quad = 0; quad < kQuads; ++quad)
+    for (int e = 0; e < kRandomQuad; ++e) words[quad * kRandomQuad + e] = of_quads[e][quad];
+}
+
+// first is a tile's first element of the layer.
+inline void store_moments(const float* __restrict__ from, void* to, int64_t count, const RandomKey& given, int64_t first) {
+  uint16_t* const __restrict__ bits = static_cast<uint16_t*>(to);
+  const RandomKey key = given;
+  for (int64_t begin = 0; begin < count; begin += kRandomBlock) {
+    alignas(64) uint32_t words[kRandomBlock];
+    fill_random(key, first + begin, words);
+    const int64_t left = count - begin;
+    const int here = left < kRandomBlock ? static_cast<int>(left) : kRandomBlock;
+    for (int i = 0; i < here; ++i) {
+      bfloat16 rounded;
+      store_stochastic(rounded, from[begin + i], words[i]);
+      bits[begin + i] = rounded.bits;
+    }
+  }
+}
+
+}  // namespace LAYERWISE_ISA
+}  // namespace layerwise

@@ -1,0 +1,51 @@
+// Storage that the loops over tiles do not read or write themselves: moments that are rounded stochastically. A tile of it is
+// worked on as float32, in memory of the thread's own, and stored from there.
+#pragma once
+
+#include "cpu/tile.h"
+#include "numerics/summation.h"
+
+namespace layerwise {
+
+// One thread's.
+struct StagedTile {
+  alignas(64) float moments[kTileElements];
+};
+
+class Staging {
+ public:
+  Staging(const TileKernels& kernels, const Dtypes& dtypes, const StepBuffers& buffers)
+      : kernels_(kernels), dtypes_(dtypes), moments_(buffers.stochastic_moment) {}
+
+  // Whether a plan's steps may need it.
+  static bool is_needed(const Dtypes& dtypes) { return dtypes.first_moment == Dtype::kBfloat16; }
+
+  bool is_used() const { return moments_; }
+  // As the loops see them.
+  Dtypes dtypes() const {
+    Dtypes seen = dtypes_;
+    if (moments_) seen.first_moment = Dtype::kFloat32;
+    return seen;
+  }
+
+  // One tile at most.
+  TileBuffers load(const TileBuffers& stored, StagedTile& stage) const {
+    TileBuffers seen = stored;
+    if (moments_) {
+      kernels_.load_moments(stored.first_moment, stage.moments, stored.count);
+      seen.first_moment = stage.moments;
+    }
+    return seen;
+  }
+  // first: the tile's first element of the layer.
+  void store(const StagedTile& stage, const TileBuffers& stored, const RandomKey& key, int64_t first) const {
+    if (moments_) kernels_.store_moments(stage.moments, stored.first_moment, stored.count, key, first);
+  }
+
+ private:
+  const TileKernels& kernels_;
+  const Dtypes dtypes_;
+  const bool moments_;
+};
+
+}  // namespace layerwise
