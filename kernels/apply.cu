@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
                    const __grid_constant__ NovogradStep step) {
   if (step_is_cancelled(step.buffers)) return;
   for_each_applied_tile<PreparedNovograd>(plan, step, [&](const Tile& tile, const NovogradElement& layer) {
-    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype, layer.step), tile.count, NovogradQuads(step, layer));
+    update_tile<W, G, M>(plan, tile, step.buffers, extra_dtype, layer.step, NovogradQuads(step, layer));
   });
   advance_step_once_all_read(plan, step.buffers);
 }
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
                    const __grid_constant__ LarcStep step) {
   if (step_is_cancelled(step.buffers)) return;
   for_each_applied_tile<PreparedLarc>(plan, step, [&](const Tile& tile, const LarcElement& layer) {
-    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype, layer.step), tile.count, SgdQuads(step, layer));
+    update_tile<W, G, M>(plan, tile, step.buffers, extra_dtype, layer.step, SgdQuads(step, layer));
   });
   advance_step_once_all_read(plan, step.buffers);
 }

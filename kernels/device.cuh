@@ -73,6 +73,10 @@ template <>
 struct QuadBits<float16> {
   using Type = uint2;
 };
+template <>
+struct QuadBits<remainder16> {
+  using Type = uint2;
+};
 
 // Read by a later launch again: kept in L2. Last use: the first to leave it.
 struct KeepInCache {
@@ -89,20 +93,28 @@ struct LastUse {
 };
 
 template <class Policy, class T>
-__device__ __forceinline__ FloatQuad load_quad(const T* address) {
+__device__ __forceinline__ Quad<T> load_stored(const T* address) {
   using Bits = typename QuadBits<T>::Type;
-  const Bits bits = Policy::load(reinterpret_cast<const Bits*>(address));
-  const auto quad = bit_cast<Quad<T>>(bits);
+  return bit_cast<Quad<T>>(Policy::load(reinterpret_cast<const Bits*>(address)));
+}
+template <class T>
+__device__ __forceinline__ void store_stored(T* address, const Quad<T>& quad) {
+  using Bits = typename QuadBits<T>::Type;
+  __stcs(reinterpret_cast<Bits*>(address), bit_cast<Bits>(quad));
+}
+
+template <class Policy, class T>
+__device__ __forceinline__ FloatQuad load_quad(const T* address) {
+  const Quad<T> quad = load_stored<Policy>(address);
   return {load(quad.element[0]), load(quad.element[1]), load(quad.element[2]), load(quad.element[3])};
 }
 
 template <class T>
 __device__ __forceinline__ void store_quad(T* address, const FloatQuad& values) {
-  using Bits = typename QuadBits<T>::Type;
   Quad<T> quad;
 #pragma unroll
   for (int i = 0; i < kThreadElements; ++i) store(quad.element[i], values.element[i]);
-  __stcs(reinterpret_cast<Bits*>(address), bit_cast<Bits>(quad));
+  store_stored(address, quad);
 }
 
 // The same where the tile ends inside the quad or its address is not aligned; absent elements are 0.
@@ -119,27 +131,6 @@ __device__ __forceinline__ void store_elements(T* address, int first, int count,
 #pragma unroll
   for (int i = 0; i < kThreadElements; ++i)
     if (first + i < count) store(address[first + i], values.element[i]);
-}
-
-// The weights' low-precision copy, bfloat16 or float16: two bytes an element either way.
-__device__ __forceinline__ void* extra_address(const DevicePlan& plan, const Tile& tile, void* buffer) {
-  return buffer ? tile_address<uint16_t>(plan, tile, buffer) : nullptr;
-}
-__device__ __forceinline__ bool is_extra_aligned(const void* address) {
-  return reinterpret_cast<uintptr_t>(address) % sizeof(Quad<uint16_t>) == 0;
-}
-__device__ __forceinline__ void store_extra_quad(void* address, Dtype dtype, int first, const FloatQuad& values) {
-  if (dtype == Dtype::kBfloat16)
-    store_quad(static_cast<bfloat16*>(address) + first, values);
-  else
-    store_quad(static_cast<float16*>(address) + first, values);
-}
-__device__ __forceinline__ void store_extra_elements(void* address, Dtype dtype, int first, int count,
-                                                     const FloatQuad& values) {
-  if (dtype == Dtype::kBfloat16)
-    store_elements(static_cast<bfloat16*>(address), first, count, values);
-  else
-    store_elements(static_cast<float16*>(address), first, count, values);
 }
 
 // By the last launch of a step, after every read of the counter.

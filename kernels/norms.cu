@@ -6,19 +6,21 @@
 //   grid     one tile a block, tiles a grid's width apart; a layer's last block to arrive finishes the layer
 //   aliasing none: what is read is not written by this launch
 #include "kernels/layer.cuh"
+#include "kernels/weights.cuh"
 
 namespace layerwise {
 namespace {
 
-template <class Reduction, class T, class... By>
-__device__ __forceinline__ typename Reduction::Accumulator thread_sum(const T* elements, int count, By... by) {
+// Source: Elements or SplitElements.
+template <class Reduction, class Source, class... By>
+__device__ __forceinline__ typename Reduction::Accumulator thread_sum(const Source& elements, int count, By... by) {
   using Accumulator = typename Reduction::Accumulator;
   Accumulator sums[kThreadElements] = {};
-  const bool whole = count == kTileElements && is_aligned(elements);
+  const bool whole = count == kTileElements && elements.aligned();
   if (whole) {
     FloatQuad rows[kRows];
 #pragma unroll
-    for (int row = 0; row < kRows; ++row) rows[row] = load_quad<KeepInCache>(elements + row_element(row));
+    for (int row = 0; row < kRows; ++row) rows[row] = elements.template load_four<KeepInCache>(row_element(row));
 #pragma unroll
     for (int row = 0; row < kRows; ++row)
 #pragma unroll
@@ -27,7 +29,7 @@ __device__ __forceinline__ typename Reduction::Accumulator thread_sum(const T* e
   } else {
 #pragma unroll 2
     for (int row = 0; row * kAccumulators < count; ++row) {
-      const FloatQuad quad = load_elements(elements, row_element(row), count);
+      const FloatQuad quad = elements.load_some(row_element(row), count);
 #pragma unroll
       for (int i = 0; i < kThreadElements; ++i) sums[i] = Reduction::accumulate(sums[i], quad.element[i], by...);
     }
@@ -36,8 +38,8 @@ __device__ __forceinline__ typename Reduction::Accumulator thread_sum(const T* e
 }
 
 // A tile's sum, in every thread. Called by whole blocks.
-template <class Reduction, class T, class... By>
-__device__ __forceinline__ typename Reduction::Accumulator block_sum(const T* elements, int count, By... by) {
+template <class Reduction, class Source, class... By>
+__device__ __forceinline__ typename Reduction::Accumulator block_sum(const Source& elements, int count, By... by) {
   using Accumulator = typename Reduction::Accumulator;
   LAYERWISE_SHARED(warp_sums, Accumulator[kWarps]);
   const Accumulator sum = warp_tree<Reduction>(thread_sum<Reduction>(elements, count, by...));
@@ -55,12 +57,29 @@ __device__ __forceinline__ typename Reduction::Accumulator block_sum(const T* el
   return tree[0];
 }
 
-template <class Reduction, class T>
-__device__ __forceinline__ double tile_norm(const T* elements, int count) {
+template <class Reduction, class Source>
+__device__ __forceinline__ double tile_norm(const Source& elements, int count) {
   const auto sum = block_sum<Reduction>(elements, count);
   if (Reduction::in_range(sum)) return Reduction::widen(sum);
   const Rescale by = Reduction::rescale(sum);
   return Reduction::widen(block_sum<Reduction>(elements, count, by), by);
+}
+
+template <class Reduction, class G>
+__device__ __forceinline__ double grads_norm(const DevicePlan& plan, const Tile& tile, const StepBuffers& buffers) {
+  return tile_norm<Reduction>(Elements<G>{tile_address<const G>(plan, tile, buffers.grads)}, tile.count);
+}
+
+template <class W>
+__device__ __forceinline__ double weights_norm(const DevicePlan& plan, const Tile& tile, const StepBuffers& buffers) {
+  if constexpr (kMayBeSplit<W>) {
+    if (buffers.weights_extra) {
+      const SplitElements elements{tile_address<bfloat16>(plan, tile, buffers.weights),
+                                   tile_address<remainder16>(plan, tile, buffers.weights_extra)};
+      return tile_norm<SquareSum>(elements, tile.count);
+    }
+  }
+  return tile_norm<SquareSum>(Elements<W>{tile_address<const W>(plan, tile, buffers.weights)}, tile.count);
 }
 
 // Step: what becomes of the sums, NovogradStep or PartialNorms.
@@ -72,7 +91,7 @@ __global__ void __launch_bounds__(kBlockThreads, kNormBlocks)
     const Tile tile = tile_at(plan, t);
     if (!takes_part(step.buffers, plan.scattered, tile.layer)) continue;
     Sums<1> sums;
-    sums.of[0] = tile_norm<Reduction>(tile_address<const G>(plan, tile, step.buffers.grads), tile.count);
+    sums.of[0] = grads_norm<Reduction, G>(plan, tile, step.buffers);
     if (threadIdx.x < 32 && finish_layer<Reduction>(plan, tile, sums) && threadIdx.x == 0)
       finish(plan, step, tile.layer, sums);
   }
@@ -87,8 +106,8 @@ __global__ void __launch_bounds__(kBlockThreads, kNormBlocks)
     const Tile tile = tile_at(plan, t);
     if (!takes_part(step.buffers, plan.scattered, tile.layer)) continue;
     Sums<2> sums;
-    sums.of[0] = tile_norm<SquareSum>(tile_address<const G>(plan, tile, step.buffers.grads), tile.count);
-    sums.of[1] = tile_norm<SquareSum>(tile_address<const W>(plan, tile, step.buffers.weights), tile.count);
+    sums.of[0] = grads_norm<SquareSum, G>(plan, tile, step.buffers);
+    sums.of[1] = weights_norm<W>(plan, tile, step.buffers);
     if (threadIdx.x < 32 && finish_layer<SquareSum>(plan, tile, sums) && threadIdx.x == 0)
       finish(plan, step, tile.layer, sums);
   }

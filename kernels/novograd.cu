@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
   if (step_is_cancelled(step.buffers)) return;
   advance_step(step.buffers);
   for_each_updated_tile(plan, step.buffers, [&](const Tile& tile, const DeviceUpdate& update) {
-    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype, update.novograd.step), tile.count,
+    update_tile<W, G, M>(plan, tile, step.buffers, extra_dtype, update.novograd.step,
                 NovogradQuads(step, update.novograd));
   });
 }

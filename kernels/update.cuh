@@ -2,7 +2,7 @@
 // read last are found in L2; and the update of weights and moments that NovoGrad and SGD share.
 #pragma once
 
-#include "kernels/device.cuh"
+#include "kernels/weights.cuh"
 
 namespace layerwise {
 
@@ -17,32 +17,54 @@ __device__ __forceinline__ void for_each_updated_tile(const DevicePlan& plan, co
   }
 }
 
-// How a tile's moments are stored: rounded to nearest, or for bfloat16 with random bits.
 template <class M>
-struct MomentRounding {
-  __device__ __forceinline__ MomentRounding(const StepBuffers&, const Tile&, uint32_t) {}
+inline constexpr bool kMayBeRandom = cuda::std::is_same_v<M, bfloat16>;
+
+// A tile in every buffer of an update.
+template <class W, class G, class M>
+struct TilePointers {
+  W* weights;
+  const G* grads;
+  M* moments;   // null: SGD without momentum
+  void* extra;  // null: neither copy nor remainders
+  Dtype extra_dtype;
+
+  __device__ __forceinline__ TilePointers(const DevicePlan& plan, const Tile& tile, const StepBuffers& buffers,
+                                          Dtype extra_dtype)
+      : weights(tile_address<W>(plan, tile, buffers.weights)),
+        grads(tile_address<const G>(plan, tile, buffers.grads)),
+        moments(buffers.first_moment ? tile_address<M>(plan, tile, buffers.first_moment) : nullptr),
+        extra(extra_address(plan, tile, buffers.weights_extra)),
+        extra_dtype(extra_dtype) {}
+
+  __device__ __forceinline__ bool aligned() const {
+    return is_aligned(weights) && is_aligned(grads) && is_aligned(moments) && is_extra_aligned(extra);
+  }
+};
+
+// Moments stored to the nearest.
+template <class M>
+struct NearestMoments {
+  static constexpr int kRowsAtOnce = kRowsInFlight;
+
   __device__ __forceinline__ void store_four(M* to, int i, const FloatQuad& m) const { store_quad(to + i, m); }
   __device__ __forceinline__ void store_some(M* to, int i, int count, const FloatQuad& m) const {
     store_elements(to, i, count, m);
   }
 };
 
-template <>
-struct MomentRounding<bfloat16> {
-  const StepBuffers& buffers;
-  const Tile& tile;
-  uint32_t step;
+// bfloat16 moments stored with random bits.
+struct RandomMoments {
+  static constexpr int kRowsAtOnce = kRandomRowsInFlight;
+  static_assert(kThreadElements == kRandomQuad);
 
-  __device__ __forceinline__ MomentRounding(const StepBuffers& buffers, const Tile& tile, uint32_t step)
-      : buffers(buffers), tile(tile), step(step) {}
+  RandomKey key;
+  int64_t first_quad;  // of the tile, in its layer
+
   __device__ __forceinline__ void store_four(bfloat16* to, int i, const FloatQuad& m) const {
-    if (buffers.stochastic_moment)
-      __stcs(reinterpret_cast<uint2*>(to + i), bit_cast<uint2>(rounded(i, m)));
-    else
-      store_quad(to + i, m);
+    store_stored(to + i, rounded(i, m));
   }
   __device__ __forceinline__ void store_some(bfloat16* to, int first, int count, const FloatQuad& m) const {
-    if (!buffers.stochastic_moment) return store_elements(to, first, count, m);
     const Quad<bfloat16> quad = rounded(first, m);
 #pragma unroll
     for (int i = 0; i < kThreadElements; ++i)
@@ -50,37 +72,12 @@ struct MomentRounding<bfloat16> {
   }
 
  private:
-  static_assert(kThreadElements == kRandomQuad);
   __device__ __forceinline__ Quad<bfloat16> rounded(int i, const FloatQuad& m) const {
-    const RandomWords random = random_words(random_key(buffers, tile.layer, step), (tile.first + i) / kRandomQuad);
+    const RandomWords random = random_words(key, first_quad + i / kRandomQuad);
     Quad<bfloat16> quad;
 #pragma unroll
     for (int e = 0; e < kThreadElements; ++e) store_stochastic(quad.element[e], m.element[e], random.word[e]);
     return quad;
-  }
-};
-
-template <class W, class G, class M>
-struct TilePointers {
-  W* weights;
-  const G* grads;
-  M* moments;   // null: SGD without momentum
-  void* extra;  // null: no copy
-  Dtype extra_dtype;
-  MomentRounding<M> rounding;
-
-  // step: t's low 32 bits.
-  __device__ __forceinline__ TilePointers(const DevicePlan& plan, const Tile& tile, const StepBuffers& buffers,
-                                          Dtype extra_dtype, uint32_t step)
-      : weights(tile_address<W>(plan, tile, buffers.weights)),
-        grads(tile_address<const G>(plan, tile, buffers.grads)),
-        moments(buffers.first_moment ? tile_address<M>(plan, tile, buffers.first_moment) : nullptr),
-        extra(extra_address(plan, tile, buffers.weights_extra)),
-        extra_dtype(extra_dtype),
-        rounding(buffers, tile, step) {}
-
-  __device__ __forceinline__ bool aligned() const {
-    return is_aligned(weights) && is_aligned(grads) && is_aligned(moments) && is_extra_aligned(extra);
   }
 };
 
@@ -89,52 +86,72 @@ struct Quads {
   FloatQuad g, m, w;
 };
 
-template <class W, class G, class M, class Update>
-__device__ __forceinline__ void update_whole_tile(const TilePointers<W, G, M>& at, Update update) {
+template <class Weights, class G, class M, class Moments, class Update>
+__device__ __forceinline__ void update_whole_tile(const Weights& weights, const G* grads, M* moments,
+                                                  const Moments& rounding, Update update) {
 #pragma unroll 1
-  for (int first = 0; first < kRows; first += kRowsInFlight) {
-    Quads rows[kRowsInFlight];
+  for (int first = 0; first < kRows; first += Moments::kRowsAtOnce) {
+    Quads rows[Moments::kRowsAtOnce];
 #pragma unroll
-    for (int row = 0; row < kRowsInFlight; ++row) {
+    for (int row = 0; row < Moments::kRowsAtOnce; ++row) {
       const int i = row_element(first + row);
-      rows[row].g = load_quad<LastUse>(at.grads + i);
-      rows[row].m = at.moments ? load_quad<LastUse>(at.moments + i) : FloatQuad{};
-      rows[row].w = load_quad<LastUse>(at.weights + i);
+      rows[row].g = load_quad<LastUse>(grads + i);
+      rows[row].m = moments ? load_quad<LastUse>(moments + i) : FloatQuad{};
+      rows[row].w = weights.template load_four<LastUse>(i);
     }
 #pragma unroll
-    for (int row = 0; row < kRowsInFlight; ++row) {
+    for (int row = 0; row < Moments::kRowsAtOnce; ++row) {
       const int i = row_element(first + row);
       update(rows[row]);
-      if (at.moments) at.rounding.store_four(at.moments, i, rows[row].m);
-      store_quad(at.weights + i, rows[row].w);
-      if (at.extra) store_extra_quad(at.extra, at.extra_dtype, i, rows[row].w);
+      if (moments) rounding.store_four(moments, i, rows[row].m);
+      weights.store_four(i, rows[row].w);
     }
   }
 }
 
-template <class W, class G, class M, class Update>
-__device__ __forceinline__ void update_part_tile(const TilePointers<W, G, M>& at, int count, Update update) {
+template <class Weights, class G, class M, class Moments, class Update>
+__device__ __forceinline__ void update_part_tile(const Weights& weights, const G* grads, M* moments,
+                                                 const Moments& rounding, int count, Update update) {
 #pragma unroll 1
   for (int row = 0; row * kAccumulators < count; ++row) {
     const int i = row_element(row);
     Quads quads;
-    quads.g = load_elements(at.grads, i, count);
-    quads.m = at.moments ? load_elements(at.moments, i, count) : FloatQuad{};
-    quads.w = load_elements(at.weights, i, count);
+    quads.g = load_elements(grads, i, count);
+    quads.m = moments ? load_elements(moments, i, count) : FloatQuad{};
+    quads.w = weights.load_some(i, count);
     update(quads);
-    if (at.moments) at.rounding.store_some(at.moments, i, count, quads.m);
-    store_elements(at.weights, i, count, quads.w);
-    if (at.extra) store_extra_elements(at.extra, at.extra_dtype, i, count, quads.w);
+    if (moments) rounding.store_some(moments, i, count, quads.m);
+    weights.store_some(i, count, quads.w);
   }
 }
 
-// update(quads) turns old moments and weights into new ones.
+template <class W, class G, class M, class Moments, class Update>
+__device__ __forceinline__ void update_with(const TilePointers<W, G, M>& at, const Moments& rounding, int count,
+                                            Update update) {
+  const auto update_weights = [&](const auto& weights) {
+    if (count == kTileElements && at.aligned())
+      update_whole_tile(weights, at.grads, at.moments, rounding, update);
+    else
+      update_part_tile(weights, at.grads, at.moments, rounding, count, update);
+  };
+  if constexpr (kMayBeSplit<W>)
+    if (at.extra) return update_weights(SplitElements{at.weights, static_cast<remainder16*>(at.extra)});
+  update_weights(WholeWeights<W>{at.weights, at.extra, at.extra_dtype});
+}
+
+// update(quads) turns old moments and weights into new ones; step is t's low 32 bits. What a tile's rows have in common is
+// decided here, so that the loads of several rows have no branch between them.
 template <class W, class G, class M, class Update>
-__device__ __forceinline__ void update_tile(const TilePointers<W, G, M>& at, int count, Update update) {
-  if (count == kTileElements && at.aligned())
-    update_whole_tile(at, update);
-  else
-    update_part_tile(at, count, update);
+__device__ __forceinline__ void update_tile(const DevicePlan& plan, const Tile& tile, const StepBuffers& buffers,
+                                            Dtype extra_dtype, uint32_t step, Update update) {
+  const TilePointers<W, G, M> at(plan, tile, buffers, extra_dtype);
+  if constexpr (kMayBeRandom<M>) {
+    if (buffers.stochastic_moment) {
+      const RandomMoments random{random_key(buffers, tile.layer, step), tile.first / kRandomQuad};
+      return update_with(at, random, tile.count, update);
+    }
+  }
+  update_with(at, NearestMoments<M>(), tile.count, update);
 }
 
 // What an element's old moment and weight become, four at a time: for update_tile.
