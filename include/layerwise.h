@@ -105,6 +105,7 @@ extern "C" {
 #define LAYERWISE_DTYPE_BFLOAT16 2
 #define LAYERWISE_DTYPE_FLOAT16 3
 #define LAYERWISE_DTYPE_FLOAT64 4
+#define LAYERWISE_DTYPE_REMAINDER16 5 /* 16 bits: what bfloat16 weights lack of the float32 they were rounded from */
 
 #define LAYERWISE_DEVICE_CPU (-1) /* any number from 0 on is a CUDA device's ordinal */
 
@@ -183,7 +184,8 @@ typedef struct layerwise_plan_options {
   int32_t grads_dtype;        /* FLOAT32 (default), BFLOAT16, FLOAT16, in any mix with the weights */
   int32_t first_moment_dtype; /* FLOAT32 (default), BFLOAT16: NovoGrad's m and SGD's momentum buffer */
   int32_t second_moment_dtype; /* FLOAT32 (default), FLOAT64: one value a layer */
-  int32_t weights_extra_dtype; /* NONE (default), or BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy */
+  int32_t weights_extra_dtype; /* NONE (default); BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy;
+                                  REMAINDER16 beside BFLOAT16 weights: split weights */
   int32_t threads;            /* CPU: number of threads, the caller's included; 0 (default): one per available core */
   int32_t isa;                /* CPU: LAYERWISE_ISA_; the bits are the same with each */
   int32_t path;               /* CUDA: 0 (default): one pass where the device can and most of the model fits on the chip;
@@ -283,6 +285,12 @@ LAYERWISE_API int32_t layerwise_plan_set_layers(layerwise_plan *plan, const laye
  * untouched, statistics and all, and counted in nonfinite_layers. A second moment that overflows its dtype counts as
  * not finite. With found_inf non-zero the whole step changes nothing.
  *
+ * Split weights (weights_extra_dtype REMAINDER16): a float32 weight kept as two halves, 4 bytes together instead of a
+ * master's 4 and a copy's 2. weights has it rounded to bfloat16, ties away from zero, weights_extra its low 16 bits; the
+ * float32's upper 16 are the bfloat16's, less 1 where the remainder's top bit is set. Steps compute from and store the
+ * float32, with the bits of a plan whose weights are float32; NaN is stored as the canonical NaN, remainder 0. Begin with
+ * the model's bfloat16 weights and zeros. larc_scale, which has no weights_extra, sees the bfloat16 weights alone.
+ *
  * Stochastic rounding of a bfloat16 first moment: 16 random bits are added to the float32's bits, and the lower 16 cut off,
  * so that what nearest would never add is added in the mean; infinity and NaN are stored as to nearest. The bits are
  * Philox4x32-10 (Salmon et al., SC11) keyed by seed, of the counter (q mod 2^32, q / 2^32, layer, t mod 2^32) for elements
@@ -348,7 +356,8 @@ LAYERWISE_API int32_t layerwise_novograd_options_init(layerwise_novograd_options
  * first_moment       in/out, first_moment_dtype, not NULL; zeros before the first step
  * second_moment      in/out, second_moment_dtype [layer_count], not NULL; zeros before the first step
  * max_second_moment  in/out, second_moment_dtype [layer_count]; not NULL with amsgrad, NULL without; zeros at first
- * weights_extra      out, weights_extra_dtype, the rounded new weights; NULL: no copy */
+ * weights_extra      out, weights_extra_dtype, the rounded new weights; NULL: no copy. Split weights: in/out, the remainders,
+ *                    not NULL */
 LAYERWISE_API int32_t novograd_step(layerwise_plan *plan, void *weights, const void *grads, void *first_moment,
                                     void *second_moment, void *max_second_moment, void *weights_extra,
                                     const uint8_t *layer_mask, double *layer_stats,
@@ -425,7 +434,8 @@ LAYERWISE_API int32_t layerwise_sgd_options_init(layerwise_sgd_options *options,
  * grads          in, grads_dtype, not NULL
  * momentum       in/out, the buffer b, first_moment_dtype; zeros before the first step (not read when t is 1);
  *                NULL exactly when sgd->momentum is 0: then w = w - lr*h
- * weights_extra  out, weights_extra_dtype, the rounded new weights; NULL: no copy
+ * weights_extra  out, weights_extra_dtype, the rounded new weights; NULL: no copy. Split weights: in/out, the remainders, not
+ *                NULL
  * larc, sgd      in, host, not NULL */
 LAYERWISE_API int32_t larc_sgd_step(layerwise_plan *plan, void *weights, const void *grads, void *momentum,
                                     void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
@@ -468,6 +478,8 @@ LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *w
  *   grad_sums[l] = sum g^2, or max |g|      weight_sums[l] = sum w^2
  *
  * weights      in, weights_dtype, not NULL where weight_sums is not NULL, else not looked at
+ * weights_extra  in, the remainders of split weights, whose joined float32 is then summed; NULL: the bfloat16 weights alone,
+ *              as larc_scale sees them; NULL where weights are not split, or weight_sums is NULL
  * grads        in, grads_dtype, not NULL; may alias weights: nothing of either is written
  * layer_mask   in, as in a step
  * grad_sums    out, float64 [layer_count], not NULL
@@ -476,9 +488,9 @@ LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *w
  * norm         LAYERWISE_NORM_
  *
  * Sums of layers that are empty or take no part keep their bits. A sum that is not finite is written as it is. */
-LAYERWISE_API int32_t layerwise_partial_norms(layerwise_plan *plan, const void *weights, const void *grads,
-                                              const uint8_t *layer_mask, double *grad_sums, double *weight_sums,
-                                              int32_t sums_kind, int32_t norm, void *stream);
+LAYERWISE_API int32_t layerwise_partial_norms(layerwise_plan *plan, const void *weights, const void *weights_extra,
+                                              const void *grads, const uint8_t *layer_mask, double *grad_sums,
+                                              double *weight_sums, int32_t sums_kind, int32_t norm, void *stream);
 
 /* Applies one NovoGrad step with norms that the caller has.
  *

@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
     const bool layer_takes_part = shared.update.takes_part;
     const typename Update::Element layer = shared.update.element;
     __syncthreads();  // before the next tile's scalars overwrite these
-    if (layer_takes_part) Update::of_tile(plan, step, extra_dtype, tile, layer, NotHeld<kRowsInFlight>());
+    if (layer_takes_part) Update::of_tile(plan, step, extra_dtype, tile, layer, NotHeld());
   }
   advance_step_once_all_read(plan, step.buffers);
 }

@@ -77,6 +77,10 @@ template <>
 struct QuadBits<float16> {
   using Type = uint2;
 };
+template <>
+struct QuadBits<remainder16> {
+  using Type = uint2;
+};
 
 // Read by a later launch again: kept in L2. Last use: the first to leave it.
 struct KeepInCache {
@@ -106,15 +110,23 @@ __device__ __forceinline__ Quad<T> pack(const FloatQuad& values) {
 }
 
 template <class Policy, class T>
-__device__ __forceinline__ FloatQuad load_quad(const T* address) {
+__device__ __forceinline__ Quad<T> load_stored(const T* address) {
   using Bits = typename QuadBits<T>::Type;
-  return unpack(bit_cast<Quad<T>>(Policy::load(reinterpret_cast<const Bits*>(address))));
+  return bit_cast<Quad<T>>(Policy::load(reinterpret_cast<const Bits*>(address)));
+}
+template <class T>
+__device__ __forceinline__ void store_stored(T* address, const Quad<T>& quad) {
+  using Bits = typename QuadBits<T>::Type;
+  __stcs(reinterpret_cast<Bits*>(address), bit_cast<Bits>(quad));
 }
 
+template <class Policy, class T>
+__device__ __forceinline__ FloatQuad load_quad(const T* address) {
+  return unpack(load_stored<Policy>(address));
+}
 template <class T>
 __device__ __forceinline__ void store_quad(T* address, const FloatQuad& values) {
-  using Bits = typename QuadBits<T>::Type;
-  __stcs(reinterpret_cast<Bits*>(address), bit_cast<Bits>(pack<T>(values)));
+  store_stored(address, pack<T>(values));
 }
 
 // The same where the tile ends inside the quad or its address is not aligned; absent elements are 0.
@@ -133,27 +145,6 @@ __device__ __forceinline__ void store_elements(T* address, int first, int count,
     if (first + i < count) store(address[first + i], values.element[i]);
 }
 
-// The weights' low-precision copy, bfloat16 or float16: two bytes an element either way.
-__device__ __forceinline__ void* extra_address(const DevicePlan& plan, const Tile& tile, void* buffer) {
-  return buffer ? tile_address<uint16_t>(plan, tile, buffer) : nullptr;
-}
-__device__ __forceinline__ bool is_extra_aligned(const void* address) {
-  return reinterpret_cast<uintptr_t>(address) % sizeof(Quad<uint16_t>) == 0;
-}
-__device__ __forceinline__ void store_extra_quad(void* address, Dtype dtype, int first, const FloatQuad& values) {
-  if (dtype == Dtype::kBfloat16)
-    store_quad(static_cast<bfloat16*>(address) + first, values);
-  else
-    store_quad(static_cast<float16*>(address) + first, values);
-}
-__device__ __forceinline__ void store_extra_elements(void* address, Dtype dtype, int first, int count,
-                                                     const FloatQuad& values) {
-  if (dtype == Dtype::kBfloat16)
-    store_elements(static_cast<bfloat16*>(address), first, count, values);
-  else
-    store_elements(static_cast<float16*>(address), first, count, values);
-}
-
 // By the last launch of a step, after every read of the counter.
 __device__ __forceinline__ void advance_step(const StepBuffers& buffers) {
   if (buffers.advanced_step && blockIdx.x == 0 && threadIdx.x == 0) ++*buffers.advanced_step;
@@ -162,41 +153,6 @@ __device__ __forceinline__ void advance_step(const StepBuffers& buffers) {
 // The first element of a row that this thread owns.
 __device__ __forceinline__ int row_element(int row) {
   return row * kAccumulators + static_cast<int>(threadIdx.x) * kThreadElements;
-}
-
-// A tile that waits in shared memory between its norm and its update. A thread reads back what it wrote itself, so no
-// barrier is needed. weights may be null: then only the gradients wait.
-template <class W, class G>
-struct HeldTile {
-  static constexpr int kRowsInFlight = kOnePassRowsInFlight;
-  Quad<G>* grads;
-  Quad<W>* weights;
-};
-// A tile that is read from memory each time, so many rows at once.
-template <int kRows>
-struct NotHeld {
-  static constexpr int kRowsInFlight = kRows;
-  static constexpr decltype(nullptr) grads = nullptr, weights = nullptr;
-};
-
-__device__ __forceinline__ int held_quad(int row) { return row * kBlockThreads + static_cast<int>(threadIdx.x); }
-
-// A row's quad from where the norm has left it, or from memory.
-template <class T>
-__device__ __forceinline__ FloatQuad quad_of(decltype(nullptr), const T* address, int row) {
-  return load_quad<LastUse>(address + row_element(row));
-}
-template <class T>
-__device__ __forceinline__ FloatQuad quad_of(const Quad<T>* held, const T* address, int row) {
-  return held ? unpack(held[held_quad(row)]) : quad_of(nullptr, address, row);
-}
-template <class T>
-__device__ __forceinline__ FloatQuad elements_of(decltype(nullptr), const T* address, int row, int count) {
-  return load_elements(address, row_element(row), count);
-}
-template <class T>
-__device__ __forceinline__ FloatQuad elements_of(const Quad<T>* held, const T* address, int row, int count) {
-  return held ? unpack(held[held_quad(row)]) : elements_of(nullptr, address, row, count);
 }
 
 // Loads kernels onto the current device; the first error.

@@ -2,39 +2,24 @@
 #pragma once
 
 #include "kernels/layer.cuh"
+#include "kernels/weights.cuh"
 
 namespace layerwise {
 
-// What becomes of the rows that a norm has read.
-struct KeepNothing {
-  __device__ __forceinline__ void operator()(int, const FloatQuad&) const {}
-};
-template <class T>
-struct KeepQuads {
-  Quad<T>* quads;
-  __device__ __forceinline__ void operator()(int row, const FloatQuad& quad) const {
-    if (quads) quads[held_quad(row)] = pack<T>(quad);
-  }
-};
-__device__ __forceinline__ KeepNothing keep_in(decltype(nullptr)) { return {}; }
-template <class T>
-__device__ __forceinline__ KeepQuads<T> keep_in(Quad<T>* quads) {
-  return {quads};
-}
-
-template <class Reduction, class Policy, class T, class Keep, class... By>
-__device__ __forceinline__ typename Reduction::Accumulator thread_sum(const T* elements, int count, Keep keep,
-                                                                      By... by) {
+// keep(i, quad) sees every quad that this thread reads. Source: Elements or SplitElements.
+template <class Reduction, class Policy, class Source, class Keep, class... By>
+__device__ __forceinline__ typename Reduction::Accumulator thread_sum(const Source& elements, int count,
+                                                                      Keep keep, By... by) {
   using Accumulator = typename Reduction::Accumulator;
   Accumulator sums[kThreadElements] = {};
-  const bool whole = count == kTileElements && is_aligned(elements);
+  const bool whole = count == kTileElements && elements.aligned();
   if (whole) {
     FloatQuad rows[kRows];
 #pragma unroll
-    for (int row = 0; row < kRows; ++row) rows[row] = load_quad<Policy>(elements + row_element(row));
+    for (int row = 0; row < kRows; ++row) rows[row] = elements.template load_four<Policy>(row_element(row));
 #pragma unroll
     for (int row = 0; row < kRows; ++row) {
-      keep(row, rows[row]);
+      keep(row_element(row), rows[row]);
 #pragma unroll
       for (int i = 0; i < kThreadElements; ++i)
         sums[i] = Reduction::accumulate(sums[i], rows[row].element[i], by...);
@@ -42,8 +27,8 @@ __device__ __forceinline__ typename Reduction::Accumulator thread_sum(const T* e
   } else {
 #pragma unroll 2
     for (int row = 0; row * kAccumulators < count; ++row) {
-      const FloatQuad quad = load_elements(elements, row_element(row), count);
-      keep(row, quad);
+      const FloatQuad quad = elements.load_some(row_element(row), count);
+      keep(row_element(row), quad);
 #pragma unroll
       for (int i = 0; i < kThreadElements; ++i) sums[i] = Reduction::accumulate(sums[i], quad.element[i], by...);
     }
@@ -52,8 +37,9 @@ __device__ __forceinline__ typename Reduction::Accumulator thread_sum(const T* e
 }
 
 // A tile's sum, in every thread. Called by whole blocks.
-template <class Reduction, class Policy, class T, class Keep, class... By>
-__device__ __forceinline__ typename Reduction::Accumulator block_sum(const T* elements, int count, Keep keep, By... by) {
+template <class Reduction, class Policy, class Source, class Keep, class... By>
+__device__ __forceinline__ typename Reduction::Accumulator block_sum(const Source& elements, int count,
+                                                                     Keep keep, By... by) {
   using Accumulator = typename Reduction::Accumulator;
   LAYERWISE_SHARED(warp_sums, Accumulator[kWarps]);
   const Accumulator sum = warp_tree<Reduction>(thread_sum<Reduction, Policy>(elements, count, keep, by...));
@@ -71,8 +57,8 @@ __device__ __forceinline__ typename Reduction::Accumulator block_sum(const T* el
   return tree[0];
 }
 
-template <class Reduction, class Policy = KeepInCache, class T, class Keep = KeepNothing>
-__device__ __forceinline__ double tile_norm(const T* elements, int count, Keep keep = {}) {
+template <class Reduction, class Policy, class Source, class Keep>
+__device__ __forceinline__ double tile_norm(const Source& elements, int count, Keep keep) {
   const auto sum = block_sum<Reduction, Policy>(elements, count, keep);
   if (Reduction::in_range(sum)) return Reduction::widen(sum);
   const Rescale by = Reduction::rescale(sum);
@@ -90,7 +76,7 @@ struct GradNorm {
   template <class Policy, class Held>
   static __device__ __forceinline__ Sums<1> of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
                                                     const Held& held) {
-    const G* const grads = tile_address<const G>(plan, tile, step.buffers.grads);
+    const Elements<G> grads{tile_address<const G>(plan, tile, step.buffers.grads)};
     return {{uses_infinity_norm(step) ? tile_norm<LargestMagnitude, Policy>(grads, tile.count, keep_in(held.grads))
                                       : tile_norm<SquareSum, Policy>(grads, tile.count, keep_in(held.grads))}};
   }
@@ -111,14 +97,28 @@ struct BothNorms {
   static __device__ __forceinline__ Sums<2> of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
                                                     const Held& held) {
     Sums<2> sums;
-    sums.of[0] = tile_norm<SquareSum, Policy>(tile_address<const G>(plan, tile, step.buffers.grads), tile.count,
-                                              keep_in(held.grads));
-    sums.of[1] = tile_norm<SquareSum, Policy>(tile_address<const W>(plan, tile, step.buffers.weights), tile.count,
-                                              keep_in(held.weights));
+    sums.of[0] = tile_norm<SquareSum, Policy>(Elements<G>{tile_address<const G>(plan, tile, step.buffers.grads)},
+                                              tile.count, keep_in(held.grads));
+    sums.of[1] = of_weights<Policy>(plan, step, tile, held);
     return sums;
   }
   static __device__ __forceinline__ bool hand_up(const DevicePlan& plan, const Step&, const Tile& tile, Sums<2>& sums) {
     return finish_layer<SquareSum>(plan, tile, sums);
+  }
+
+ private:
+  // Split weights are not held: they are float32 where they are read, and two bytes short of it where they would wait.
+  template <class Policy, class Held>
+  static __device__ __forceinline__ double of_weights(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                      const Held& held) {
+    W* const weights = tile_address<W>(plan, tile, step.buffers.weights);
+    if constexpr (kMayBeSplit<W>) {
+      if (step.buffers.weights_extra) {
+        const SplitElements elements{weights, tile_address<remainder16>(plan, tile, step.buffers.weights_extra)};
+        return tile_norm<SquareSum, Policy>(elements, tile.count, KeepNothing());
+      }
+    }
+    return tile_norm<SquareSum, Policy>(Elements<W>{weights}, tile.count, keep_in(held.weights));
   }
 };
 

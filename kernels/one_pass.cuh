@@ -132,9 +132,9 @@ __global__ void __launch_bounds__(kBlockThreads, kOnePassBlocks)
       if (block.item.kind == WorkKind::kHold)
         sum_tile<Norm, LastUse>(plan, work, block, step, tile, held.push(tile));
       else if (block.item.kind == WorkKind::kNorm)
-        sum_tile<Norm, KeepInCache>(plan, work, block, step, tile, NotHeld<kOnePassRowsInFlight>());
+        sum_tile<Norm, KeepInCache>(plan, work, block, step, tile, NotHeldHere());
       else
-        update_tile_from(NotHeld<kOnePassRowsInFlight>(), tile);
+        update_tile_from(NotHeldHere(), tile);
     }
   }
   leave(work, block, step.buffers);

@@ -1,7 +1,7 @@
 // larc_scale's update: a tile of gradients scaled in place; with folded decay the weights are read too.
 #pragma once
 
-#include "kernels/device.cuh"
+#include "kernels/weights.cuh"
 
 namespace layerwise {
 
@@ -13,34 +13,36 @@ __device__ __forceinline__ void scale_quad(const LarcElement& layer, const W* we
     g.element[i] = weights ? larc_decayed_element(layer, g.element[i], w.element[i]) : larc_element(layer, g.element[i]);
 }
 
-template <class W, class G, class Held>
-__device__ __forceinline__ void scale_whole_tile(const LarcElement& layer, G* grads, const W* weights, const Held& held) {
-  constexpr int kRowsInFlight = Held::kRowsInFlight;
+template <int kRowsAtOnce, class W, class G, class Grads, class Weights>
+__device__ __forceinline__ void scale_whole_tile(const LarcElement& layer, G* to, const W* weights, const Grads& from,
+                                                 const Weights& held) {
 #pragma unroll 1
-  for (int first = 0; first < kRows; first += kRowsInFlight) {
-    FloatQuad g[kRowsInFlight], w[kRowsInFlight];
+  for (int first = 0; first < kRows; first += kRowsAtOnce) {
+    FloatQuad g[kRowsAtOnce], w[kRowsAtOnce];
 #pragma unroll
-    for (int row = 0; row < kRowsInFlight; ++row) {
-      g[row] = quad_of(held.grads, grads, first + row);
-      w[row] = weights ? quad_of(held.weights, weights, first + row) : FloatQuad{};
+    for (int row = 0; row < kRowsAtOnce; ++row) {
+      const int i = row_element(first + row);
+      g[row] = from.template load_four<LastUse>(i);
+      w[row] = weights ? held.template load_four<LastUse>(i) : FloatQuad{};
     }
 #pragma unroll
-    for (int row = 0; row < kRowsInFlight; ++row) {
+    for (int row = 0; row < kRowsAtOnce; ++row) {
       scale_quad<W, G>(layer, weights, g[row], w[row]);
-      store_quad(grads + row_element(first + row), g[row]);
+      store_quad(to + row_element(first + row), g[row]);
     }
   }
 }
 
-template <class W, class G, class Held>
-__device__ __forceinline__ void scale_part_tile(const LarcElement& layer, G* grads, const W* weights, int count,
-                                                const Held& held) {
+template <class W, class G, class Grads, class Weights>
+__device__ __forceinline__ void scale_part_tile(const LarcElement& layer, G* to, const W* weights, int count,
+                                                const Grads& from, const Weights& held) {
 #pragma unroll 1
   for (int row = 0; row * kAccumulators < count; ++row) {
-    FloatQuad g = elements_of(held.grads, grads, row, count);
-    const FloatQuad w = weights ? elements_of(held.weights, weights, row, count) : FloatQuad{};
+    const int i = row_element(row);
+    FloatQuad g = from.load_some(i, count);
+    const FloatQuad w = weights ? held.load_some(i, count) : FloatQuad{};
     scale_quad<W, G>(layer, weights, g, w);
-    store_elements(grads, row_element(row), count, g);
+    store_elements(to, i, count, g);
   }
 }
 
@@ -54,12 +56,13 @@ struct LarcScaleUpdate {
   static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, Dtype, const Tile& tile,
                                                  const Element& layer, const Held& held) {
     G* const grads = tile_address<G>(plan, tile, step.buffers.grads);
-    const W* const weights =
-        step.larc.fold_weight_decay ? tile_address<const W>(plan, tile, step.buffers.weights) : nullptr;
+    W* const weights = step.larc.fold_weight_decay ? tile_address<W>(plan, tile, step.buffers.weights) : nullptr;
+    const auto from = elements_of(held.grads, static_cast<const G*>(grads));
+    const auto decaying = weights_of(held, WholeWeights<W>{weights, nullptr, Dtype::kNone});
     if (tile.count == kTileElements && is_aligned(grads) && is_aligned(weights))
-      scale_whole_tile(layer, grads, weights, held);
+      scale_whole_tile<Held::kMostRowsInFlight, W>(layer, grads, weights, from, decaying);
     else
-      scale_part_tile(layer, grads, weights, tile.count, held);
+      scale_part_tile<W>(layer, grads, weights, tile.count, from, decaying);
   }
 };
 

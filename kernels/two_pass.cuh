@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(kBlockThreads, kNormBlocks)
   for (int64_t t = blockIdx.x; t < plan.tiles; t += gridDim.x) {
     const Tile tile = tile_at(plan, t);
     if (!takes_part(step.buffers, plan.scattered, tile.layer)) continue;
-    auto sums = Norm::template of_tile<KeepInCache>(plan, step, tile, NotHeld<kRowsInFlight>());
+    auto sums = Norm::template of_tile<KeepInCache>(plan, step, tile, NotHeld());
     finish_tile<Norm>(plan, step, tile, sums);
   }
 }
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
     if (!takes_part(step.buffers, plan.scattered, tile.layer)) continue;
     const DeviceUpdate& layer = plan.updates[tile.layer];
     if (layer.takes_part)
-      Update::of_tile(plan, step, extra_dtype, tile, Update::element(layer), NotHeld<kRowsInFlight>());
+      Update::of_tile(plan, step, extra_dtype, tile, Update::element(layer), NotHeld());
   }
 }
 

@@ -2,27 +2,26 @@
 #pragma once
 
 #include "kernels/rounding.cuh"
+#include "kernels/weights.cuh"
 
 namespace layerwise {
 
+// A tile in every buffer of an update.
 template <class W, class G, class M>
 struct TilePointers {
   W* weights;
   const G* grads;
   M* moments;   // null: SGD without momentum
-  void* extra;  // null: no copy
+  void* extra;  // null: neither copy nor remainders
   Dtype extra_dtype;
-  MomentRounding<M> rounding;
 
-  // step: t's low 32 bits.
   __device__ __forceinline__ TilePointers(const DevicePlan& plan, const Tile& tile, const StepBuffers& buffers,
-                                          Dtype extra_dtype, uint32_t step)
+                                          Dtype extra_dtype)
       : weights(tile_address<W>(plan, tile, buffers.weights)),
         grads(tile_address<const G>(plan, tile, buffers.grads)),
         moments(buffers.first_moment ? tile_address<M>(plan, tile, buffers.first_moment) : nullptr),
         extra(extra_address(plan, tile, buffers.weights_extra)),
-        extra_dtype(extra_dtype),
-        rounding(buffers, tile, step) {}
+        extra_dtype(extra_dtype) {}
 
   __device__ __forceinline__ bool aligned() const {
     return is_aligned(weights) && is_aligned(grads) && is_aligned(moments) && is_extra_aligned(extra);
@@ -34,54 +33,75 @@ struct Quads {
   FloatQuad g, m, w;
 };
 
-template <class W, class G, class M, class Held, class Update>
-__device__ __forceinline__ void update_whole_tile(const TilePointers<W, G, M>& at, const Held& held, Update update) {
-  constexpr int kRowsInFlight = Held::kRowsInFlight;
+template <int kRowsAtOnce, class Weights, class Grads, class M, class Moments, class Update>
+__device__ __forceinline__ void update_whole_tile(const Weights& weights, const Grads& grads, M* moments,
+                                                  const Moments& rounding, Update update) {
 #pragma unroll 1
-  for (int first = 0; first < kRows; first += kRowsInFlight) {
-    Quads rows[kRowsInFlight];
+  for (int first = 0; first < kRows; first += kRowsAtOnce) {
+    Quads rows[kRowsAtOnce];
 #pragma unroll
-    for (int row = 0; row < kRowsInFlight; ++row) {
+    for (int row = 0; row < kRowsAtOnce; ++row) {
       const int i = row_element(first + row);
-      rows[row].g = quad_of(held.grads, at.grads, first + row);
-      rows[row].m = at.moments ? load_quad<LastUse>(at.moments + i) : FloatQuad{};
-      rows[row].w = quad_of(held.weights, at.weights, first + row);
+      rows[row].g = grads.template load_four<LastUse>(i);
+      rows[row].m = moments ? load_quad<LastUse>(moments + i) : FloatQuad{};
+      rows[row].w = weights.template load_four<LastUse>(i);
     }
 #pragma unroll
-    for (int row = 0; row < kRowsInFlight; ++row) {
+    for (int row = 0; row < kRowsAtOnce; ++row) {
       const int i = row_element(first + row);
       update(rows[row]);
-      if (at.moments) at.rounding.store_four(at.moments, i, rows[row].m);
-      store_quad(at.weights + i, rows[row].w);
-      if (at.extra) store_extra_quad(at.extra, at.extra_dtype, i, rows[row].w);
+      if (moments) rounding.store_four(moments, i, rows[row].m);
+      weights.store_four(i, rows[row].w);
     }
   }
 }
 
-template <class W, class G, class M, class Held, class Update>
-__device__ __forceinline__ void update_part_tile(const TilePointers<W, G, M>& at, int count, const Held& held,
-                                                 Update update) {
+template <class Weights, class Grads, class M, class Moments, class Update>
+__device__ __forceinline__ void update_part_tile(const Weights& weights, const Grads& grads, M* moments,
+                                                 const Moments& rounding, int count, Update update) {
 #pragma unroll 1
   for (int row = 0; row * kAccumulators < count; ++row) {
     const int i = row_element(row);
     Quads quads;
-    quads.g = elements_of(held.grads, at.grads, row, count);
-    quads.m = at.moments ? load_elements(at.moments, i, count) : FloatQuad{};
-    quads.w = elements_of(held.weights, at.weights, row, count);
+    quads.g = grads.load_some(i, count);
+    quads.m = moments ? load_elements(moments, i, count) : FloatQuad{};
+    quads.w = weights.load_some(i, count);
     update(quads);
-    if (at.moments) at.rounding.store_some(at.moments, i, count, quads.m);
-    store_elements(at.weights, i, count, quads.w);
-    if (at.extra) store_extra_elements(at.extra, at.extra_dtype, i, count, quads.w);
+    if (moments) rounding.store_some(moments, i, count, quads.m);
+    weights.store_some(i, count, quads.w);
   }
 }
 
-// update(quads) turns old moments and weights into new ones.
+template <class W, class G, class M, class Held, class Moments, class Update>
+__device__ __forceinline__ void update_with(const TilePointers<W, G, M>& at, const Held& held, const Moments& rounding,
+                                            int count, Update update) {
+  constexpr int kRowsAtOnce =
+      Held::kMostRowsInFlight < Moments::kRowsAtOnce ? Held::kMostRowsInFlight : Moments::kRowsAtOnce;
+  const auto update_weights = [&](const auto& weights) {
+    const auto grads = elements_of(held.grads, at.grads);
+    if (count == kTileElements && at.aligned())
+      update_whole_tile<kRowsAtOnce>(weights, grads, at.moments, rounding, update);
+    else
+      update_part_tile(weights, grads, at.moments, rounding, count, update);
+  };
+  if constexpr (kMayBeSplit<W>)
+    if (at.extra) return update_weights(SplitElements{at.weights, static_cast<remainder16*>(at.extra)});
+  update_weights(weights_of(held, WholeWeights<W>{at.weights, at.extra, at.extra_dtype}));
+}
+
+// update(quads) turns old moments and weights into new ones; step is t's low 32 bits. What a tile's rows have in common is
+// decided here, so that the loads of several rows have no branch between them.
 template <class W, class G, class M, class Held, class Update>
-__device__ __forceinline__ void update_tile(const TilePointers<W, G, M>& at, int count, const Held& held, Update update) {
-  if (count == kTileElements && at.aligned())
-    update_whole_tile(at, held, update);
-  else
-    update_part_tile(at, count, held, update);
+__device__ __forceinline__ void update_tile(const DevicePlan& plan, const Tile& tile, const StepBuffers& buffers,
+                                            Dtype extra_dtype, uint32_t step, const Held& held, Update update) {
+  const TilePointers<W, G, M> at(plan, tile, buffers, extra_dtype);
+  if constexpr (kMayBeRandom<M>) {
+    if (buffers.stochastic_moment) {
+      const RandomMoments random{random_key(buffers, tile.layer, step), tile.first / kRandomQuad};
+      return update_with(at, held, random, tile.count, update);
+    }
+  }
+  update_with(at, held, NearestMoments<M>(), tile.count, update);
 }
 
 // What an element's old moment and weight become, four at a time: for update_tile.
@@ -128,8 +148,7 @@ struct NovogradUpdate {
   template <class Held>
   static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, Dtype extra_dtype,
                                                  const Tile& tile, const Element& layer, const Held& held) {
-    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype, layer.step), tile.count, held,
-                NovogradQuads(step, layer));
+    update_tile<W, G, M>(plan, tile, step.buffers, extra_dtype, layer.step, held, NovogradQuads(step, layer));
   }
 };
 
@@ -142,8 +161,7 @@ struct LarcSgdUpdate {
   template <class Held>
   static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, Dtype extra_dtype,
                                                  const Tile& tile, const Element& layer, const Held& held) {
-    update_tile(TilePointers<W, G, M>(plan, tile, step.buffers, extra_dtype, layer.step), tile.count, held,
-                SgdQuads(step, layer));
+    update_tile<W, G, M>(plan, tile, step.buffers, extra_dtype, layer.step, held, SgdQuads(step, layer));
   }
 };
 

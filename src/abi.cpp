@@ -113,6 +113,7 @@ std::string describe() {
   CONSTANT(LAYERWISE_DTYPE_BFLOAT16)
   CONSTANT(LAYERWISE_DTYPE_FLOAT16)
   CONSTANT(LAYERWISE_DTYPE_FLOAT64)
+  CONSTANT(LAYERWISE_DTYPE_REMAINDER16)
   CONSTANT(LAYERWISE_DEVICE_CPU)
   CONSTANT(LAYERWISE_LAYOUT_PACKED)
   CONSTANT(LAYERWISE_LAYOUT_SCATTERED)
@@ -264,8 +265,8 @@ std::string describe() {
             "larc", "sgd", "stream")
   FUNCTION(layerwise_larc_novograd_step, "plan", "weights", "grads", "first_moment", "second_moment", "max_second_moment",
             "weights_extra", "layer_mask", "layer_stats", "larc", "options", "stream")
-  FUNCTION(layerwise_partial_norms, "plan", "weights", "grads", "layer_mask", "grad_sums", "weight_sums", "sums_kind",
-            "norm", "stream")
+  FUNCTION(layerwise_partial_norms, "plan", "weights", "weights_extra", "grads", "layer_mask", "grad_sums", "weight_sums",
+            "sums_kind", "norm", "stream")
   FUNCTION(layerwise_novograd_apply, "plan", "weights", "grads", "first_moment", "second_moment", "max_second_moment",
             "weights_extra", "layer_mask", "layer_stats", "grad_sums", "sums_kind", "options", "stream")
   FUNCTION(layerwise_larc_apply, "plan", "weights", "grads", "momentum", "weights_extra", "layer_mask", "layer_stats",

@@ -111,12 +111,13 @@ int32_t layerwise_larc_novograd_step(layerwise_plan* plan, void* weights, const 
   });
 }
 
-int32_t layerwise_partial_norms(layerwise_plan* plan, const void* weights, const void* grads, const uint8_t* layer_mask,
-                                double* grad_sums, double* weight_sums, int32_t sums_kind, int32_t norm,
-                                void* stream) {
+int32_t layerwise_partial_norms(layerwise_plan* plan, const void* weights, const void* weights_extra, const void* grads,
+                                const uint8_t* layer_mask, double* grad_sums, double* weight_sums, int32_t sums_kind,
+                                int32_t norm, void* stream) {
   return guarded(__func__, [&] {
     StepArguments arguments{};
     arguments.weights = const_cast<void*>(weights);
+    arguments.weights_extra = const_cast<void*>(weights_extra);
     arguments.grads = grads;
     arguments.layer_mask = layer_mask;
     const PartialNorms norms = checked_norms(checked(plan), arguments, grad_sums, weight_sums, sums_kind, norm);

@@ -84,8 +84,12 @@ Dtypes checked_dtypes(const layerwise_plan_options& options) {
   dtypes.second_moment =
       checked_dtype(options.second_moment_dtype, "second_moment_dtype", {Dtype::kFloat32, Dtype::kFloat64});
   dtypes.weights_extra = checked_dtype(options.weights_extra_dtype, "weights_extra_dtype",
-                                       {Dtype::kNone, Dtype::kBfloat16, Dtype::kFloat16});
-  if (dtypes.weights_extra != Dtype::kNone && dtypes.weights != Dtype::kFloat32)
+                                       {Dtype::kNone, Dtype::kBfloat16, Dtype::kFloat16, Dtype::kRemainder16});
+  if (dtypes.weights_extra == Dtype::kRemainder16) {
+    if (dtypes.weights != Dtype::kBfloat16)
+      fail(LAYERWISE_ERROR_UNSUPPORTED_DTYPE, "weights_extra_dtype is remainder16 beside %s weights; it needs bfloat16 weights",
+           name_of(dtypes.weights));
+  } else if (dtypes.weights_extra != Dtype::kNone && dtypes.weights != Dtype::kFloat32)
     fail(LAYERWISE_ERROR_UNSUPPORTED_DTYPE, "weights_extra_dtype is %s beside %s weights; the copy needs float32 weights",
          name_of(dtypes.weights_extra), name_of(dtypes.weights));
   return dtypes;

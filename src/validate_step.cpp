@@ -25,6 +25,8 @@ void check_must_be_null(const void* argument, const char* name, const char* reas
 void check_weights_extra(const PlanDescription& plan, const void* weights_extra) {
   if (plan.dtypes.weights_extra == Dtype::kNone)
     check_must_be_null(weights_extra, "weights_extra", "the plan's weights_extra_dtype is none, so");
+  if (plan.dtypes.weights_extra == Dtype::kRemainder16 && plan.layout.elements > 0)
+    check_not_null(weights_extra, "weights_extra");
 }
 
 // The only buffer that is ever rounded so is the first moment.
@@ -188,8 +190,11 @@ PartialNorms checked_norms(const layerwise_plan& plan, const StepArguments& argu
     fail(LAYERWISE_ERROR_COMBINATION, "weight_sums is %p; with the infinity norm it must be NULL: LARC, which needs it, "
          "has no such norm", static_cast<void*>(weight_sums));
   const PlanDescription& description = plan.description;
+  if (!weight_sums || description.dtypes.weights_extra != Dtype::kRemainder16)
+    check_must_be_null(arguments.weights_extra, "weights_extra", "without weight_sums of split weights");
   BufferCheck check(description);
   if (weight_sums) check.required_elements(arguments.weights, "weights", description.dtypes.weights, false);
+  check.elements(arguments.weights_extra, "weights_extra", description.dtypes.weights_extra, false);
   check.required_elements(arguments.grads, "grads", description.dtypes.grads, false);
   if (description.layout.elements > 0) check_not_null(grad_sums, "grad_sums");
   check.per_layer(arguments.layer_mask, "layer_mask", 1, false);
@@ -200,6 +205,7 @@ PartialNorms checked_norms(const layerwise_plan& plan, const StepArguments& argu
   PartialNorms norms{};
   norms.buffers.weights = weight_sums ? arguments.weights : nullptr;
   norms.buffers.grads = const_cast<void*>(arguments.grads);
+  norms.buffers.weights_extra = arguments.weights_extra;
   norms.buffers.layer_mask = arguments.layer_mask;
   check_tables(description, norms.buffers, "momentum");
   norms.grad_sums = grad_sums;

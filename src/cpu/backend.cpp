@@ -134,7 +134,7 @@ class CpuBackend final : public Backend {
     const int64_t tiles = tiles_of(layout_.layers[layer].size);
     double* memory = thread_sums_[thread].data();
     const LayerSums sums{memory, memory + schedule_.most_bundled_tiles};
-    sum_tiles(operation, layer, 0, tiles, sums);
+    sum_tiles(operation, layer, 0, tiles, sums, thread);
     const auto update = finish(operation, layer, sums, nonfinite);
     if (!update.takes_part) return;
     update_tiles(operation, layer, 0, tiles, update.element, thread);
@@ -148,7 +148,7 @@ class CpuBackend final : public Backend {
     const int64_t tiles = tiles_of(layout_.layers[layer].size);
     const int64_t begin = tiles * thread / team_.size(), end = tiles * (thread + 1) / team_.size();
     const LayerSums sums{shared_sums_.data(), shared_sums_.data() + shared_sums_.size() / 2};
-    sum_tiles(operation, layer, begin, end, sums);
+    sum_tiles(operation, layer, begin, end, sums, thread);
     team_.meet([&] { shared_update = finish(operation, layer, sums, nonfinite); }, other_work);
     const auto update = shared_update;
     if (!update.takes_part) return;
@@ -156,10 +156,11 @@ class CpuBackend final : public Backend {
   }
 
   template <class Operation>
-  void sum_tiles(const Operation& operation, int64_t layer, int64_t begin, int64_t end, LayerSums sums) {
+  void sum_tiles(const Operation& operation, int64_t layer, int64_t begin, int64_t end, LayerSums sums, int thread) {
     if (!operation.sums_tiles()) return;
+    StagedTile* const stage = staged_.empty() ? nullptr : &staged_[thread];
     for (int64_t tile = begin; tile < end; ++tile)
-      operation.sum_tile(buffers_of(operation, layer, tile, tile + 1), sums, tile);
+      operation.sum_tile(buffers_of(operation, layer, tile, tile + 1), sums, tile, stage);
   }
 
   template <class Operation>
@@ -193,7 +194,7 @@ class CpuBackend final : public Backend {
       const TileBuffers stored = buffers_of(operation, layer, tile, tile + 1);
       operation.update(operation.staging().load(stored, stage), element);
       operation.staging().store(stage, stored, key, tile * kTileElements);
-      if (stored.weights_extra) kernels_.copy(dtypes_.weights_extra)(stored);
+      if (stored.weights_extra && dtypes_.weights == Dtype::kFloat32) kernels_.copy(dtypes_.weights_extra)(stored);
     }
   }
 

@@ -23,7 +23,7 @@ class NovogradOperation {
         staging_(kernels, dtypes, step.buffers),
         call_(kernels.novograd_call(step.hyper)),
         norm_(kernels.norm(dtypes.grads, step.hyper.infinity_norm)),
-        weight_norm_(kernels.norm(dtypes.weights, false)),
+        weight_norm_(kernels.norm(staging_.dtypes().weights, false)),
         reduce_(kernels.reduce(step.hyper.infinity_norm)),
         update_(kernels.novograd(staging_.dtypes(), step.hyper.decoupled_weight_decay)) {}
 
@@ -31,9 +31,9 @@ class NovogradOperation {
   const Staging& staging() const { return staging_; }
   bool sums_tiles() const { return !step_.given.grads; }
 
-  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index) const {
+  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, StagedTile* stage) const {
     sums.grads[index] = norm_(tile.grads, tile.count);
-    if (step_.applies_larc) sums.weights[index] = weight_norm_(tile.weights, tile.count);
+    if (step_.applies_larc) sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count);
   }
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
     SecondMoment moment = load_second_moment(step_, layer);
@@ -68,7 +68,7 @@ class LarcOperation {
         staging_(kernels, dtypes, step.buffers),
         call_(kernels.larc_call(step.larc, step.sgd)),
         grad_norm_(kernels.norm(dtypes.grads, false)),
-        weight_norm_(kernels.norm(dtypes.weights, false)),
+        weight_norm_(kernels.norm(staging_.dtypes().weights, false)),
         reduce_(kernels.reduce(false)),
         update_(step.applies_sgd ? kernels.larc_sgd(staging_.dtypes(), step.sgd.momentum != 0, step.sgd.nesterov)
                                  : kernels.larc_scale(dtypes, step.larc.fold_weight_decay)) {}
@@ -77,9 +77,9 @@ class LarcOperation {
   const Staging& staging() const { return staging_; }
   bool sums_tiles() const { return !step_.given.grads; }
 
-  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index) const {
+  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, StagedTile* stage) const {
     sums.grads[index] = grad_norm_(tile.grads, tile.count);
-    sums.weights[index] = weight_norm_(tile.weights, tile.count);
+    sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count);
   }
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
     const double weights = sums_tiles() ? reduce_(sums.weights, tiles) : step_.given.weights[layer];
@@ -109,16 +109,16 @@ class NormsOperation {
       : norms_(norms),
         staging_(kernels, dtypes, norms.buffers),
         grad_norm_(kernels.norm(dtypes.grads, norms.infinity_norm)),
-        weight_norm_(kernels.norm(dtypes.weights, false)),
+        weight_norm_(kernels.norm(staging_.dtypes().weights, false)),
         reduce_(kernels.reduce(norms.infinity_norm)) {}
 
   const StepBuffers& buffers() const { return norms_.buffers; }
   const Staging& staging() const { return staging_; }
   bool sums_tiles() const { return true; }
 
-  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index) const {
+  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, StagedTile* stage) const {
     sums.grads[index] = grad_norm_(tile.grads, tile.count);
-    if (norms_.weight_sums) sums.weights[index] = weight_norm_(tile.weights, tile.count);
+    if (norms_.weight_sums) sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count);
   }
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions&, LayerSums sums, int64_t tiles) const {
     norms_.grad_sums[layer] = reduce_(sums.grads, tiles);

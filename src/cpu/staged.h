@@ -6,6 +6,18 @@
 namespace layerwise {
 inline namespace LAYERWISE_ISA {
 
+inline void load_weights(const void* high, const void* low, float* to, int64_t count) {
+  const bfloat16* const weights = static_cast<const bfloat16*>(high);
+  const remainder16* const remainders = static_cast<const remainder16*>(low);
+  for (int64_t i = 0; i < count; ++i) to[i] = load_split(weights[i], remainders[i]);
+}
+
+inline void store_weights(const float* from, void* high, void* low, int64_t count) {
+  bfloat16* const __restrict__ weights = static_cast<bfloat16*>(high);
+  remainder16* const __restrict__ remainders = static_cast<remainder16*>(low);
+  for (int64_t i = 0; i < count; ++i) store_split(weights[i], remainders[i], from[i]);
+}
+
 inline void load_moments(const void* from, float* to, int64_t count) {
   const bfloat16* const moments = static_cast<const bfloat16*>(from);
   for (int64_t i = 0; i < count; ++i) to[i] = load(moments[i]);

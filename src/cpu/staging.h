@@ -1,5 +1,5 @@
-// Storage that the loops over tiles do not read or write themselves: moments that are rounded stochastically. A tile of it is
-// worked on as float32, in memory of the thread's own, and stored from there.
+// Storage that the loops over tiles do not read or write themselves: split weights, and moments that are rounded
+// stochastically. A tile of it is worked on as float32, in memory of the thread's own, and stored from there.
 #pragma once
 
 #include "cpu/tile.h"
@@ -9,28 +9,45 @@ namespace layerwise {
 
 // One thread's.
 struct StagedTile {
+  alignas(64) float weights[kTileElements];
   alignas(64) float moments[kTileElements];
 };
 
 class Staging {
  public:
   Staging(const TileKernels& kernels, const Dtypes& dtypes, const StepBuffers& buffers)
-      : kernels_(kernels), dtypes_(dtypes), moments_(buffers.stochastic_moment) {}
+      : kernels_(kernels),
+        dtypes_(dtypes),
+        weights_(dtypes.weights_extra == Dtype::kRemainder16 && buffers.weights_extra),
+        moments_(buffers.stochastic_moment) {}
 
   // Whether a plan's steps may need it.
-  static bool is_needed(const Dtypes& dtypes) { return dtypes.first_moment == Dtype::kBfloat16; }
+  static bool is_needed(const Dtypes& dtypes) {
+    return dtypes.weights_extra == Dtype::kRemainder16 || dtypes.first_moment == Dtype::kBfloat16;
+  }
 
-  bool is_used() const { return moments_; }
+  bool is_used() const { return weights_ || moments_; }
   // As the loops see them.
   Dtypes dtypes() const {
     Dtypes seen = dtypes_;
+    if (weights_) seen.weights = Dtype::kFloat32;
     if (moments_) seen.first_moment = Dtype::kFloat32;
     return seen;
   }
 
+  // A tile's weights alone; stage may be null where a plan does not need it.
+  const void* weights(const TileBuffers& stored, StagedTile* stage) const {
+    if (!weights_) return stored.weights;
+    kernels_.load_weights(stored.weights, stored.weights_extra, stage->weights, stored.count);
+    return stage->weights;
+  }
   // One tile at most.
   TileBuffers load(const TileBuffers& stored, StagedTile& stage) const {
     TileBuffers seen = stored;
+    if (weights_) {
+      weights(stored, &stage);
+      seen.weights = stage.weights;
+    }
     if (moments_) {
       kernels_.load_moments(stored.first_moment, stage.moments, stored.count);
       seen.first_moment = stage.moments;
@@ -39,13 +56,14 @@ class Staging {
   }
   // first: the tile's first element of the layer.
   void store(const StagedTile& stage, const TileBuffers& stored, const RandomKey& key, int64_t first) const {
+    if (weights_) kernels_.store_weights(stage.weights, stored.weights, stored.weights_extra, stored.count);
     if (moments_) kernels_.store_moments(stage.moments, stored.first_moment, stored.count, key, first);
   }
 
  private:
   const TileKernels& kernels_;
   const Dtypes dtypes_;
-  const bool moments_;
+  const bool weights_, moments_;
 };
 
 }  // namespace layerwise

@@ -265,6 +265,8 @@ inline constexpr TileKernels tile_kernels(const char* name) {
           larc_scale_for,
           larc_sgd_for,
           copy_for,
+          load_weights,
+          store_weights,
           load_moments,
           store_moments};
 }

@@ -38,6 +38,9 @@ struct TileKernels {
   Larc (*larc_scale)(const Dtypes& dtypes, bool decayed);
   Larc (*larc_sgd)(const Dtypes& dtypes, bool momentum, bool nesterov);
   Copy (*copy)(Dtype weights_extra);  // float32 weights to the low-precision copy
+  // Split weights as float32, and back.
+  void (*load_weights)(const void* high, const void* low, float* to, int64_t count);
+  void (*store_weights)(const float* from, void* high, void* low, int64_t count);
   // bfloat16 moments as float32, and back with random bits. first: of these elements in the layer.
   void (*load_moments)(const void* from, float* to, int64_t count);
   void (*store_moments)(const float* from, void* to, int64_t count, const RandomKey& key, int64_t first);

@@ -60,8 +60,9 @@ int usable_multiprocessors(const PlanDescription& plan) {
 
 OnePass::OnePass(const PlanDescription& plan, const WorkspaceLayout& layout, const Workspace& workspace) {
   if (!attribute(cudaDevAttrCooperativeLaunch, plan.device)) return;
-  for (int list = 0; list < kOnePassLists; ++list)
-    launches_[list] = planned_launch(plan, layout, workspace, list, list == 1);
+  launches_[0] = planned_launch(plan, layout, workspace, 0, false);
+  // Split weights are read in two halves each time.
+  if (plan.dtypes.weights_extra != Dtype::kRemainder16) launches_[1] = planned_launch(plan, layout, workspace, 1, true);
 }
 
 }  // namespace layerwise

@@ -17,13 +17,18 @@ struct bfloat16 {
 struct float16 {
   uint16_t bits;
 };
+// What a bfloat16 lacks of the float32 it was rounded from.
+struct remainder16 {
+  uint16_t bits;
+};
 
 // X(enumerator, C++ type, number in the C ABI, name)
 #define LAYERWISE_DTYPES(X)             \
   X(kFloat32, float, 1, "float32")      \
   X(kBfloat16, bfloat16, 2, "bfloat16") \
   X(kFloat16, float16, 3, "float16")    \
-  X(kFloat64, double, 4, "float64")
+  X(kFloat64, double, 4, "float64")     \
+  X(kRemainder16, remainder16, 5, "remainder16")
 
 enum class Dtype : int32_t {
   kNone = 0,
@@ -125,6 +130,19 @@ LAYERWISE_INLINE void store_stochastic(bfloat16& to, float x, uint32_t word) {
   store(nearest, x);
   const bool is_number = (bits & 0x7fffffffu) < 0x7f800000u;
   to.bits = is_number ? static_cast<uint16_t>((bits + (word & 0xffffu)) >> 16) : nearest.bits;
+}
+
+// A float32 in two halves: rounded to a bfloat16, ties away from zero, and its low 16 bits, of which the first says whether
+// that was up. Together they are the float32 again; NaN becomes the canonical one.
+LAYERWISE_INLINE void store_split(bfloat16& high, remainder16& low, float x) {
+  const uint32_t bits = bit_cast<uint32_t>(x);
+  const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  high.bits = static_cast<uint16_t>(nan ? 0x7fffu : (bits + 0x8000u) >> 16);
+  low.bits = static_cast<uint16_t>(nan ? 0u : bits);
+}
+LAYERWISE_INLINE float load_split(bfloat16 high, remainder16 low) {
+  const uint32_t upper = static_cast<uint32_t>(high.bits) - (low.bits >> 15);
+  return bit_cast<float>((upper << 16) | low.bits);
 }
 
 }  // namespace LAYERWISE_ISA

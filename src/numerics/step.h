@@ -21,7 +21,7 @@ struct StepBuffers {
   void* weights;
   void* grads;
   void* first_moment;   // LARC: SGD's momentum buffer, may be null
-  void* weights_extra;  // may be null
+  void* weights_extra;  // the float32 weights' copy, or the bfloat16 weights' remainders; may be null
   const uint8_t* layer_mask;
   LayerStats* layer_stats;
   const float* found_inf;

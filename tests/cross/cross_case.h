@@ -112,8 +112,9 @@ class Case {
     const bool of_weights = step_ != Step::kNovograd;
     const int32_t norm = of_weights ? LAYERWISE_NORM_L2 : novograd_.norm;
     oracle::Model::Sums of_cpu(cpu_.layout), of_device(cpu_.layout);
-    REQUIRE_OK(cpu_.partial_norms(of_cpu, of_weights, norm));
-    REQUIRE_OK(device.partial_norms(of_weights, norm));
+    const bool joins = step_ == Step::kLarcSgd;
+    REQUIRE_OK(cpu_.partial_norms(of_cpu, of_weights, norm, joins));
+    REQUIRE_OK(device.partial_norms(of_weights, norm, joins));
     device.pull_sums(of_device);
     for (size_t l = 0; l < of_cpu.grads.size(); ++l)
       for (const auto& [cpu, there] : {std::pair{of_cpu.grads[l], of_device.grads[l]},

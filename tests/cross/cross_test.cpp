@@ -29,6 +29,7 @@ void random_cases(Step step, const char* name, Halves halves = Halves::kTogether
     oracle::Random random(seed ^ 0x5eed);
     shape_device(random);
     oracle::Layout layout = oracle::random_layout(random);
+    oracle::split_some(random, layout);
     limit(layout);
     const std::string found = Case(seed, step, layout, halves).run();
     INFO(found);
@@ -56,6 +57,7 @@ void every_dtype(Step step, Halves halves = Halves::kTogether) {
           layout.weights = weights, layout.grads = grads, layout.moment = moment;
           layout.second_moment = seed % 2 ? f32 : f64;
           layout.extra = weights != f32 ? none : seed % 3 == 0 ? bf16 : seed % 3 == 1 ? f16 : none;
+          if (weights == bf16 && seed % 2) layout.extra = LAYERWISE_DTYPE_REMAINDER16;
           CAPTURE(oracle::dtype_name(weights), oracle::dtype_name(grads), oracle::dtype_name(moment), shift, seed);
           oracle::Random random(seed);
           shape_device(random);

@@ -116,9 +116,10 @@ class DeviceModel {
   }
 
   // The same in two halves: the sums stay on the device.
-  int32_t partial_norms(bool of_weights, int32_t norm, cudaStream_t stream = nullptr) {
-    return layerwise_partial_norms(plan(), of(weights_), of(grads_), mask(), grad_sums(),
-                                   of_weights ? weight_sums() : nullptr, LAYERWISE_SUMS_LAYERS, norm, stream);
+  int32_t partial_norms(bool of_weights, int32_t norm, bool joins, cudaStream_t stream = nullptr) {
+    return layerwise_partial_norms(plan(), of(weights_), layout_.split() && of_weights && joins ? of(extra_) : nullptr,
+                                   of(grads_), mask(), grad_sums(), of_weights ? weight_sums() : nullptr,
+                                   LAYERWISE_SUMS_LAYERS, norm, stream);
   }
   int32_t novograd_apply(const layerwise_novograd_options& options, cudaStream_t stream = nullptr) {
     return layerwise_novograd_apply(plan(), of(weights_), of(grads_), of(moment_), second_moment_.data(),

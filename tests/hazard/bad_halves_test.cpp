@@ -5,12 +5,12 @@ namespace {
 
 using namespace oracle;
 
-struct Halves : Witness {
+struct Caller : Witness {
   std::vector<double> sums = std::vector<double>(4, 1.0), before_sums = sums;
 
   int32_t norms(const void* grads, double* grad_sums, double* weight_sums, int32_t kind, int32_t norm) {
-    return layerwise_partial_norms(model.plan.get(), model.weights.data(), grads, nullptr, grad_sums, weight_sums, kind,
-                                   norm, nullptr);
+    return layerwise_partial_norms(model.plan.get(), model.weights.data(), nullptr, grads, nullptr, grad_sums,
+                                   weight_sums, kind, norm, nullptr);
   }
   int32_t novograd(const double* grad_sums, int32_t kind, const layerwise_novograd_options* options) {
     return layerwise_novograd_apply(model.plan.get(), model.weights.data(), model.grads.data(), model.moment.data(),
@@ -34,7 +34,7 @@ constexpr int32_t kLayers = LAYERWISE_SUMS_LAYERS, kL2 = LAYERWISE_NORM_L2, kNul
 }  // namespace
 
 TEST_CASE("partial norms refuse what they cannot mean", "[bad_input]") {
-  Halves h;
+  Caller h;
   std::vector<double> others(4);
   void* const grads = h.model.grads.data();
   h.refused_all(h.norms(nullptr, h.sums.data(), nullptr, kLayers, kL2), kNull, {"grads", "NULL"});
@@ -47,13 +47,16 @@ TEST_CASE("partial norms refuse what they cannot mean", "[bad_input]") {
                 {"grad_sums", "weight_sums"});
   h.refused_all(h.norms(grads, reinterpret_cast<double*>(reinterpret_cast<char*>(h.sums.data()) + 4), nullptr, kLayers, kL2),
                 LAYERWISE_ERROR_MISALIGNED, {"grad_sums", "8"});
-  h.refused_all(layerwise_partial_norms(h.model.plan.get(), nullptr, grads, nullptr, h.sums.data(), others.data(),
-                                        kLayers, kL2, nullptr),
+  h.refused_all(layerwise_partial_norms(h.model.plan.get(), nullptr, nullptr, grads, nullptr, h.sums.data(),
+                                        others.data(), kLayers, kL2, nullptr),
                 kNull, {"weights", "NULL"});
+  h.refused_all(layerwise_partial_norms(h.model.plan.get(), h.model.weights.data(), h.model.extra.data(), grads, nullptr,
+                                        h.sums.data(), others.data(), kLayers, kL2, nullptr),
+                kCombination, {"weights_extra", "split"});
 }
 
 TEST_CASE("applying sums refuses what it cannot mean", "[bad_input]") {
-  Halves h;
+  Caller h;
   const auto options = good_novograd();
   const auto larc = good_larc();
   const auto sgd = good_sgd();

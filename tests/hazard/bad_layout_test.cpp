@@ -116,7 +116,7 @@ TEST_CASE("dtypes that are none, and dtypes a buffer cannot have", "[bad_input]"
                           {"weights_extra_dtype", &layerwise_plan_options::weights_extra_dtype, {f32, f64}}};
   for (const Field& field : fields) {
     CAPTURE(field.name);
-    for (int32_t unknown : {-1, 5, 99, INT32_MAX, INT32_MIN}) {
+    for (int32_t unknown : {-1, 6, 99, INT32_MAX, INT32_MIN}) {
       Description description;
       description.options.*field.member = unknown;
       refused(description.options, LAYERWISE_ERROR_UNKNOWN_DTYPE, {field.name, std::to_string(unknown)});

@@ -86,7 +86,7 @@ class Check {
     const Real lr = call.lr * of(before.layout.lr_mult, l), decay = call.weight_decay * of(before.layout.wd_mult, l);
     LarcScalars ahead{};
     if (larc) {
-      ahead = larc_scalars(*larc, lr, 0, skips_larc(l), decoded(before.weights), decoded(before.grads));
+      ahead = larc_scalars(*larc, lr, 0, skips_larc(l), decoded_weights(true), decoded(before.grads));
       if (ahead.skipped) return true;
       call.ahead = ahead.factor;
     }
@@ -103,10 +103,9 @@ class Check {
     const Real d = novograd_denominator(call, v);
     for (int64_t i = begin; i < end && wrong.empty(); ++i) {
       const auto expected =
-          novograd_element(call, lr, decay, d, before.weights.get(i), before.grads.get(i), before.moment.get(i));
+          novograd_element(call, lr, decay, d, before.weight(i), before.grads.get(i), before.moment.get(i));
       element("first_moment", after.moment, i, expected.moment);
-      element("weights", after.weights, i, expected.weight);
-      copy(i);
+      weight(i, expected.weight);
     }
     statistic(l, LAYERWISE_STAT_SECOND_MOMENT, {after.second_moment.get(l), 0});
     statistic(l, LAYERWISE_STAT_EFFECTIVE_LR, relative(lr / call.correction1()));
@@ -132,18 +131,17 @@ class Check {
 
   bool larc_layer(const LarcCall& call, const SgdCall* sgd, int64_t l) {
     const Real lr = call.lr * of(before.layout.lr_mult, l), decay = call.weight_decay * of(before.layout.wd_mult, l);
-    const auto scalars = larc_scalars(call, lr, decay, skips_larc(l), decoded(before.weights), decoded(before.grads));
+    const auto scalars = larc_scalars(call, lr, decay, skips_larc(l), decoded_weights(sgd != nullptr), decoded(before.grads));
     if (scalars.skipped) return true;
     for (int64_t i = begin; i < end && wrong.empty(); ++i) {
-      const double w = before.weights.get(i), g = before.grads.get(i), b = before.moment.get(i);
+      const double w = sgd ? before.weight(i) : before.weights.get(i), g = before.grads.get(i), b = before.moment.get(i);
       if (!sgd) {
         element("grads", after.grads, i, larc_gradient(call, scalars, w, g));
         continue;
       }
       const auto expected = sgd_element(call, *sgd, scalars, lr, w, g, b);
       if (sgd->momentum != 0) element("momentum", after.moment, i, expected.momentum);
-      element("weights", after.weights, i, expected.weight);
-      copy(i);
+      weight(i, expected.weight);
     }
     const Bounded& r = scalars.factor;
     larc_statistics(call, scalars, l);
@@ -166,14 +164,31 @@ class Check {
     return result;
   }
 
+  // larc_scale does not see remainders.
+  std::vector<double> decoded_weights(bool remainders) const {
+    if (!remainders) return decoded(before.weights);
+    std::vector<double> result;
+    for (int64_t i = begin; i < end; ++i) result.push_back(before.weight(i));
+    return result;
+  }
+
   void scalar(const char* what, const Buffer& buffer, int64_t l, const Bounded& expected) {
     if (!may_be_stored(buffer.dtype(), expected, buffer.get(l))) report(what, buffer, l, 0, expected);
   }
   void element(const char* what, const Buffer& buffer, int64_t i, const Bounded& expected) {
     if (!may_be_stored(buffer.dtype(), expected, buffer.get(i))) report(what, buffer, i, i - begin, expected);
   }
-  // The copy rounds the new weight, which float32 weights hold unrounded.
-  void copy(int64_t i) {
+  // The copy rounds the new weight, which float32 weights hold unrounded; the halves of a split one are those of a float32.
+  void weight(int64_t i, const Bounded& expected) {
+    if (after.layout.split()) {
+      const double is = after.weight(i);
+      const Halves halves = split_of(static_cast<float>(is));
+      if (!may_be_stored(LAYERWISE_DTYPE_FLOAT32, expected, is) || after.weights.bits(i) != halves.weight ||
+          after.extra.bits(i) != halves.remainder)
+        report("split weights", after.weights, i, i - begin, expected);
+      return;
+    }
+    element("weights", after.weights, i, expected);
     if (after.extra.present()) element("weights_extra", after.extra, i, {after.weights.get(i), 0});
   }
   void statistic(int64_t l, int column, const Bounded& expected) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "buffer.h"
+#include "split.h"
 
 #define REQUIRE_OK(call)                                                           \
   do {                                                                             \
@@ -37,6 +38,7 @@ struct Layout {
   std::vector<double> lr_mult, wd_mult;  // empty: 1
   std::vector<uint8_t> skip_larc;        // empty: 0
 
+  bool split() const { return extra == LAYERWISE_DTYPE_REMAINDER16; }
   int64_t layers() const { return static_cast<int64_t>(sizes.size()); }
   int64_t extent() const {
     int64_t result = 0, end = 0;
@@ -101,6 +103,7 @@ class Model {
     second_moment.fill(0);
     max_second_moment = second_moment;
     if (layout.extra != LAYERWISE_DTYPE_NONE) extra = Buffer(layout.extra, extent, layout.shift);
+    if (layout.split()) extra.fill(0);
     stats.assign(static_cast<size_t>(layout.layers()) * LAYERWISE_STAT_COUNT, -7);
     plan = create_plan(plan_options(layout));
     set_layers(layout);
@@ -156,10 +159,13 @@ class Model {
     std::vector<double> grads, weights;
     explicit Sums(const Layout& layout) : grads(static_cast<size_t>(layout.layers()), -7), weights(grads) {}
   };
-  int32_t partial_norms(Sums& sums, bool of_weights, int32_t norm) {
+  // joins: split weights are summed with their remainders.
+  int32_t partial_norms(Sums& sums, bool of_weights, int32_t norm, bool joins = true) {
     Tables tables(*this);
-    return layerwise_partial_norms(plan.get(), tables.of(weights), tables.of(grads), mask(), sums.grads.data(),
-                                   of_weights ? sums.weights.data() : nullptr, LAYERWISE_SUMS_LAYERS, norm, nullptr);
+    return layerwise_partial_norms(plan.get(), tables.of(weights),
+                                   layout.split() && of_weights && joins ? tables.of(extra) : nullptr, tables.of(grads),
+                                   mask(), sums.grads.data(), of_weights ? sums.weights.data() : nullptr,
+                                   LAYERWISE_SUMS_LAYERS, norm, nullptr);
   }
   int32_t novograd_apply(const Sums& sums, const layerwise_novograd_options& options) {
     Tables tables(*this);
@@ -180,6 +186,17 @@ class Model {
   bool takes_part(int64_t layer) const {
     const size_t l = static_cast<size_t>(layer);
     return (layout.mask.empty() || layout.mask[l] != 0) && layout.sizes[l] > 0;
+  }
+  // A weight as steps see it, remainder included.
+  double weight(int64_t i) const {
+    if (!layout.split()) return weights.get(i);
+    return joined(static_cast<uint16_t>(weights.bits(i)), static_cast<uint16_t>(extra.bits(i)));
+  }
+  void set_weight(int64_t i, long double value) {
+    if (!layout.split()) return weights.set(i, value);
+    const Halves halves = split_of(static_cast<float>(value));
+    std::memcpy(weights.at(i), &halves.weight, 2);
+    std::memcpy(extra.at(i), &halves.remainder, 2);
   }
   std::vector<double> statistics(int column) const {
     std::vector<double> result;

@@ -94,6 +94,11 @@ inline Layout random_layout(Random& random) {
   return layout;
 }
 
+// Some of the models with bfloat16 weights get remainders beside them.
+inline void split_some(Random& random, Layout& layout) {
+  if (layout.weights == LAYERWISE_DTYPE_BFLOAT16 && random.one_in(2)) layout.extra = LAYERWISE_DTYPE_REMAINDER16;
+}
+
 // What fills one layer of one buffer. Extreme scales go to 16-bit types only where those can hold them.
 inline void fill_layer(Random& random, Buffer& buffer, int64_t begin, int64_t end, double scale) {
   if (buffer.dtype() == LAYERWISE_DTYPE_FLOAT16) scale = std::fmin(std::fmax(scale, 1e-7), 1e3);
@@ -131,6 +136,8 @@ inline std::vector<double> fill_state(Random& random, Model& model, bool extreme
                random.one_in(12) ? 0
                : extreme         ? scale
                                  : random_scale(random, false));
+    if (model.layout.split())
+      for (int64_t i = begin; i < end; ++i) model.set_weight(i, model.weights.get(i) * random.between(0.996, 1.004));
     if (!started) continue;
     fill_layer(random, model.moment, begin, end, scale);
     const double v = scale * scale * random.between(0, 20);

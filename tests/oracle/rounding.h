@@ -28,6 +28,8 @@ inline Format format_of(int32_t dtype) {
       return {2, 11, -14, 15};
     case LAYERWISE_DTYPE_FLOAT64:
       return {8, 53, -1022, 1023};
+    case LAYERWISE_DTYPE_REMAINDER16:  // a whole number: load and store know it
+      return {2, 16, 0, 15};
     default:
       return {4, 24, -126, 127};
   }
@@ -45,6 +47,8 @@ inline const char* dtype_name(int32_t dtype) {
       return "float16";
     case LAYERWISE_DTYPE_FLOAT64:
       return "float64";
+    case LAYERWISE_DTYPE_REMAINDER16:
+      return "remainder16";
   }
   return "unknown";
 }
@@ -110,9 +114,12 @@ inline uint64_t load_bits(int32_t dtype, const void* from) {
   std::memcpy(&bits, from, static_cast<size_t>(format_of(dtype).bytes));
   return bits;
 }
-inline double load(int32_t dtype, const void* from) { return decode(dtype, load_bits(dtype, from)); }
+inline double load(int32_t dtype, const void* from) {
+  const uint64_t bits = load_bits(dtype, from);
+  return dtype == LAYERWISE_DTYPE_REMAINDER16 ? static_cast<double>(bits) : decode(dtype, bits);
+}
 inline void store(int32_t dtype, void* to, long double x) {
-  const uint64_t bits = encode(dtype, x);
+  const uint64_t bits = dtype == LAYERWISE_DTYPE_REMAINDER16 ? static_cast<uint64_t>(x) : encode(dtype, x);
   std::memcpy(to, &bits, static_cast<size_t>(format_of(dtype).bytes));
 }
 

@@ -52,7 +52,9 @@ TEST_CASE("partial norms are the sums of the bit contract, and those of layers l
 TEST_CASE("the sums and the step from them have the bits of the whole step on random models", "[halves]") {
   for (uint64_t seed = 1; seed <= 300; ++seed) {
     Random random(seed);
-    Model whole(random_layout(random));
+    Layout described = random_layout(random);
+    split_some(random, described);
+    Model whole(described);
     const auto scales = fill_state(random, whole, random.one_in(4));
     fill_gradients(random, whole, scales, random.one_in(5));
     int64_t counted[2] = {}, completed[2] = {6, 6};
@@ -72,7 +74,7 @@ TEST_CASE("the sums and the step from them have the bits of the whole step on ra
     REQUIRE_OK(kind == 0 ? whole.novograd(novograd) : kind == 1 ? whole.larc_scale(larc) : whole.larc_sgd(larc, sgd));
     point(1);
     Model::Sums sums(halves.layout);
-    REQUIRE_OK(halves.partial_norms(sums, kind != 0, kind == 0 ? novograd.norm : LAYERWISE_NORM_L2));
+    REQUIRE_OK(halves.partial_norms(sums, kind != 0, kind == 0 ? novograd.norm : LAYERWISE_NORM_L2, kind == 2));
     REQUIRE_OK(kind == 0 ? halves.novograd_apply(sums, novograd)
                          : halves.larc_apply(sums, larc, kind == 1 ? nullptr : &sgd));
     REQUIRE(halves.same_bits(whole));

@@ -108,7 +108,8 @@ std::string larc_sgd_case(Random& random, Model& model, const std::vector<double
 
 std::string run_case(uint64_t seed, std::string& description) {
   Random random(seed);
-  const Layout layout = random_layout(random);
+  Layout layout = random_layout(random);
+  split_some(random, layout);
   Model model(layout);
   const bool extreme = random.one_in(4);
   const std::vector<double> scales = fill_state(random, model, extreme);
@@ -143,8 +144,9 @@ TEST_CASE("every combination of dtypes agrees with the oracle", "[property]") {
     for (int32_t grads : {1, 2, 3})
       for (int32_t moment : {1, 2})
         for (int32_t second : {1, 4})
-          for (int32_t extra : {0, 2, 3}) {
-            if (extra != 0 && weights != LAYERWISE_DTYPE_FLOAT32) continue;
+          for (int32_t extra : {0, 2, 3, 5}) {
+            const int32_t beside = extra == LAYERWISE_DTYPE_REMAINDER16 ? LAYERWISE_DTYPE_BFLOAT16 : LAYERWISE_DTYPE_FLOAT32;
+            if (extra != 0 && weights != beside) continue;
             Layout layout;
             layout.sizes = {1, 1500, 0, 8200, 33};
             layout.weights = weights, layout.grads = grads, layout.moment = moment;

@@ -86,11 +86,12 @@ function layerwise_larc_novograd_step(plan, weights, grads, first_moment, second
                     options::Ref{NovogradOptions}, stream::Ptr{Cvoid})::Int32
 end
 
-function layerwise_partial_norms(plan, weights, grads, layer_mask, grad_sums, weight_sums, sums_kind, norm, stream)
+function layerwise_partial_norms(plan, weights, weights_extra, grads, layer_mask, grad_sums, weight_sums, sums_kind,
+                                 norm, stream)
     address = symbol(:layerwise_partial_norms)
-    @ccall $address(plan::Ptr{Cvoid}, weights::Ptr{Cvoid}, grads::Ptr{Cvoid}, layer_mask::Ptr{UInt8},
-                    grad_sums::Ptr{Float64}, weight_sums::Ptr{Float64}, sums_kind::Int32, norm::Int32,
-                    stream::Ptr{Cvoid})::Int32
+    @ccall $address(plan::Ptr{Cvoid}, weights::Ptr{Cvoid}, weights_extra::Ptr{Cvoid}, grads::Ptr{Cvoid},
+                    layer_mask::Ptr{UInt8}, grad_sums::Ptr{Float64}, weight_sums::Ptr{Float64}, sums_kind::Int32,
+                    norm::Int32, stream::Ptr{Cvoid})::Int32
 end
 
 function layerwise_novograd_apply(plan, weights, grads, first_moment, second_moment, max_second_moment, weights_extra,

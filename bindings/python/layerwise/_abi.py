@@ -14,7 +14,7 @@ from ._errors import AbiMismatchError
 
 ABI_VERSION = 0
 
-DTYPES = {"none": 0, "float32": 1, "bfloat16": 2, "float16": 3, "float64": 4}
+DTYPES = {"none": 0, "float32": 1, "bfloat16": 2, "float16": 3, "float64": 4, "remainder16": 5}
 LAYOUTS = {"packed": 0, "scattered": 1}
 ISAS = {"auto": 0, "baseline": 1, "avx2": 2, "avx512": 3, "neon": 4}
 NORMS = {"l2": 0, "inf": 1}
@@ -151,7 +151,7 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "larc_sgd_step": (c_int32, [_PLAN] + [_BUFFER] * 6 + [POINTER(LarcOptions), POINTER(SgdOptions), c_void_p]),
     "layerwise_larc_novograd_step": (c_int32, [_PLAN] + [_BUFFER] * 8 + [POINTER(LarcOptions), POINTER(NovogradOptions),
                                                                          c_void_p]),
-    "layerwise_partial_norms": (c_int32, [_PLAN] + [_BUFFER] * 5 + [c_int32, c_int32, c_void_p]),
+    "layerwise_partial_norms": (c_int32, [_PLAN] + [_BUFFER] * 6 + [c_int32, c_int32, c_void_p]),
     "layerwise_novograd_apply": (c_int32, [_PLAN] + [_BUFFER] * 9 + [c_int32, POINTER(NovogradOptions), c_void_p]),
     "layerwise_larc_apply": (c_int32, [_PLAN] + [_BUFFER] * 8 + [c_int32, POINTER(LarcOptions), POINTER(SgdOptions),
                                                                  c_void_p]),

@@ -65,6 +65,8 @@ constants! {
     LAYERWISE_DTYPE_FLOAT16 = 3;
     /// The dtype float64
     LAYERWISE_DTYPE_FLOAT64 = 4;
+    /// 16 bits: what bfloat16 weights lack of the float32 they were rounded from
+    LAYERWISE_DTYPE_REMAINDER16 = 5;
 
     /// Any number from 0 on is a CUDA device's ordinal
     LAYERWISE_DEVICE_CPU = -1;

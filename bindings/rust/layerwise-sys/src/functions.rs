@@ -108,6 +108,7 @@ functions! {
     fn layerwise_partial_norms(
         plan: *mut layerwise_plan,
         weights: *const c_void,
+        weights_extra: *const c_void,
         grads: *const c_void,
         layer_mask: *const u8,
         grad_sums: *mut f64,

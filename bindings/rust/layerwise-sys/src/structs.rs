@@ -27,7 +27,8 @@ structs! {
         first_moment_dtype: i32,
         /// FLOAT32 (default), FLOAT64: one value a layer
         second_moment_dtype: i32,
-        /// NONE (default), or BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy
+        /// NONE (default); BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy; REMAINDER16 beside BFLOAT16
+        /// weights: split weights
         weights_extra_dtype: i32,
         /// CPU: number of threads, the caller's included; 0 (default): one per available core
         threads: i32,

@@ -16,6 +16,8 @@ pub enum Dtype {
     Float16 = sys::LAYERWISE_DTYPE_FLOAT16,
     /// `f64`
     Float64 = sys::LAYERWISE_DTYPE_FLOAT64,
+    /// [`Remainder16`]
+    Remainder16 = sys::LAYERWISE_DTYPE_REMAINDER16,
 }
 
 /// A type that a dtype's elements have.
@@ -55,6 +57,16 @@ pub struct Bf16(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct F16(pub u16);
+
+// SAFETY: 16 bits, of which every pattern is a value.
+unsafe impl Element for Remainder16 {
+    const DTYPE: Dtype = Dtype::Remainder16;
+}
+
+/// The 16 bits that a bfloat16 weight lacks of the float32 it was rounded from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Remainder16(pub u16);
 
 /// A layer's row of `layer_stats`. NaN where a step has no such value; rows of layers that take no part keep their
 /// values.

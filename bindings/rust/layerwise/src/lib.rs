@@ -13,7 +13,7 @@ mod pointers;
 mod step;
 
 pub use buffers::{LarcBuffers, LarcSgdBuffers, NovogradBuffers};
-pub use dtype::{Bf16, Dtype, Element, LayerStats, F16};
+pub use dtype::{Bf16, Dtype, Element, LayerStats, Remainder16, F16};
 pub use error::{Error, Result};
 pub use layerwise_sys as sys;
 pub use memory::{Buffer, BufferMut, PerLayerMut};

@@ -118,7 +118,7 @@ impl<'s> Lowering<'s> {
         if given as i32 == expected || expected == sys::LAYERWISE_DTYPE_NONE {
             return Ok(());
         }
-        let known = [Dtype::Float32, Dtype::Bfloat16, Dtype::Float16, Dtype::Float64];
+        let known = [Dtype::Float32, Dtype::Bfloat16, Dtype::Float16, Dtype::Float64, Dtype::Remainder16];
         let plan = known.into_iter().find(|&dtype| dtype as i32 == expected).unwrap_or(Dtype::None);
         let message = format!("{name} holds {given:?}; the plan's {name} are {plan:?}");
         refuse(sys::LAYERWISE_ERROR_UNSUPPORTED_DTYPE, message)
