@@ -1,5 +1,5 @@
-// A step whose norms the caller has: one launch. Every block works out the scalars of the layers whose tiles it has, from
-// the state before the step; a layer's last block stores what becomes of that state.
+// A step whose norms the caller has: one launch. Every block works out the scalars of the layers whose tiles it has,
+// from the state before the step; a layer's last block stores what becomes of that state.
 //
 //   reads    as the update: gradients, weights and first moment once; the caller's sums, the second moment
 //   writes   as the update: weights, first moment, the weights' copy (larc_scale: gradients); the second moment, the
@@ -72,9 +72,8 @@ template <class W, class G>
 __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
     larc_scale_apply(const __grid_constant__ DevicePlan plan, const __grid_constant__ LarcStep step) {
   if (step_is_cancelled(step.buffers)) return;
-  for_each_applied_tile<PreparedLarc>(plan, step, [&](const Tile& tile, const LarcElement& layer) {
-    scale_tile<W, G>(plan, tile, step, layer);
-  });
+  for_each_applied_tile<PreparedLarc>(
+      plan, step, [&](const Tile& tile, const LarcElement& layer) { scale_tile<W, G>(plan, tile, step, layer); });
 }
 
 }  // namespace

@@ -126,8 +126,9 @@ template <class Step>
 cudaError_t launch_both_norms(const DevicePlan& plan, const Dtypes& dtypes, const Step& step,
                               const DeviceLimits& device, cudaStream_t stream) {
   return visit_element_dtype(dtypes.weights, [&]<class W>() {
-    return visit_element_dtype(
-        dtypes.grads, [&]<class G>() { return launch(&both_norms<W, G, Step>, plan, kNormBlocks, device, stream, step); });
+    return visit_element_dtype(dtypes.grads, [&]<class G>() {
+      return launch(&both_norms<W, G, Step>, plan, kNormBlocks, device, stream, step);
+    });
   });
 }
 
@@ -136,8 +137,9 @@ cudaError_t launch_both_norms(const DevicePlan& plan, const Dtypes& dtypes, cons
 cudaError_t load_norms(const Dtypes& dtypes) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
     return load_kernels(&grad_norms<SquareSum, G, NovogradStep>, &grad_norms<LargestMagnitude, G, NovogradStep>,
-                        &both_norms<W, G, LarcStep>, &both_norms<W, G, NovogradStep>, &grad_norms<SquareSum, G, PartialNorms>,
-                        &grad_norms<LargestMagnitude, G, PartialNorms>, &both_norms<W, G, PartialNorms>);
+                        &both_norms<W, G, LarcStep>, &both_norms<W, G, NovogradStep>,
+                        &grad_norms<SquareSum, G, PartialNorms>, &grad_norms<LargestMagnitude, G, PartialNorms>,
+                        &both_norms<W, G, PartialNorms>);
   });
 }
 

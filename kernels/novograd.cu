@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
   advance_step(step.buffers);
   for_each_updated_tile(plan, step.buffers, [&](const Tile& tile, const DeviceUpdate& update) {
     update_tile<W, G, M>(plan, tile, step.buffers, extra_dtype, update.novograd.step,
-                NovogradQuads(step, update.novograd));
+                         NovogradQuads(step, update.novograd));
   });
 }
 

@@ -139,8 +139,8 @@ __device__ __forceinline__ void update_with(const TilePointers<W, G, M>& at, con
   update_weights(WholeWeights<W>{at.weights, at.extra, at.extra_dtype});
 }
 
-// update(quads) turns old moments and weights into new ones; step is t's low 32 bits. What a tile's rows have in common is
-// decided here, so that the loads of several rows have no branch between them.
+// update(quads) turns old moments and weights into new ones; step is t's low 32 bits. What a tile's rows have in common
+// is decided here, so that the loads of several rows have no branch between them.
 template <class W, class G, class M, class Update>
 __device__ __forceinline__ void update_tile(const DevicePlan& plan, const Tile& tile, const StepBuffers& buffers,
                                             Dtype extra_dtype, uint32_t step, Update update) {

@@ -1,5 +1,5 @@
-// The CUDA backend: uploads a plan's tables once; a step is two launches on the caller's stream, one where the caller has
-// the norms, and nothing else.
+// The CUDA backend: uploads a plan's tables once; a step is two launches on the caller's stream, one where the caller
+// has the norms, and nothing else.
 #include "backend.h"
 
 #include <cuda_runtime_api.h>
