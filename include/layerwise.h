@@ -286,16 +286,17 @@ LAYERWISE_API int32_t layerwise_plan_set_layers(layerwise_plan *plan, const laye
  * not finite. With found_inf non-zero the whole step changes nothing.
  *
  * Split weights (weights_extra_dtype REMAINDER16): a float32 weight kept as two halves, 4 bytes together instead of a
- * master's 4 and a copy's 2. weights has it rounded to bfloat16, ties away from zero, weights_extra its low 16 bits; the
- * float32's upper 16 are the bfloat16's, less 1 where the remainder's top bit is set. Steps compute from and store the
- * float32, with the bits of a plan whose weights are float32; NaN is stored as the canonical NaN, remainder 0. Begin with
- * the model's bfloat16 weights and zeros. larc_scale, which has no weights_extra, sees the bfloat16 weights alone.
+ * master's 4 and a copy's 2. weights has it rounded to bfloat16, ties away from zero, weights_extra its low 16 bits;
+ * the float32's upper 16 are the bfloat16's, less 1 where the remainder's top bit is set. Steps compute from and store
+ * the float32, with the bits of a plan whose weights are float32; NaN is stored as the canonical NaN, remainder 0.
+ * Begin with the model's bfloat16 weights and zeros. larc_scale, which has no weights_extra, sees the bfloat16 weights
+ * alone.
  *
- * Stochastic rounding of a bfloat16 first moment: 16 random bits are added to the float32's bits, and the lower 16 cut off,
- * so that what nearest would never add is added in the mean; infinity and NaN are stored as to nearest. The bits are
- * Philox4x32-10 (Salmon et al., SC11) keyed by seed, of the counter (q mod 2^32, q / 2^32, layer, t mod 2^32) for elements
- * 4q to 4q + 3 of a layer, each the low half of its word: the same on every device and for every layout. Ranks that hold
- * parts of a model as plans of their own should differ in seed.
+ * Stochastic rounding of a bfloat16 first moment: 16 random bits are added to the float32's bits, and the lower 16 cut
+ * off, so that what nearest would never add is added in the mean; infinity and NaN are stored as to nearest. The bits
+ * are Philox4x32-10 (Salmon et al., SC11) keyed by seed, of the counter (q mod 2^32, q / 2^32, layer, t mod 2^32) for
+ * elements 4q to 4q + 3 of a layer, each the low half of its word: the same on every device and for every layout. Ranks
+ * that hold parts of a model as plans of their own should differ in seed.
  *
  * Deterministic: the same bits for the same inputs on every device, thread count and layout; NaN as a class.
  *
@@ -328,8 +329,8 @@ typedef struct layerwise_novograd_options {
   int32_t decoupled_weight_decay; /* 1: decay is added to the update, not to the momentum (apex's default); default 0 */
   int32_t lr_in_momentum;      /* 1: lr is inside the momentum (TensorFlow, Keras); default 0 */
   int32_t maximize;            /* 1: ascend; default 0 */
-  int32_t rounding;            /* LAYERWISE_ROUNDING_ of the first moment, default NEAREST; STOCHASTIC: bfloat16 only, needs
-                                  step or step_ptr */
+  int32_t rounding;            /* LAYERWISE_ROUNDING_ of the first moment, default NEAREST; STOCHASTIC: bfloat16 only,
+                                  needs step or step_ptr */
   int32_t reserved;            /* 0 */
   int64_t seed;                /* of stochastic rounding, any number; 0 (default) without */
   int64_t reserved2[2];        /* 0 */
@@ -356,8 +357,8 @@ LAYERWISE_API int32_t layerwise_novograd_options_init(layerwise_novograd_options
  * first_moment       in/out, first_moment_dtype, not NULL; zeros before the first step
  * second_moment      in/out, second_moment_dtype [layer_count], not NULL; zeros before the first step
  * max_second_moment  in/out, second_moment_dtype [layer_count]; not NULL with amsgrad, NULL without; zeros at first
- * weights_extra      out, weights_extra_dtype, the rounded new weights; NULL: no copy. Split weights: in/out, the remainders,
- *                    not NULL */
+ * weights_extra      out, weights_extra_dtype, the rounded new weights; NULL: no copy. Split weights: in/out, the
+ *                    remainders, not NULL */
 LAYERWISE_API int32_t novograd_step(layerwise_plan *plan, void *weights, const void *grads, void *first_moment,
                                     void *second_moment, void *max_second_moment, void *weights_extra,
                                     const uint8_t *layer_mask, double *layer_stats,
@@ -379,8 +380,8 @@ typedef struct layerwise_larc_options {
   int32_t zero_norm;           /* LAYERWISE_ZERO_NORM_, default KEEP */
   int32_t fold_weight_decay;   /* 1: decay is in the norm and inside the factor, as in apex; default 0 */
   int32_t maximize;            /* 1: ascend; default 0 */
-  int32_t rounding;            /* LAYERWISE_ROUNDING_ of the momentum, default NEAREST; STOCHASTIC: in larc_sgd_step, with
-                                  bfloat16 momentum only, needs sgd's step or step_ptr */
+  int32_t rounding;            /* LAYERWISE_ROUNDING_ of the momentum, default NEAREST; STOCHASTIC: in larc_sgd_step,
+                                  with bfloat16 momentum only, needs sgd's step or step_ptr */
   int32_t reserved;            /* 0 */
   int64_t seed;                /* of stochastic rounding, any number; 0 (default) without */
   int64_t reserved2[2];        /* 0 */
@@ -434,42 +435,43 @@ LAYERWISE_API int32_t layerwise_sgd_options_init(layerwise_sgd_options *options,
  * grads          in, grads_dtype, not NULL
  * momentum       in/out, the buffer b, first_moment_dtype; zeros before the first step (not read when t is 1);
  *                NULL exactly when sgd->momentum is 0: then w = w - lr*h
- * weights_extra  out, weights_extra_dtype, the rounded new weights; NULL: no copy. Split weights: in/out, the remainders, not
- *                NULL
+ * weights_extra  out, weights_extra_dtype, the rounded new weights; NULL: no copy. Split weights: in/out, the
+ *                remainders, not NULL
  * larc, sgd      in, host, not NULL */
 LAYERWISE_API int32_t larc_sgd_step(layerwise_plan *plan, void *weights, const void *grads, void *momentum,
                                     void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
                                     const layerwise_larc_options *larc, const layerwise_sgd_options *sgd, void *stream);
 
-/* Applies LARC and NovoGrad in one step: larc_scale followed by novograd_step (as OpenSeq2Seq chains them), but that the
- * scaled gradient is neither rounded nor stored.
+/* Applies LARC and NovoGrad in one step: larc_scale followed by novograd_step (as OpenSeq2Seq chains them), but that
+ * the scaled gradient is neither rounded nor stored.
  *
  *   g', r  as in larc_scale, without weight decay; lr is NovoGrad's, times lr_mult
  *   h      = r*g', and n2 = r^2 * sum g'^2
  *   v, m, w as in novograd_step, with h in place of g'
  *
  *   zero_norm: untouched is as keep, since LARC decays nothing here
- *   statistics: WEIGHT_NORM, GRAD_NORM (of g'), FACTOR (r) and CLIPPED are LARC's, SECOND_MOMENT and EFFECTIVE_LR (without
- *   r, by which NovoGrad divides again) NovoGrad's
+ *   statistics: WEIGHT_NORM, GRAD_NORM (of g'), FACTOR (r) and CLIPPED are LARC's, SECOND_MOMENT and EFFECTIVE_LR
+ *   (without r, by which NovoGrad divides again) NovoGrad's
  *
  * buffers  as in novograd_step
- * larc     in, host, not NULL: eta, eps, min_update, mode and zero_norm. The others left at their defaults, lr NaN: options
- *          has them for both; weight_decay and fold_weight_decay are COMBINATION, since the norm of r*(g' + weight_decay*w)
- *          does not follow from the two norms
- * options  in, host, not NULL; its norm LAYERWISE_NORM_L2: the infinity norm is COMBINATION, it would be a second reduction */
+ * larc     in, host, not NULL: eta, eps, min_update, mode and zero_norm. The others left at their defaults, lr NaN:
+ *          options has them for both; weight_decay and fold_weight_decay are COMBINATION, since the norm of
+ *          r*(g' + weight_decay*w) does not follow from the two norms
+ * options  in, host, not NULL; its norm LAYERWISE_NORM_L2: the infinity norm is COMBINATION, it would be a second
+ *          reduction */
 LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *weights, const void *grads,
                                                    void *first_moment, void *second_moment, void *max_second_moment,
                                                    void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
                                                    const layerwise_larc_options *larc,
                                                    const layerwise_novograd_options *options, void *stream);
 
-/* ---- A step in two halves ----------------------------------------------------------------------------------------------
+/* ---- A step in two halves ----------------------------------------------------------------------------------------
  *
- * For callers who know the layers' norms before the step, from unscaling the gradients or from exchanging them: the sums
- * first, then the step from them. The halves one after the other give the bits of the whole step.
+ * For callers who know the layers' norms before the step, from unscaling the gradients or from exchanging them: the
+ * sums first, then the step from them. The halves one after the other give the bits of the whole step.
  *
- * A layer's sum is of raw squares, before grad_scale, in float64; with the infinity norm it is the largest |g|. Sums that
- * layerwise_partial_norms gives have its bits on every device; a caller's own may come from anywhere.
+ * A layer's sum is of raw squares, before grad_scale, in float64; with the infinity norm it is the largest |g|. What
+ * layerwise_partial_norms gives has the same bits on every device; a caller's own sums may come from anywhere.
  *
  * All that is said above of the step functions holds, but that each of these is one launch. */
 
@@ -478,8 +480,8 @@ LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *w
  *   grad_sums[l] = sum g^2, or max |g|      weight_sums[l] = sum w^2
  *
  * weights      in, weights_dtype, not NULL where weight_sums is not NULL, else not looked at
- * weights_extra  in, the remainders of split weights, whose joined float32 is then summed; NULL: the bfloat16 weights alone,
- *              as larc_scale sees them; NULL where weights are not split, or weight_sums is NULL
+ * weights_extra  in, the remainders of split weights, whose joined float32 is then summed; NULL: the bfloat16 weights
+ *              alone, as larc_scale sees them; NULL where weights are not split, or weight_sums is NULL
  * grads        in, grads_dtype, not NULL; may alias weights: nothing of either is written
  * layer_mask   in, as in a step
  * grad_sums    out, float64 [layer_count], not NULL

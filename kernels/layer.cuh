@@ -1,5 +1,5 @@
-// A layer across the blocks that have its tiles: the tree that its sums meet in, which block is its last, and what that one
-// makes of the layer.
+// A layer across the blocks that have its tiles: the tree that its sums meet in, which block is its last, and what that
+// one makes of the layer.
 #pragma once
 
 #include <cub/warp/warp_reduce.cuh>
@@ -54,9 +54,9 @@ __device__ __forceinline__ double warp_group_sum(const double* sums, int count) 
   return warp_tree<Reduction>(sum);
 }
 
-// Takes a tile up its layer's tree, a whole warp at a time: level.leave(i) before it arrives in its group, where value i of
-// the layer's scratch sums is its own; level.take(first, members) where it is the group's last. True in the one warp that
-// ends with the layer.
+// Takes a tile up its layer's tree, a whole warp at a time: level.leave(i) before it arrives in its group, where value
+// i of the layer's scratch sums is its own; level.take(first, members) where it is the group's last. True in the one
+// warp that ends with the layer.
 template <class Level>
 __device__ __forceinline__ bool climb(const DevicePlan& plan, const Tile& tile, Level&& level) {
   const DeviceLayer& layer = plan.layers[tile.layer];

@@ -7,10 +7,12 @@ namespace layerwise {
 
 // weights is null without decay.
 template <class W, class G>
-__device__ __forceinline__ void scale_quad(const LarcElement& layer, const W* weights, FloatQuad& g, const FloatQuad& w) {
+__device__ __forceinline__ void scale_quad(const LarcElement& layer, const W* weights, FloatQuad& g,
+                                           const FloatQuad& w) {
 #pragma unroll
   for (int i = 0; i < kThreadElements; ++i)
-    g.element[i] = weights ? larc_decayed_element(layer, g.element[i], w.element[i]) : larc_element(layer, g.element[i]);
+    g.element[i] =
+        weights ? larc_decayed_element(layer, g.element[i], w.element[i]) : larc_element(layer, g.element[i]);
 }
 
 template <int kRowsAtOnce, class W, class G, class Grads, class Weights>

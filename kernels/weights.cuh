@@ -1,5 +1,5 @@
-// The weights of a tile, and what a plan keeps beside them: a low-precision copy of float32 weights, or the remainders of
-// split ones, whose two halves are loaded and stored as the one float32.
+// The weights of a tile, and what a plan keeps beside them: a low-precision copy of float32 weights, or the remainders
+// of split ones, whose two halves are loaded and stored as the one float32.
 #pragma once
 
 #include "kernels/elements.cuh"

@@ -263,14 +263,14 @@ std::string describe() {
   FUNCTION(layerwise_sgd_options_init, "options", "struct_size")
   FUNCTION(larc_sgd_step, "plan", "weights", "grads", "momentum", "weights_extra", "layer_mask", "layer_stats",
             "larc", "sgd", "stream")
-  FUNCTION(layerwise_larc_novograd_step, "plan", "weights", "grads", "first_moment", "second_moment", "max_second_moment",
-            "weights_extra", "layer_mask", "layer_stats", "larc", "options", "stream")
-  FUNCTION(layerwise_partial_norms, "plan", "weights", "weights_extra", "grads", "layer_mask", "grad_sums", "weight_sums",
-            "sums_kind", "norm", "stream")
+  FUNCTION(layerwise_larc_novograd_step, "plan", "weights", "grads", "first_moment", "second_moment",
+           "max_second_moment", "weights_extra", "layer_mask", "layer_stats", "larc", "options", "stream")
+  FUNCTION(layerwise_partial_norms, "plan", "weights", "weights_extra", "grads", "layer_mask", "grad_sums",
+           "weight_sums", "sums_kind", "norm", "stream")
   FUNCTION(layerwise_novograd_apply, "plan", "weights", "grads", "first_moment", "second_moment", "max_second_moment",
-            "weights_extra", "layer_mask", "layer_stats", "grad_sums", "sums_kind", "options", "stream")
+           "weights_extra", "layer_mask", "layer_stats", "grad_sums", "sums_kind", "options", "stream")
   FUNCTION(layerwise_larc_apply, "plan", "weights", "grads", "momentum", "weights_extra", "layer_mask", "layer_stats",
-            "grad_sums", "weight_sums", "sums_kind", "larc", "sgd", "stream")
+           "grad_sums", "weight_sums", "sums_kind", "larc", "sgd", "stream")
   FUNCTION(layerwise_version)
   FUNCTION(layerwise_numerics_version)
   FUNCTION(layerwise_build_info)

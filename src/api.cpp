@@ -99,14 +99,13 @@ int32_t larc_sgd_step(layerwise_plan* plan, void* weights, const void* grads, vo
 
 int32_t layerwise_larc_novograd_step(layerwise_plan* plan, void* weights, const void* grads, void* first_moment,
                                      void* second_moment, void* max_second_moment, void* weights_extra,
-                                     const uint8_t* layer_mask, double* layer_stats,
-                                     const layerwise_larc_options* larc, const layerwise_novograd_options* options,
-                                     void* stream) {
+                                     const uint8_t* layer_mask, double* layer_stats, const layerwise_larc_options* larc,
+                                     const layerwise_novograd_options* options, void* stream) {
   return guarded(__func__, [&] {
-    const NovogradStep step = checked_larc_novograd(checked(plan),
-                                                    {weights, grads, first_moment, second_moment, max_second_moment,
-                                                     weights_extra, layer_mask, layer_stats},
-                                                    larc, options);
+    const NovogradStep step = checked_larc_novograd(
+        checked(plan),
+        {weights, grads, first_moment, second_moment, max_second_moment, weights_extra, layer_mask, layer_stats}, larc,
+        options);
     plan->run([&] { plan->backend->novograd(step, stream); });
   });
 }
@@ -131,10 +130,10 @@ int32_t layerwise_novograd_apply(layerwise_plan* plan, void* weights, const void
                                  int32_t sums_kind, const layerwise_novograd_options* options, void* stream) {
   return guarded(__func__, [&] {
     const SumsArguments sums{grad_sums, nullptr, sums_kind};
-    const NovogradStep step = checked_novograd(checked(plan),
-                                               {weights, grads, first_moment, second_moment, max_second_moment,
-                                                weights_extra, layer_mask, layer_stats},
-                                               options, &sums);
+    const NovogradStep step = checked_novograd(
+        checked(plan),
+        {weights, grads, first_moment, second_moment, max_second_moment, weights_extra, layer_mask, layer_stats},
+        options, &sums);
     plan->run([&] { plan->backend->novograd(step, stream); });
   });
 }
@@ -145,8 +144,7 @@ int32_t layerwise_larc_apply(layerwise_plan* plan, void* weights, void* grads, v
                              const layerwise_sgd_options* sgd, void* stream) {
   return guarded(__func__, [&] {
     const SumsArguments sums{grad_sums, weight_sums, sums_kind};
-    const StepArguments arguments{weights, grads,         momentum,   nullptr,
-                                  nullptr, weights_extra, layer_mask, layer_stats};
+    const StepArguments arguments{weights, grads, momentum, nullptr, nullptr, weights_extra, layer_mask, layer_stats};
     const LarcStep step = sgd ? checked_larc_sgd(checked(plan), arguments, larc, sgd, &sums)
                               : checked_larc_scale(checked(plan), arguments, larc, &sums);
     plan->run([&] { plan->backend->larc(step, stream); });

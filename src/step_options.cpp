@@ -43,7 +43,8 @@ template <class Options>
 void check_common(const Options& options) {
   if (!options.lr_ptr) {
     check_not_negative(options.lr, "lr");
-    // From here on the nearest float32 is infinity. Compared, not converted: that would raise the caller's inexact flag.
+    // From here on the nearest float32 is infinity. Compared, not converted: that would raise the caller's inexact
+    // flag.
     if (options.lr >= 0x1.ffffffp127)
       fail(LAYERWISE_ERROR_INVALID_VALUE, "lr is %g; it must be finite as a float32", options.lr);
   }
@@ -105,15 +106,20 @@ void check_larc_before_novograd(const layerwise_larc_options& larc, const layerw
   const bool is_default = std::isnan(larc.lr) && larc.grad_scale == 1 && !larc.lr_ptr && !larc.grad_scale_ptr &&
                           !larc.found_inf && !larc.nonfinite_layers && !larc.maximize && !larc.rounding && !larc.seed;
   if (!is_default)
-    fail(LAYERWISE_ERROR_COMBINATION, "larc sets lr (%g), grad_scale (%g), found_inf, nonfinite_layers, maximize, rounding "
-         "or seed; before NovoGrad they must be left at their defaults (lr NaN): options has them for both", larc.lr,
-         larc.grad_scale);
+    fail(LAYERWISE_ERROR_COMBINATION,
+         "larc sets lr (%g), grad_scale (%g), found_inf, nonfinite_layers, maximize, rounding "
+         "or seed; before NovoGrad they must be left at their defaults (lr NaN): options has them for both",
+         larc.lr, larc.grad_scale);
   if (larc.fold_weight_decay || larc.weight_decay != 0)
-    fail(LAYERWISE_ERROR_COMBINATION, "larc.weight_decay is %g, fold_weight_decay %d; before NovoGrad both must be 0: the "
-         "norm of r*(g' + weight_decay*w) does not follow from |g'| and |w|", larc.weight_decay, larc.fold_weight_decay);
+    fail(LAYERWISE_ERROR_COMBINATION,
+         "larc.weight_decay is %g, fold_weight_decay %d; before NovoGrad both must be 0: the "
+         "norm of r*(g' + weight_decay*w) does not follow from |g'| and |w|",
+         larc.weight_decay, larc.fold_weight_decay);
   if (novograd.norm == LAYERWISE_NORM_INF)
-    fail(LAYERWISE_ERROR_COMBINATION, "norm is LAYERWISE_NORM_INF (%d); after LARC it must be LAYERWISE_NORM_L2: LARC's own "
-         "norm would need a second reduction", novograd.norm);
+    fail(LAYERWISE_ERROR_COMBINATION,
+         "norm is LAYERWISE_NORM_INF (%d); after LARC it must be LAYERWISE_NORM_L2: LARC's own "
+         "norm would need a second reduction",
+         novograd.norm);
   check_not_negative(larc.eps, "larc.eps");
   check_larc_factor(larc);
   check_reserved(larc);
@@ -129,8 +135,9 @@ void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer
   check_needs_step(options.momentum != 0 && options.dampening != 0, options.step, options.step_ptr, "dampening");
   check_needs_step(rounding == LAYERWISE_ROUNDING_STOCHASTIC, options.step, options.step_ptr, "stochastic rounding");
   if (options.nesterov && (options.momentum == 0 || options.dampening != 0))
-    fail(LAYERWISE_ERROR_COMBINATION, "nesterov is 1 beside momentum %g and dampening %g; it needs momentum and no dampening",
-         options.momentum, options.dampening);
+    fail(LAYERWISE_ERROR_COMBINATION,
+         "nesterov is 1 beside momentum %g and dampening %g; it needs momentum and no dampening", options.momentum,
+         options.dampening);
   if (options.momentum == 0 && momentum_buffer)
     fail(LAYERWISE_ERROR_COMBINATION, "the momentum buffer is %p; where the option momentum is 0 it must be NULL",
          momentum_buffer);

@@ -87,8 +87,8 @@ Dtypes checked_dtypes(const layerwise_plan_options& options) {
                                        {Dtype::kNone, Dtype::kBfloat16, Dtype::kFloat16, Dtype::kRemainder16});
   if (dtypes.weights_extra == Dtype::kRemainder16) {
     if (dtypes.weights != Dtype::kBfloat16)
-      fail(LAYERWISE_ERROR_UNSUPPORTED_DTYPE, "weights_extra_dtype is remainder16 beside %s weights; it needs bfloat16 weights",
-           name_of(dtypes.weights));
+      fail(LAYERWISE_ERROR_UNSUPPORTED_DTYPE,
+           "weights_extra_dtype is remainder16 beside %s weights; it needs bfloat16 weights", name_of(dtypes.weights));
   } else if (dtypes.weights_extra != Dtype::kNone && dtypes.weights != Dtype::kFloat32)
     fail(LAYERWISE_ERROR_UNSUPPORTED_DTYPE, "weights_extra_dtype is %s beside %s weights; the copy needs float32 weights",
          name_of(dtypes.weights_extra), name_of(dtypes.weights));

@@ -33,8 +33,10 @@ void check_weights_extra(const PlanDescription& plan, const void* weights_extra)
 void check_rounding(int32_t rounding, const void* first_moment, Dtype dtype, const PlanDescription& plan) {
   if (rounding == LAYERWISE_ROUNDING_NEAREST) return;
   if (!first_moment && plan.layout.elements > 0)
-    fail(LAYERWISE_ERROR_COMBINATION, "rounding is %d (stochastic) without a first moment; it must be "
-         "LAYERWISE_ROUNDING_NEAREST (0)", rounding);
+    fail(LAYERWISE_ERROR_COMBINATION,
+         "rounding is %d (stochastic) without a first moment; it must be "
+         "LAYERWISE_ROUNDING_NEAREST (0)",
+         rounding);
   if (dtype != Dtype::kBfloat16)
     fail(LAYERWISE_ERROR_COMBINATION, "rounding is %d (stochastic) beside a first moment of %s; it must be bfloat16",
          rounding, name_of(dtype));
@@ -187,8 +189,10 @@ PartialNorms checked_norms(const layerwise_plan& plan, const StepArguments& argu
   check_selector(sums_kind, "sums_kind", LAYERWISE_SUMS_LAYERS, LAYERWISE_SUMS_LAYERS);
   check_selector(norm, "norm", LAYERWISE_NORM_L2, LAYERWISE_NORM_INF);
   if (weight_sums && norm == LAYERWISE_NORM_INF)
-    fail(LAYERWISE_ERROR_COMBINATION, "weight_sums is %p; with the infinity norm it must be NULL: LARC, which needs it, "
-         "has no such norm", static_cast<void*>(weight_sums));
+    fail(LAYERWISE_ERROR_COMBINATION,
+         "weight_sums is %p; with the infinity norm it must be NULL: LARC, which needs it, "
+         "has no such norm",
+         static_cast<void*>(weight_sums));
   const PlanDescription& description = plan.description;
   if (!weight_sums || description.dtypes.weights_extra != Dtype::kRemainder16)
     check_must_be_null(arguments.weights_extra, "weights_extra", "without weight_sums of split weights");

@@ -1,5 +1,5 @@
-// What each call does to a layer, for the backend's loop over layers and tiles: how a tile is summed, what the sums make of
-// the layer's scalars, and how its tiles are updated.
+// What each call does to a layer, for the backend's loop over layers and tiles: how a tile is summed, what the sums
+// make of the layer's scalars, and how its tiles are updated.
 #pragma once
 
 #include "cpu/staging.h"
@@ -38,10 +38,9 @@ class NovogradOperation {
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
     SecondMoment moment = load_second_moment(step_, layer);
     const double sum = sums_tiles() ? reduce_(sums.grads, tiles) : step_.given.grads[layer];
-    const auto update =
-        step_.applies_larc ? kernels_.larc_novograd_layer(step_.larc, step_.hyper, call_, options,
-                                                          reduce_(sums.weights, tiles), sum, moment)
-                           : kernels_.novograd_layer(step_.hyper, call_, options, sum, moment);
+    const auto update = step_.applies_larc ? kernels_.larc_novograd_layer(step_.larc, step_.hyper, call_, options,
+                                                                          reduce_(sums.weights, tiles), sum, moment)
+                                           : kernels_.novograd_layer(step_.hyper, call_, options, sum, moment);
     if (update.takes_part) store_second_moment(step_, layer, moment);
     return update;
   }

@@ -23,8 +23,8 @@ inline void load_moments(const void* from, float* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = load(moments[i]);
 }
 
-// The random words of a block of neighbouring elements from `first` on, a multiple of a quad. The counters run through their
-// rounds side by side.
+// The random words of a block of neighbouring elements from `first` on, a multiple of a quad. The counters run through
+// their rounds side by side.
 inline constexpr int kRandomBlock = 64;
 LAYERWISE_INLINE void fill_random(const RandomKey& key, int64_t first, uint32_t* words) {
   constexpr int kQuads = kRandomBlock / kRandomQuad;
@@ -41,7 +41,8 @@ LAYERWISE_INLINE void fill_random(const RandomKey& key, int64_t first, uint32_t*
 }
 
 // first is a tile's first element of the layer.
-inline void store_moments(const float* __restrict__ from, void* to, int64_t count, const RandomKey& given, int64_t first) {
+inline void store_moments(const float* __restrict__ from, void* to, int64_t count, const RandomKey& given,
+                          int64_t first) {
   uint16_t* const __restrict__ bits = static_cast<uint16_t*>(to);
   const RandomKey key = given;
   for (int64_t begin = 0; begin < count; begin += kRandomBlock) {

@@ -242,8 +242,7 @@ inline LayerUpdate<NovogradElement> novograd_layer_here(const NovogradHyper& hyp
 }
 inline LayerUpdate<NovogradElement> larc_novograd_layer_here(const LarcHyper& larc, const NovogradHyper& hyper,
                                                              const NovogradCall& call, const LayerOptions& layer,
-                                                             double weight_sum, double grad_sum,
-                                                             SecondMoment& moment) {
+                                                             double weight_sum, double grad_sum, SecondMoment& moment) {
   return larc_novograd_layer(larc, hyper, call, layer, weight_sum, grad_sum, moment);
 }
 inline LarcCall larc_call_here(const LarcHyper& hyper, const SgdHyper& sgd) { return larc_call(hyper, sgd); }
@@ -253,22 +252,10 @@ inline LayerUpdate<LarcElement> larc_layer_here(const LarcHyper& hyper, const Sg
 }
 
 inline constexpr TileKernels tile_kernels(const char* name) {
-  return {name,
-          norm_for,
-          reduce_for,
-          novograd_call_here,
-          novograd_layer_here,
-          larc_novograd_layer_here,
-          larc_call_here,
-          larc_layer_here,
-          novograd_for,
-          larc_scale_for,
-          larc_sgd_for,
-          copy_for,
-          load_weights,
-          store_weights,
-          load_moments,
-          store_moments};
+  return {
+      name,           norm_for,        reduce_for,   novograd_call_here, novograd_layer_here, larc_novograd_layer_here,
+      larc_call_here, larc_layer_here, novograd_for, larc_scale_for,     larc_sgd_for,        copy_for,
+      load_weights,   store_weights,   load_moments, store_moments};
 }
 
 }  // namespace LAYERWISE_ISA

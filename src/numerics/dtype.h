@@ -132,8 +132,8 @@ LAYERWISE_INLINE void store_stochastic(bfloat16& to, float x, uint32_t word) {
   to.bits = is_number ? static_cast<uint16_t>((bits + (word & 0xffffu)) >> 16) : nearest.bits;
 }
 
-// A float32 in two halves: rounded to a bfloat16, ties away from zero, and its low 16 bits, of which the first says whether
-// that was up. Together they are the float32 again; NaN becomes the canonical one.
+// A float32 in two halves: rounded to a bfloat16, ties away from zero, and its low 16 bits, of which the first says
+// whether that was up. Together they are the float32 again; NaN becomes the canonical one.
 LAYERWISE_INLINE void store_split(bfloat16& high, remainder16& low, float x) {
   const uint32_t bits = bit_cast<uint32_t>(x);
   const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;

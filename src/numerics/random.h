@@ -1,5 +1,6 @@
-// Random bits without a state: Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
-// SC11), a function of the seed and of where and when the bits are used. So they are the same for every order of work.
+// Random bits without a state: Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
+// 3", SC11), a function of the seed and of where and when the bits are used. So they are the same for every order of
+// work.
 #pragma once
 
 #include "numerics/ieee.h"

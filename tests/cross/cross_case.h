@@ -117,8 +117,8 @@ class Case {
     REQUIRE_OK(device.partial_norms(of_weights, norm, joins));
     device.pull_sums(of_device);
     for (size_t l = 0; l < of_cpu.grads.size(); ++l)
-      for (const auto& [cpu, there] : {std::pair{of_cpu.grads[l], of_device.grads[l]},
-                                       std::pair{of_cpu.weights[l], of_device.weights[l]}})
+      for (const auto& [cpu, there] :
+           {std::pair{of_cpu.grads[l], of_device.grads[l]}, std::pair{of_cpu.weights[l], of_device.weights[l]}})
         if (std::memcmp(&cpu, &there, sizeof cpu) != 0 && !(std::isnan(cpu) && std::isnan(there)))
           return "a sum of layer " + std::to_string(l) + ": CPU " + std::to_string(cpu) + ", CUDA " +
                  std::to_string(there);

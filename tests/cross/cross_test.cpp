@@ -84,7 +84,8 @@ TEST_CASE("layerwise_larc_novograd_step on CUDA has the CPU's bits on random mod
 }
 TEST_CASE("layerwise_novograd_apply on CUDA has the bits of the CPU's whole step on random models", "[random]") {
   random_cases(Step::kNovograd,
-               "layerwise_novograd_apply on CUDA has the bits of the CPU's whole step on random models", Halves::kApart);
+               "layerwise_novograd_apply on CUDA has the bits of the CPU's whole step on random models",
+               Halves::kApart);
 }
 TEST_CASE("layerwise_larc_apply on CUDA has the bits of the CPU's larc_scale on random models", "[random]") {
   random_cases(Step::kLarcScale, "layerwise_larc_apply on CUDA has the bits of the CPU's larc_scale on random models",

@@ -45,13 +45,14 @@ TEST_CASE("partial norms refuse what they cannot mean", "[bad_input]") {
                 {"weight_sums", "infinity"});
   h.refused_all(h.norms(grads, h.sums.data(), h.sums.data(), kLayers, kL2), LAYERWISE_ERROR_ALIASED,
                 {"grad_sums", "weight_sums"});
-  h.refused_all(h.norms(grads, reinterpret_cast<double*>(reinterpret_cast<char*>(h.sums.data()) + 4), nullptr, kLayers, kL2),
-                LAYERWISE_ERROR_MISALIGNED, {"grad_sums", "8"});
+  h.refused_all(
+      h.norms(grads, reinterpret_cast<double*>(reinterpret_cast<char*>(h.sums.data()) + 4), nullptr, kLayers, kL2),
+      LAYERWISE_ERROR_MISALIGNED, {"grad_sums", "8"});
   h.refused_all(layerwise_partial_norms(h.model.plan.get(), nullptr, nullptr, grads, nullptr, h.sums.data(),
                                         others.data(), kLayers, kL2, nullptr),
                 kNull, {"weights", "NULL"});
-  h.refused_all(layerwise_partial_norms(h.model.plan.get(), h.model.weights.data(), h.model.extra.data(), grads, nullptr,
-                                        h.sums.data(), others.data(), kLayers, kL2, nullptr),
+  h.refused_all(layerwise_partial_norms(h.model.plan.get(), h.model.weights.data(), h.model.extra.data(), grads,
+                                        nullptr, h.sums.data(), others.data(), kLayers, kL2, nullptr),
                 kCombination, {"weights_extra", "split"});
 }
 
@@ -65,8 +66,8 @@ TEST_CASE("applying sums refuses what it cannot mean", "[bad_input]") {
   h.refused_all(h.novograd(nullptr, kLayers, &options), kNull, {"grad_sums", "NULL"});
   h.refused_all(h.novograd(sums, -1, &options), kFlag, {"sums_kind", "-1"});
   h.refused_all(h.novograd(sums, kLayers, nullptr), kNull, {"options", "NULL"});
-  h.refused_all(h.novograd(h.model.second_moment.get(0) ? static_cast<double*>(h.model.second_moment.data()) : sums, kLayers,
-                           &options),
+  h.refused_all(h.novograd(h.model.second_moment.get(0) ? static_cast<double*>(h.model.second_moment.data()) : sums,
+                           kLayers, &options),
                 LAYERWISE_ERROR_ALIASED, {"grad_sums", "second_moment"});
   h.refused_all(h.larc(moment, nullptr, nullptr, sums, kLayers, &larc, &sgd), kNull, {"grad_sums", "NULL"});
   h.refused_all(h.larc(moment, nullptr, sums, nullptr, kLayers, &larc, &sgd), kNull, {"weight_sums", "NULL"});

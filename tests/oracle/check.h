@@ -131,10 +131,12 @@ class Check {
 
   bool larc_layer(const LarcCall& call, const SgdCall* sgd, int64_t l) {
     const Real lr = call.lr * of(before.layout.lr_mult, l), decay = call.weight_decay * of(before.layout.wd_mult, l);
-    const auto scalars = larc_scalars(call, lr, decay, skips_larc(l), decoded_weights(sgd != nullptr), decoded(before.grads));
+    const auto scalars =
+        larc_scalars(call, lr, decay, skips_larc(l), decoded_weights(sgd != nullptr), decoded(before.grads));
     if (scalars.skipped) return true;
     for (int64_t i = begin; i < end && wrong.empty(); ++i) {
-      const double w = sgd ? before.weight(i) : before.weights.get(i), g = before.grads.get(i), b = before.moment.get(i);
+      const double w = sgd ? before.weight(i) : before.weights.get(i), g = before.grads.get(i),
+                   b = before.moment.get(i);
       if (!sgd) {
         element("grads", after.grads, i, larc_gradient(call, scalars, w, g));
         continue;
@@ -178,7 +180,8 @@ class Check {
   void element(const char* what, const Buffer& buffer, int64_t i, const Bounded& expected) {
     if (!may_be_stored(buffer.dtype(), expected, buffer.get(i))) report(what, buffer, i, i - begin, expected);
   }
-  // The copy rounds the new weight, which float32 weights hold unrounded; the halves of a split one are those of a float32.
+  // The copy rounds the new weight, which float32 weights hold unrounded; the halves of a split one are those of a
+  // float32.
   void weight(int64_t i, const Bounded& expected) {
     if (after.layout.split()) {
       const double is = after.weight(i);

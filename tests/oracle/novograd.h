@@ -45,7 +45,7 @@ struct NovogradCall {
         maximize(options.maximize) {}
 
   Real gradient_factor() const { return ahead.value * (maximize ? -1 : 1) / grad_scale; }
-  Real ahead_error() const { return ahead.value == 0 ? 0 : ahead.error / ahead.value; }  // relative
+  Real ahead_error() const { return ahead.value == 0 ? 0 : ahead.error / ahead.value; }               // relative
   Real entry() const { return grad_averaging && (average_first_step || step != 1) ? 1 - beta1 : 1; }  // c
   Real correction1() const { return bias_correction ? 1 - std::pow(beta1, static_cast<Real>(step)) : 1; }
   Real correction2() const { return bias_correction ? 1 - std::pow(beta2, static_cast<Real>(step)) : 1; }
@@ -70,8 +70,7 @@ inline NovogradScalars novograd_scalars(const NovogradCall& call, const std::vec
   const Real k = call.gradient_factor();
   const Real n = call.infinity_norm ? largest * std::fabs(k) : k * k * sum;
   // A maximum is exact; double arithmetic after either one is far below float32's roundings.
-  const Real relative =
-      (call.infinity_norm ? kHalfUlp * 0x1p-20L : kNormRoundings * kHalfUlp) + 2 * call.ahead_error();
+  const Real relative = (call.infinity_norm ? kHalfUlp * 0x1p-20L : kNormRoundings * kHalfUlp) + 2 * call.ahead_error();
   const bool seed = call.seed_second_moment && old_v == 0;
   const Real v = seed ? n : call.beta2 * old_v + (1 - call.beta2) * n;
   result.second_moment = {v, (seed ? n : (1 - call.beta2) * n) * relative + v * 0x1p-48L};

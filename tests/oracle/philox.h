@@ -1,5 +1,5 @@
-// Philox4x32 with 10 rounds, from its description (Salmon et al., SC11), and stochastic rounding to bfloat16, from the header's
-// words.
+// Philox4x32 with 10 rounds, from its description (Salmon et al., SC11), and stochastic rounding to bfloat16, from the
+// header's words.
 #pragma once
 
 #include <array>
@@ -31,10 +31,10 @@ inline Words philox4x32_10(Words counter, uint32_t key0, uint32_t key1) {
 // The word of an element of a layer at step t.
 inline uint32_t random_word(uint64_t seed, int64_t layer, int64_t element, int64_t t) {
   const uint64_t quad = static_cast<uint64_t>(element / 4);
-  const Words words = philox4x32_10({static_cast<uint32_t>(quad % 4294967296ull), static_cast<uint32_t>(quad / 4294967296ull),
-                                     static_cast<uint32_t>(layer), static_cast<uint32_t>(t)},
-                                    static_cast<uint32_t>(seed % 4294967296ull),
-                                    static_cast<uint32_t>(seed / 4294967296ull));
+  const Words words =
+      philox4x32_10({static_cast<uint32_t>(quad % 4294967296ull), static_cast<uint32_t>(quad / 4294967296ull),
+                     static_cast<uint32_t>(layer), static_cast<uint32_t>(t)},
+                    static_cast<uint32_t>(seed % 4294967296ull), static_cast<uint32_t>(seed / 4294967296ull));
   return words[static_cast<size_t>(element % 4)];
 }
 

@@ -1,4 +1,5 @@
-// A float32 in two halves, from the header's words: the nearest bfloat16, a tie going away from zero, and the low 16 bits.
+// A float32 in two halves, from the header's words: the nearest bfloat16, a tie going away from zero, and the low 16
+// bits.
 #pragma once
 
 #include "rounding.h"

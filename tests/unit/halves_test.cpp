@@ -85,8 +85,8 @@ TEST_CASE("the sums and the step from them have the bits of the whole step on ra
 
 // Hazard: a caller's norm that overflowed, or an exchange that went wrong. w = 1, g = 1, |g|^2 given as 4: u = 1/2.
 TEST_CASE("a layer whose given sum is negative or not finite is skipped and counted", "[halves]") {
-  for (const double bad : {-1.0, -1e-300, static_cast<double>(INFINITY), -static_cast<double>(INFINITY),
-                           static_cast<double>(NAN)}) {
+  for (const double bad :
+       {-1.0, -1e-300, static_cast<double>(INFINITY), -static_cast<double>(INFINITY), static_cast<double>(NAN)}) {
     CAPTURE(bad);
     Layout two;
     two.sizes = {2, 2};

@@ -79,7 +79,8 @@ TEST_CASE("LARC and NovoGrad in one call agree with the two calls to the roundin
       const double lr = one.stats[l * LAYERWISE_STAT_COUNT + LAYERWISE_STAT_EFFECTIVE_LR];
       const double over_d = two.stats[l * LAYERWISE_STAT_COUNT + LAYERWISE_STAT_FACTOR];
       for (int64_t i = begins[l]; i < begins[l] + layout.sizes[l]; ++i) {
-        const double q = std::fabs(two.grads.get(i)) * over_d, decay = options.weight_decay * std::fabs(before.weights.get(i));
+        const double q = std::fabs(two.grads.get(i)) * over_d,
+                     decay = options.weight_decay * std::fabs(before.weights.get(i));
         const double m = std::fabs(one.moment.get(i));
         const double of_m = kUnit * (28 * q + 6 * (q + decay + std::fabs(before.moment.get(i)))) + 0x1p-148;
         const double of_w = lr * (of_m + 4 * kUnit * m) + 2 * kUnit * std::fabs(one.weights.get(i)) + 0x1p-148;

@@ -116,10 +116,11 @@ std::string run_case(uint64_t seed, std::string& description) {
   if (random.one_in(4)) model.stats.clear();
   const int64_t kind = random.below(4);
   constexpr const char* kNames[] = {"novograd_step", "larc_scale", "larc_sgd_step", "layerwise_larc_novograd_step"};
-  description = std::string(kNames[kind]) + ", " + std::to_string(layout.layers()) + " layers, weights " + dtype_name(layout.weights) + ", grads " +
-                dtype_name(layout.grads) + ", moment " + dtype_name(layout.moment) + ", v " +
-                dtype_name(layout.second_moment) + ", " + std::to_string(layout.threads) + " threads" +
-                (layout.scattered ? ", scattered" : "") + (extreme ? ", extreme values" : "");
+  description = std::string(kNames[kind]) + ", " + std::to_string(layout.layers()) + " layers, weights " +
+                dtype_name(layout.weights) + ", grads " + dtype_name(layout.grads) + ", moment " +
+                dtype_name(layout.moment) + ", v " + dtype_name(layout.second_moment) + ", " +
+                std::to_string(layout.threads) + " threads" + (layout.scattered ? ", scattered" : "") +
+                (extreme ? ", extreme values" : "");
   if (kind == 0 || kind == 3) return novograd_case(random, model, scales, kind == 3);
   return kind == 1 ? larc_scale_case(random, model, scales) : larc_sgd_case(random, model, scales);
 }
@@ -145,7 +146,8 @@ TEST_CASE("every combination of dtypes agrees with the oracle", "[property]") {
       for (int32_t moment : {1, 2})
         for (int32_t second : {1, 4})
           for (int32_t extra : {0, 2, 3, 5}) {
-            const int32_t beside = extra == LAYERWISE_DTYPE_REMAINDER16 ? LAYERWISE_DTYPE_BFLOAT16 : LAYERWISE_DTYPE_FLOAT32;
+            const int32_t beside =
+                extra == LAYERWISE_DTYPE_REMAINDER16 ? LAYERWISE_DTYPE_BFLOAT16 : LAYERWISE_DTYPE_FLOAT32;
             if (extra != 0 && weights != beside) continue;
             Layout layout;
             layout.sizes = {1, 1500, 0, 8200, 33};

@@ -1,4 +1,5 @@
-// Split weights: the two halves are the float32, whatever it is, and steps have the bits of a plan whose weights are float32.
+// Split weights: the two halves are the float32, whatever it is, and steps have the bits of a plan whose weights are
+// float32.
 #include <catch2/catch_test_macros.hpp>
 
 #include "../hazard/refusal.h"
@@ -35,7 +36,8 @@ std::string difference(const Model& model, const Model& master) {
   }
   if (!(model.moment == master.moment)) return "moment";
   if (!(model.second_moment == master.second_moment)) return "second moment";
-  if (std::memcmp(model.stats.data(), master.stats.data(), model.stats.size() * sizeof(double)) != 0) return "statistics";
+  if (std::memcmp(model.stats.data(), master.stats.data(), model.stats.size() * sizeof(double)) != 0)
+    return "statistics";
   return "";
 }
 
@@ -53,8 +55,8 @@ TEST_CASE("splitting and joining is the identity, and the upper half the nearest
     const float back = layerwise::load_split(high, low);
     return high.bits == expected.weight && low.bits == expected.remainder && std::memcmp(&back, &x, sizeof x) == 0;
   };
-  for (const uint32_t high : {0x0000u, 0x8000u, 0x0001u, 0x007fu, 0x0080u, 0x3f7fu, 0x3f80u, 0xbf80u, 0xc049u, 0x7f7fu,
-                              0xff7fu}) {
+  for (const uint32_t high :
+       {0x0000u, 0x8000u, 0x0001u, 0x007fu, 0x0080u, 0x3f7fu, 0x3f80u, 0xbf80u, 0xc049u, 0x7f7fu, 0xff7fu}) {
     int64_t wrong = 0;
     for (uint32_t low = 0; low < 65536; ++low) wrong += !check(high << 16 | low);
     CAPTURE(high);
@@ -160,8 +162,8 @@ TEST_CASE("split weights without their remainders, and remainders of nothing, ar
   const auto options = good_novograd();
   const auto larc = good_larc();
   const auto sgd = good_sgd();
-  w.refused(novograd_step(m.plan.get(), m.weights.data(), m.grads.data(), m.moment.data(), m.second_moment.data(), nullptr,
-                          nullptr, nullptr, nullptr, &options, nullptr),
+  w.refused(novograd_step(m.plan.get(), m.weights.data(), m.grads.data(), m.moment.data(), m.second_moment.data(),
+                          nullptr, nullptr, nullptr, nullptr, &options, nullptr),
             LAYERWISE_ERROR_NULL_ARGUMENT, {"weights_extra", "NULL"});
   w.refused(larc_sgd_step(m.plan.get(), m.weights.data(), m.grads.data(), m.moment.data(), nullptr, nullptr, nullptr,
                           &larc, &sgd, nullptr),

@@ -1,5 +1,5 @@
-// The first moment in bfloat16 with random bits: the generator against its authors' known answers, the rounding by counting
-// every case, and the steps against a twin whose moments are float32, rounded by the oracle.
+// The first moment in bfloat16 with random bits: the generator against its authors' known answers, the rounding by
+// counting every case, and the steps against a twin whose moments are float32, rounded by the oracle.
 #include <catch2/catch_test_macros.hpp>
 
 #include "../hazard/refusal.h"
@@ -48,10 +48,10 @@ std::string difference(const Model& model, const Model& before, const Model& twi
   for (size_t l = 0; l < begins.size(); ++l)
     for (int64_t e = 0; e < model.layout.sizes[l]; ++e) {
       const int64_t i = begins[l] + e;
-      const uint16_t expected =
-          before.takes_part(static_cast<int64_t>(l))
-              ? stochastic_bfloat16(static_cast<float>(twin.moment.get(i)), random_word(seed, static_cast<int64_t>(l), e, t))
-              : static_cast<uint16_t>(before.moment.bits(i));
+      const uint16_t expected = before.takes_part(static_cast<int64_t>(l))
+                                    ? stochastic_bfloat16(static_cast<float>(twin.moment.get(i)),
+                                                          random_word(seed, static_cast<int64_t>(l), e, t))
+                                    : static_cast<uint16_t>(before.moment.bits(i));
       if (model.moment.bits(i) != expected) return "layer " + std::to_string(l) + ", element " + std::to_string(e);
     }
   return "";
@@ -66,26 +66,24 @@ TEST_CASE("Philox has its authors' known answers", "[rounding]") {
     uint32_t key0, key1;
     Words answer;
   };
-  const Known known[] = {
-      {{0, 0, 0, 0}, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-      {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
-       0xffffffff,
-       0xffffffff,
-       {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-      {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
-       0xa4093822,
-       0x299f31d0,
-       {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
+  const Known known[] = {{{0, 0, 0, 0}, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+                         {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+                          0xffffffff,
+                          0xffffffff,
+                          {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+                         {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+                          0xa4093822,
+                          0x299f31d0,
+                          {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
   for (const Known& k : known) {
-    const auto words =
-        layerwise::philox({{k.counter[0], k.counter[1], k.counter[2], k.counter[3]}}, k.key0, k.key1);
+    const auto words = layerwise::philox({{k.counter[0], k.counter[1], k.counter[2], k.counter[3]}}, k.key0, k.key1);
     for (size_t i = 0; i < 4; ++i) CHECK(words.word[i] == k.answer[i]);
     CHECK(philox4x32_10(k.counter, k.key0, k.key1) == k.answer);
   }
 }
 
-// Over all 65536 low words the upper neighbour comes as often as x lies above the lower one, in units of 2^-16 of the gap:
-// the mean is x itself.
+// Over all 65536 low words the upper neighbour comes as often as x lies above the lower one, in units of 2^-16 of the
+// gap: the mean is x itself.
 TEST_CASE("stochastic rounding is right in the mean", "[rounding]") {
   for (const uint32_t bits : {0x3f800000u, 0x3f800001u, 0x3f808000u, 0x3f80ffffu, 0xbf812345u, 0x00000001u, 0x80001234u,
                               0x007fffffu, 0x7f7f8001u, 0xff7fffffu, 0x00000000u, 0x80000000u}) {
@@ -101,7 +99,8 @@ TEST_CASE("stochastic rounding is right in the mean", "[rounding]") {
   for (uint32_t word : {0u, 0xffffu, 0xffffffffu}) {
     CHECK(rounded(as_float(0x7f800000), word) == 0x7f80);
     CHECK(rounded(as_float(0xff800000), word) == 0xff80);
-    for (uint32_t nan : {0x7f800001u, 0x7fffffffu, 0xffc00000u}) CHECK((rounded(as_float(nan), word) & 0x7fff) > 0x7f80);
+    for (uint32_t nan : {0x7f800001u, 0x7fffffffu, 0xffc00000u})
+      CHECK((rounded(as_float(nan), word) & 0x7fff) > 0x7f80);
   }
 }
 
@@ -147,10 +146,10 @@ TEST_CASE("a step counted in memory rounds with the same bits", "[rounding]") {
   CHECK(completed == 42);
 }
 
-// Hazard: m = beta1*m + u comes to rest where a step is less than half an ulp. 4096 equal gradients: u = g/|g| = 1/64, so m
-// goes to u/(1 - beta1) = 0.3125, in [0.25, 0.5), where an ulp is 2^-9. To nearest it stops where (1 - beta1) of the way left
-// is half an ulp: 10 ulp short. One random rounding has a variance of at most ulp^2/4; they add up to at most
-// ulp^2/4 / (1 - beta1^2) = 2.6 ulp^2, the mean of 4096 to (1.6/64 ulp)^2: six of those deviations are 0.15 ulp.
+// Hazard: m = beta1*m + u comes to rest where a step is less than half an ulp. 4096 equal gradients: u = g/|g| = 1/64,
+// so m goes to u/(1 - beta1) = 0.3125, in [0.25, 0.5), where an ulp is 2^-9. To nearest it stops where (1 - beta1) of
+// the way left is half an ulp: 10 ulp short. One random rounding has a variance of at most ulp^2/4; they add up to at
+// most ulp^2/4 / (1 - beta1^2) = 2.6 ulp^2, the mean of 4096 to (1.6/64 ulp)^2: six of those deviations are 0.15 ulp.
 TEST_CASE("training with a bfloat16 moment does not stall where rounding to nearest does", "[rounding]") {
   constexpr double kUlp = 0x1p-9, kRest = 0.3125;
   const auto mean_after = [](bool random) {

@@ -3,6 +3,7 @@
 dtype(::Type{Float32}) = LAYERWISE_DTYPE_FLOAT32
 dtype(::Type{Float16}) = LAYERWISE_DTYPE_FLOAT16
 dtype(::Type{Float64}) = LAYERWISE_DTYPE_FLOAT64
+dtype(::Type{UInt16}) = LAYERWISE_DTYPE_REMAINDER16 # what bfloat16 weights lack of a float32 master
 @static if isdefined(Core, :BFloat16) # BFloat16s.jl has arithmetic for it
     dtype(::Type{Core.BFloat16}) = LAYERWISE_DTYPE_BFLOAT16
 end

@@ -36,7 +36,7 @@ class Buffers:
     def elements(self, array: Any, name: str, dtype: str, writable: bool) -> int | None:
         """A buffer of one value an element: an array, or in a scattered plan one array a layer or a pointer table."""
         if not self._shape.scattered:
-            return self._one(array, Rule(name, (dtype,), self._shape.extent, self._shape.device, writable,
+            return self._one(array, Rule(name, _accepted(dtype), self._shape.extent, self._shape.device, writable,
                                          why=" (the plan's extent)"))
         if isinstance(array, (list, tuple)):
             if self._shape.device >= 0:
@@ -67,6 +67,11 @@ class Buffers:
         return seen.address or None
 
 
+def _accepted(dtype: str) -> tuple[str, ...]:
+    """The array dtypes that hold a buffer's: remainders are bare bits, which no array library has a dtype for."""
+    return ("int16", "uint16") if dtype == "remainder16" else (dtype,)
+
+
 def _table_rule(shape: Shape, name: str) -> Rule:
     return Rule(f"{name} (a table of addresses)", ("uint64",), shape.layers, shape.device, exact=True,
                 why=" (layers)")
@@ -82,7 +87,7 @@ def pointer_table(shape: Shape, arrays: Sequence[Any], name: str, dtype: str,
     for layer, array in enumerate(arrays):
         if array is None:
             continue
-        address = check_array(array, Rule(f"{name}[{layer}]", (dtype,), shape.ends[layer], shape.device, writable,
+        address = check_array(array, Rule(f"{name}[{layer}]", _accepted(dtype), shape.ends[layer], shape.device, writable,
                                           why=" (the layer's size and offset)")).address
         if writable and shape.sizes[layer] and owners.setdefault(address, layer) != layer:
             raise refusal(_errors.ALIASED, f"{name}[{layer}] is the same memory as {name}[{owners[address]}]: each "

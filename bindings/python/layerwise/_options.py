@@ -79,7 +79,7 @@ def is_array(value: Any) -> bool:
 
 def fill(options: ctypes.Structure, device: int, values: Mapping[str, Any]) -> None:
     """Writes every value that is not None into the field of its name."""
-    tables = {"norm": _abi.NORMS, "mode": _abi.LARC_MODES, "zero_norm": _abi.ZERO_NORMS}
+    tables = {"norm": _abi.NORMS, "mode": _abi.LARC_MODES, "zero_norm": _abi.ZERO_NORMS, "rounding": _abi.ROUNDINGS}
     kinds = dict(options._fields_)  # type: ignore[arg-type]
     for name, value in values.items():
         if value is None:

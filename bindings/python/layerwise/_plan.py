@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from ._buffers import Buffers
 from ._errors import refusal
 from ._handle import PlanHandle
 from ._library import check, library
-from ._options import defaults, fill
+from ._options import defaults, fill, selector
 
 Buffer = Array | Sequence[Array | None]
 Scalar = float | Array
@@ -32,7 +32,8 @@ class Plan(PlanHandle):
     first_moment_dtype          "float32" or "bfloat16": NovoGrad's m and SGD's momentum
     second_moment_dtype         "float32" or "float64"
     weights_extra_dtype         None, or "bfloat16" or "float16" beside float32 weights: a low-precision copy of the
-                                new weights, written in the same pass
+                                new weights, written in the same pass; or "remainder16" beside bfloat16 weights: split
+                                weights, an int16 or uint16 array with what they lack of a float32 master, zeros at first
     layout     "packed": each buffer is one array of at least `extent` elements, of any shape; "scattered": each buffer
                is a list of one array a layer
     threads    CPU threads, the caller's included; 0: one for each available core
@@ -77,7 +78,9 @@ class Plan(PlanHandle):
             norm: Literal["l2", "inf"] | None = None, seed_second_moment: bool | None = None,
             decoupled_weight_decay: bool | None = None, lr_in_momentum: bool | None = None,
             maximize: bool | None = None, grad_scale: Scalar | None = None, found_inf: Array | None = None,
-            nonfinite_layers: Array | None = None, advance_step: bool | None = None, stream: Any = None) -> None:
+            nonfinite_layers: Array | None = None, advance_step: bool | None = None,
+            rounding: Literal["nearest", "stochastic"] | None = None, seed: int | None = None,
+            larc: Mapping[str, Any] | None = None, grad_sums: Array | None = None, stream: Any = None) -> None:
         """Applies one NovoGrad step to every layer (Ginsburg et al., arXiv 1905.11286).
 
             g' = g / grad_scale, negated by maximize        n2 = sum g'^2
@@ -90,7 +93,8 @@ class Plan(PlanHandle):
         first_moment       in/out, first_moment_dtype, extent elements; zeros before the first step
         second_moment      in/out, second_moment_dtype, (layers,); zeros before the first step
         max_second_moment  in/out, like second_moment; with amsgrad only
-        weights_extra      out, weights_extra_dtype, extent elements: the rounded new weights
+        weights_extra      out, weights_extra_dtype, extent elements: the rounded new weights; in/out, and needed, where
+                           weights are split
         layer_mask         in, uint8 or bool (layers,), 1 takes part; None: all
         layer_stats        out, float64 (layers, 6), columns `layerwise.Stat`
         lr, grad_scale     a number, or a float32 array of one element that is read when the step runs
@@ -100,6 +104,10 @@ class Plan(PlanHandle):
         found_inf          float32, one element; not 0: the whole step changes nothing
         nonfinite_layers   int64, one element; the number of layers skipped because their gradient is not finite is
                            added to it
+        rounding, seed     of a bfloat16 first moment: "stochastic" needs step; seed any int, 0 by default
+        larc               LARC before NovoGrad, in the same call: a dict of eta, eps, min_update, mode and zero_norm,
+                           each as in larc_scale
+        grad_sums          in, float64 (layers,), what partial_norms gives or the caller has; not beside larc
         stream             a cudaStream_t as an int, or a stream object; None: the arrays' own stream where they name
                            one, else the legacy default stream. Not used by CPU plans
 
@@ -116,7 +124,10 @@ class Plan(PlanHandle):
             grad_averaging=grad_averaging, average_first_step=average_first_step, amsgrad=amsgrad,
             bias_correction=bias_correction, norm=norm, seed_second_moment=seed_second_moment,
             decoupled_weight_decay=decoupled_weight_decay, lr_in_momentum=lr_in_momentum, maximize=maximize,
-            grad_scale=grad_scale, found_inf=found_inf, nonfinite_layers=nonfinite_layers, advance_step=advance_step))
+            grad_scale=grad_scale, found_inf=found_inf, nonfinite_layers=nonfinite_layers, advance_step=advance_step,
+            rounding=rounding, seed=seed))
+        if larc is not None and grad_sums is not None:
+            raise refusal(_errors.COMBINATION, "grad_sums is given beside larc: LARC needs the weights' norms too")
         buffers = Buffers(self._shape)
         second = (self._dtypes["second_moment_dtype"],)
         addresses = [
@@ -126,7 +137,14 @@ class Plan(PlanHandle):
             None if max_second_moment is None
             else buffers.per_layer(max_second_moment, "max_second_moment", second, True),
             self._extra(buffers, weights_extra), *_mask_and_stats(buffers, layer_mask, layer_stats)]
-        self._run(library().novograd_step, addresses, [options], buffers.stream(stream))
+        if larc is not None:
+            ahead = self._larc_options(**{name: larc[name] for name in larc})
+            self._run(library().layerwise_larc_novograd_step, addresses, [ahead, options], buffers.stream(stream))
+        elif grad_sums is not None:
+            addresses += [_sums(buffers, grad_sums, "grad_sums", False), _abi.SUMS["layers"]]
+            self._run(library().layerwise_novograd_apply, addresses, [options], buffers.stream(stream))
+        else:
+            self._run(library().novograd_step, addresses, [options], buffers.stream(stream))
 
     def larc_scale(
             self, weights: Buffer, grads: Buffer, *, lr: Scalar, layer_mask: Array | None = None,
@@ -135,7 +153,8 @@ class Plan(PlanHandle):
             weight_decay: float | None = None, fold_weight_decay: bool | None = None,
             zero_norm: Literal["keep", "freeze", "floor", "untouched"] | None = None,
             maximize: bool | None = None, grad_scale: Scalar | None = None, found_inf: Array | None = None,
-            nonfinite_layers: Array | None = None, stream: Any = None) -> None:
+            nonfinite_layers: Array | None = None, grad_sums: Array | None = None, weight_sums: Array | None = None,
+            stream: Any = None) -> None:
         """Scales every layer's gradient by LARC's factor, in place, so that any optimizer can follow (You et al.,
         LARS, arXiv 1708.03888; OpenSeq2Seq's and apex's LARC).
 
@@ -145,8 +164,9 @@ class Plan(PlanHandle):
                     scale: max(r_raw, min_update)
             g     = r*g', or r*(g' + weight_decay*w) with fold_weight_decay
 
-        weights  in, weights_dtype, extent elements
+        weights  in, weights_dtype, extent elements; split ones without their remainders
         grads    in/out, grads_dtype, extent elements
+        grad_sums, weight_sums  in, float64 (layers,), what partial_norms gives or the caller has; both or neither
 
         The other arguments are those of novograd_step; each option is explained in layerwise.h under its name, None
         is the library's default: eta 0.002, eps 1e-8, mode "clip", min_update 0, weight_decay 0, zero_norm "keep".
@@ -159,7 +179,12 @@ class Plan(PlanHandle):
         buffers = Buffers(self._shape)
         addresses = [self._elements(buffers, weights, "weights", False), self._elements(buffers, grads, "grads", True),
                      *_mask_and_stats(buffers, layer_mask, layer_stats)]
-        self._run(library().larc_scale, addresses, [options], buffers.stream(stream))
+        if grad_sums is None and weight_sums is None:
+            self._run(library().larc_scale, addresses, [options], buffers.stream(stream))
+        else:
+            addresses[2:2] = [None, None]
+            addresses += _larc_sums(buffers, grad_sums, weight_sums)
+            self._run(library().layerwise_larc_apply, addresses, [options, None], buffers.stream(stream))
 
     def larc_sgd_step(
             self, weights: Buffer, grads: Buffer, momentum_buffer: Buffer | None, *, lr: Scalar,
@@ -171,7 +196,9 @@ class Plan(PlanHandle):
             fold_weight_decay: bool | None = None,
             zero_norm: Literal["keep", "freeze", "floor", "untouched"] | None = None,
             maximize: bool | None = None, grad_scale: Scalar | None = None, found_inf: Array | None = None,
-            nonfinite_layers: Array | None = None, advance_step: bool | None = None, stream: Any = None) -> None:
+            nonfinite_layers: Array | None = None, advance_step: bool | None = None,
+            rounding: Literal["nearest", "stochastic"] | None = None, seed: int | None = None,
+            grad_sums: Array | None = None, weight_sums: Array | None = None, stream: Any = None) -> None:
         """Applies LARC and SGD with momentum in one step. With skip_larc set for every layer it is plain SGD.
 
             r, g' as in larc_scale     h = r*(g' + weight_decay*w) with fold_weight_decay, else r*g' + weight_decay*w
@@ -182,7 +209,10 @@ class Plan(PlanHandle):
         grads            in, grads_dtype, extent elements
         momentum_buffer  in/out, the buffer b, first_moment_dtype, extent elements; zeros before the first step; None
                          exactly when momentum is 0
-        weights_extra    out, weights_extra_dtype, extent elements: the rounded new weights
+        weights_extra    out, weights_extra_dtype, extent elements: the rounded new weights; in/out, and needed, where
+                         weights are split
+        rounding, seed   of a bfloat16 momentum buffer, as in novograd_step
+        grad_sums, weight_sums  as in larc_scale
 
         momentum is 0.9 by default, dampening 0; the options of LARC are those of larc_scale, step and the other
         arguments those of novograd_step (step is needed with dampening). Raises as novograd_step.
@@ -190,7 +220,7 @@ class Plan(PlanHandle):
         larc = self._larc_options(
             lr=lr, eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
             fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, grad_scale=grad_scale,
-            found_inf=found_inf, nonfinite_layers=nonfinite_layers)
+            found_inf=found_inf, nonfinite_layers=nonfinite_layers, rounding=rounding, seed=seed)
         sgd = defaults(_abi.SgdOptions)
         fill(sgd, self._shape.device, dict(momentum=momentum, dampening=dampening, nesterov=nesterov, step=step,
                                            advance_step=advance_step))
@@ -202,7 +232,36 @@ class Plan(PlanHandle):
             None if momentum_buffer is None
             else buffers.elements(momentum_buffer, "momentum_buffer", self._dtypes["first_moment_dtype"], True),
             self._extra(buffers, weights_extra), *_mask_and_stats(buffers, layer_mask, layer_stats)]
-        self._run(library().larc_sgd_step, addresses, [larc, sgd], buffers.stream(stream))
+        if grad_sums is None and weight_sums is None:
+            self._run(library().larc_sgd_step, addresses, [larc, sgd], buffers.stream(stream))
+        else:
+            addresses += _larc_sums(buffers, grad_sums, weight_sums)
+            self._run(library().layerwise_larc_apply, addresses, [larc, sgd], buffers.stream(stream))
+
+    def partial_norms(self, grads: Buffer, grad_sums: Array, *, weights: Buffer | None = None,
+                      weight_sums: Array | None = None, weights_extra: Buffer | None = None,
+                      layer_mask: Array | None = None, norm: Literal["l2", "inf"] = "l2", stream: Any = None) -> None:
+        """Sums every layer: the first half of a step, for grad_sums and weight_sums of the second.
+
+            grad_sums[l] = sum g^2, or max |g| with norm "inf";    weight_sums[l] = sum w^2
+
+        grads          in, grads_dtype, extent elements
+        grad_sums      out, float64 (layers,)
+        weights, weight_sums  in, weights_dtype, extent elements, and out, float64 (layers,): for LARC, norm "l2" only
+        weights_extra  in: split weights are summed with their remainders; None: without, as larc_scale sees them
+
+        Sums are of raw gradients, before grad_scale; those of empty or masked layers keep their bits. One launch on
+        CUDA. Raises as novograd_step.
+        """
+        buffers = Buffers(self._shape)
+        mask, _ = _mask_and_stats(buffers, layer_mask, None)
+        addresses = [
+            None if weights is None else self._elements(buffers, weights, "weights", False),
+            None if weights_extra is None else self._elements(buffers, weights_extra, "weights_extra", False),
+            self._elements(buffers, grads, "grads", False), mask, _sums(buffers, grad_sums, "grad_sums", True),
+            None if weight_sums is None else _sums(buffers, weight_sums, "weight_sums", True), _abi.SUMS["layers"],
+            selector(norm, "norm", _abi.NORMS)]
+        self._run(library().layerwise_partial_norms, addresses, [], buffers.stream(stream))
 
     def _elements(self, buffers: Buffers, array: Any, name: str, writable: bool) -> int | None:
         return buffers.elements(array, name, self._dtypes[name + "_dtype"], writable)
@@ -219,13 +278,23 @@ class Plan(PlanHandle):
         fill(options, self._shape.device, values)
         return options
 
-    def _run(self, function: Callable[..., int], addresses: Sequence[int | None], options: list[_abi.Struct],
-             stream: int | None) -> None:
+    def _run(self, function: Callable[..., int], addresses: Sequence[int | None],
+             options: Sequence[_abi.Struct | None], stream: int | None) -> None:
+        structs = [None if struct is None else ctypes.byref(struct) for struct in options]
         with self._lock:
-            check(function(self._live(), *addresses, *map(ctypes.byref, options), stream))
+            check(function(self._live(), *addresses, *structs, stream))
 
 
 def _mask_and_stats(buffers: Buffers, layer_mask: Any, layer_stats: Any) -> list[int | None]:
     return [None if layer_mask is None else buffers.per_layer(layer_mask, "layer_mask", ("uint8", "bool"), False),
             None if layer_stats is None
             else buffers.per_layer(layer_stats, "layer_stats", ("float64",), True, _abi.STAT_COUNT)]
+
+
+def _sums(buffers: Buffers, array: Any, name: str, writable: bool) -> int | None:
+    return buffers.per_layer(array, name, ("float64",), writable)
+
+
+def _larc_sums(buffers: Buffers, grad_sums: Any, weight_sums: Any) -> list[int | None]:
+    return [_sums(buffers, grad_sums, "grad_sums", False), _sums(buffers, weight_sums, "weight_sums", False),
+            _abi.SUMS["layers"]]

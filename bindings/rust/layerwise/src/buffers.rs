@@ -13,6 +13,8 @@ pub(crate) struct Shared<'a> {
     pub found_inf: Option<&'a f32>,
     pub nonfinite_layers: Option<&'a mut i64>,
     pub step_ptr: Option<&'a mut i64>,
+    pub grad_sums: Option<&'a [f64]>,
+    pub weight_sums: Option<&'a [f64]>,
 }
 
 /// The memory of [`Plan::novograd_step`](crate::Plan::novograd_step).
@@ -24,6 +26,16 @@ pub struct NovogradBuffers<'a> {
     pub(crate) second_moment: PerLayerMut<'a>,
     pub(crate) max_second_moment: Option<PerLayerMut<'a>>,
     pub(crate) weights_extra: Option<BufferMut<'a>>,
+    pub(crate) shared: Shared<'a>,
+}
+
+/// The memory of [`Plan::partial_norms`](crate::Plan::partial_norms).
+#[derive(Debug)]
+pub struct NormBuffers<'a> {
+    pub(crate) grads: Buffer<'a>,
+    pub(crate) grad_sums: &'a mut [f64],
+    pub(crate) weights: Option<(Buffer<'a>, &'a mut [f64])>,
+    pub(crate) remainders: Option<Buffer<'a>>,
     pub(crate) shared: Shared<'a>,
 }
 
@@ -94,13 +106,52 @@ macro_rules! updating_setters {
             self.shared.step_ptr = Some(completed);
             self
         }
-        /// Receives the rounded new weights, in the plan's weights_extra_dtype.
+        /// Receives the rounded new weights, in the plan's weights_extra_dtype; the remainders where weights are split.
         #[must_use]
         pub fn weights_extra(mut self, copy: impl Into<BufferMut<'a>>) -> Self {
             self.weights_extra = Some(copy.into());
             self
         }
     };
+}
+
+macro_rules! larc_sums_setter {
+    () => {
+        /// What [`Plan::partial_norms`](crate::Plan::partial_norms) gives or the caller has, one a layer: the step then
+        /// does not sum.
+        #[must_use]
+        pub fn sums(mut self, of_grads: &'a [f64], of_weights: &'a [f64]) -> Self {
+            self.shared.grad_sums = Some(of_grads);
+            self.shared.weight_sums = Some(of_weights);
+            self
+        }
+    };
+}
+
+impl<'a> NormBuffers<'a> {
+    /// The sums receive one value a layer.
+    #[must_use]
+    pub fn new(grads: impl Into<Buffer<'a>>, grad_sums: &'a mut [f64]) -> Self {
+        NormBuffers { grads: grads.into(), grad_sums, weights: None, remainders: None, shared: Shared::default() }
+    }
+    /// The weights' sums too, for LARC.
+    #[must_use]
+    pub fn weights(mut self, weights: impl Into<Buffer<'a>>, weight_sums: &'a mut [f64]) -> Self {
+        self.weights = Some((weights.into(), weight_sums));
+        self
+    }
+    /// The remainders of split weights, to be summed with them.
+    #[must_use]
+    pub fn weights_extra(mut self, remainders: impl Into<Buffer<'a>>) -> Self {
+        self.remainders = Some(remainders.into());
+        self
+    }
+    /// Which layers take part; sums of the others keep their values. Default: all.
+    #[must_use]
+    pub fn layer_mask(mut self, mask: &'a [bool]) -> Self {
+        self.shared.layer_mask = Some(mask);
+        self
+    }
 }
 
 impl<'a> NovogradBuffers<'a> {
@@ -128,6 +179,13 @@ impl<'a> NovogradBuffers<'a> {
         self.max_second_moment = Some(maximum.into());
         self
     }
+    /// What [`Plan::partial_norms`](crate::Plan::partial_norms) gives or the caller has, one a layer: the step then
+    /// does not sum.
+    #[must_use]
+    pub fn grad_sums(mut self, sums: &'a [f64]) -> Self {
+        self.shared.grad_sums = Some(sums);
+        self
+    }
     updating_setters!();
     shared_setters!();
 }
@@ -138,6 +196,7 @@ impl<'a> LarcBuffers<'a> {
     pub fn new(weights: impl Into<Buffer<'a>>, grads: impl Into<BufferMut<'a>>) -> Self {
         LarcBuffers { weights: weights.into(), grads: grads.into(), shared: Shared::default() }
     }
+    larc_sums_setter!();
     shared_setters!();
 }
 
@@ -160,5 +219,6 @@ impl<'a> LarcSgdBuffers<'a> {
         self
     }
     updating_setters!();
+    larc_sums_setter!();
     shared_setters!();
 }

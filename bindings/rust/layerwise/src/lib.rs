@@ -10,17 +10,19 @@ mod options;
 mod plan;
 mod plan_options;
 mod pointers;
+mod query;
 mod step;
 
-pub use buffers::{LarcBuffers, LarcSgdBuffers, NovogradBuffers};
+pub use buffers::{LarcBuffers, LarcSgdBuffers, NormBuffers, NovogradBuffers};
 pub use dtype::{Bf16, Dtype, Element, LayerStats, Remainder16, F16};
 pub use error::{Error, Result};
 pub use layerwise_sys as sys;
 pub use memory::{Buffer, BufferMut, PerLayerMut};
-pub use options::{LarcMode, LarcOptions, LayerOptions, Norm, NovogradOptions, SgdOptions, ZeroNorm};
-pub use plan::{Plan, Query};
+pub use options::{LarcMode, LarcOptions, LayerOptions, Norm, NovogradOptions, Rounding, SgdOptions, ZeroNorm};
+pub use plan::Plan;
 pub use plan_options::{Device, Isa, Layout, PlanOptions};
-pub use pointers::{LarcPointers, LarcSgdPointers, NovogradPointers, ScalarPointers};
+pub use pointers::{LarcPointers, LarcSgdPointers, NormPointers, NovogradPointers, ScalarPointers};
+pub use query::Query;
 
 use error::static_text;
 

@@ -75,6 +75,13 @@ impl<'s> Lowering<'s> {
         Ok(stats.as_mut_ptr())
     }
 
+    /// One value a layer, or null.
+    pub fn sums(&self, name: &str, sums: Option<&[f64]>) -> Result<*const f64> {
+        let Some(sums) = sums else { return Ok(null()) };
+        self.check_layers(name, sums.len())?;
+        Ok(sums.as_ptr())
+    }
+
     pub fn scalars(&self, shared: &mut Shared<'_>) -> ScalarPointers {
         ScalarPointers {
             lr_ptr: shared.lr_ptr.map_or(null(), |value| value),

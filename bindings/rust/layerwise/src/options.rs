@@ -38,6 +38,16 @@ pub enum ZeroNorm {
     Untouched = sys::LAYERWISE_ZERO_NORM_UNTOUCHED,
 }
 
+/// How a bfloat16 first moment is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Rounding {
+    /// To the nearest, ties to even.
+    Nearest = sys::LAYERWISE_ROUNDING_NEAREST,
+    /// Up or down at random, right in the mean; needs step.
+    Stochastic = sys::LAYERWISE_ROUNDING_STOCHASTIC,
+}
+
 macro_rules! options {
     ($(#[$meta:meta])* $name:ident, $raw:ident, $init:ident { $($(#[$doc:meta])* $field:ident: $kind:ty,)* }) => {
         $(#[$meta])*
@@ -111,6 +121,10 @@ options! {
         lr_in_momentum: bool,
         /// Ascend; default false.
         maximize: bool,
+        /// Of a bfloat16 first moment; default `Nearest`.
+        rounding: Rounding,
+        /// Of stochastic rounding; default 0.
+        seed: i64,
     }
 }
 
@@ -146,6 +160,10 @@ options! {
         fold_weight_decay: bool,
         /// Ascend; default false.
         maximize: bool,
+        /// Of a bfloat16 first moment; default `Nearest`.
+        rounding: Rounding,
+        /// Of stochastic rounding; default 0.
+        seed: i64,
     }
 }
 

@@ -5,43 +5,14 @@ use std::ptr::{null, null_mut, NonNull};
 
 use layerwise_sys as sys;
 
-use crate::buffers::{LarcBuffers, LarcSgdBuffers, NovogradBuffers};
+use crate::buffers::{LarcBuffers, LarcSgdBuffers, NormBuffers, NovogradBuffers};
 use crate::error::{check, Result};
 use crate::lowering::{check_layers, Lowering, Shape};
-use crate::options::{LarcOptions, LayerOptions, NovogradOptions, SgdOptions};
+use crate::options::{LarcOptions, LayerOptions, Norm, NovogradOptions, SgdOptions};
 use crate::plan_options::PlanOptions;
-use crate::pointers::{LarcPointers, LarcSgdPointers, NovogradPointers};
+use crate::pointers::{LarcPointers, LarcSgdPointers, NormPointers, NovogradPointers};
+use crate::query::Query;
 use crate::step;
-
-/// A property of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-pub enum Query {
-    /// Number of layers.
-    Layers = sys::LAYERWISE_QUERY_LAYERS,
-    /// Number of elements in all layers.
-    Elements = sys::LAYERWISE_QUERY_ELEMENTS,
-    /// Number of 8192-element tiles.
-    Tiles = sys::LAYERWISE_QUERY_TILES,
-    /// Packed: elements a buffer must hold.
-    Extent = sys::LAYERWISE_QUERY_EXTENT,
-    /// [`sys::LAYERWISE_DEVICE_CPU`] or the CUDA ordinal.
-    Device = sys::LAYERWISE_QUERY_DEVICE,
-    /// CPU threads; 0 on CUDA.
-    Threads = sys::LAYERWISE_QUERY_THREADS,
-    /// The number of an [`Isa`](crate::Isa); 0 on CUDA.
-    Isa = sys::LAYERWISE_QUERY_ISA,
-    /// Bytes of device scratch memory; 0 on the CPU.
-    Workspace = sys::LAYERWISE_QUERY_WORKSPACE,
-    /// A hash of sizes, offsets and dtypes, the same on every backend.
-    Fingerprint = sys::LAYERWISE_QUERY_FINGERPRINT,
-    /// How the last step ran; before the first, how NovoGrad would: a `LAYERWISE_PATH_` constant of [`sys`].
-    Path = sys::LAYERWISE_QUERY_PATH,
-    /// Elements whose gradient a one-pass step reads from memory once.
-    HeldGrads = sys::LAYERWISE_QUERY_HELD_GRADS,
-    /// Elements of which a one-pass step of LARC and SGD reads the weight once too.
-    HeldWeights = sys::LAYERWISE_QUERY_HELD_WEIGHTS,
-}
 
 /// The layout of a model, on a device. It may move between threads and serves one at a time:
 ///
@@ -137,25 +108,43 @@ impl Plan {
     /// Applies one NovoGrad step to every layer, on the CPU.
     pub fn novograd_step(&mut self, mut buffers: NovogradBuffers<'_>, options: &NovogradOptions) -> Result<()> {
         let mut lowering = Lowering::new(&self.shape)?;
-        let maximum = buffers.max_second_moment.as_ref();
-        let pointers = NovogradPointers {
-            weights: lowering.write("weights", &buffers.weights, self.shape.weights)?,
-            grads: lowering.read("grads", &buffers.grads, self.shape.grads)?,
-            first_moment: lowering.write("first_moment", &buffers.first_moment, self.shape.first_moment)?,
-            second_moment: lowering.per_layer("second_moment", &buffers.second_moment)?,
-            max_second_moment: maximum
-                .map_or(Ok(null_mut()), |values| lowering.per_layer("max_second_moment", values))?,
-            weights_extra: lowering.write_if_given(
-                "weights_extra",
-                &buffers.weights_extra,
-                self.shape.weights_extra,
-            )?,
-            layer_mask: lowering.layer_mask(&buffers.shared)?,
-            layer_stats: lowering.layer_stats(&mut buffers.shared)?,
-            scalars: lowering.scalars(&mut buffers.shared),
-        };
+        let pointers = novograd_pointers(&mut lowering, &self.shape, &mut buffers)?;
         // SAFETY: slices of the plan's dtypes that hold what the layers need, borrowed for the call.
         unsafe { step::novograd(self.handle, &pointers, options, null_mut()) }
+    }
+
+    /// Applies LARC and then NovoGrad, on the CPU. The buffers' sums are not used; of `larc` eta, eps, min_update, mode
+    /// and zero_norm alone may be set, from `LarcOptions::default()`.
+    pub fn larc_novograd_step(
+        &mut self,
+        mut buffers: NovogradBuffers<'_>,
+        larc: &LarcOptions,
+        options: &NovogradOptions,
+    ) -> Result<()> {
+        let mut lowering = Lowering::new(&self.shape)?;
+        let pointers = novograd_pointers(&mut lowering, &self.shape, &mut buffers)?;
+        // SAFETY: as in novograd_step.
+        unsafe { step::larc_novograd(self.handle, &pointers, larc, options, null_mut()) }
+    }
+
+    /// Sums every layer, on the CPU: the first half of a step.
+    pub fn partial_norms(&mut self, buffers: NormBuffers<'_>, norm: Norm) -> Result<()> {
+        let mut lowering = Lowering::new(&self.shape)?;
+        let mut pointers = NormPointers {
+            grads: lowering.read("grads", &buffers.grads, self.shape.grads)?,
+            layer_mask: lowering.layer_mask(&buffers.shared)?,
+            grad_sums: lowering.sums("grad_sums", Some(buffers.grad_sums))?.cast_mut(),
+            ..NormPointers::default()
+        };
+        if let Some((weights, sums)) = buffers.weights {
+            pointers.weights = lowering.read("weights", &weights, self.shape.weights)?;
+            pointers.weight_sums = lowering.sums("weight_sums", Some(sums))?.cast_mut();
+        }
+        if let Some(remainders) = &buffers.remainders {
+            pointers.weights_extra = lowering.read("weights_extra", remainders, self.shape.weights_extra)?;
+        }
+        // SAFETY: as in novograd_step.
+        unsafe { step::norms(self.handle, &pointers, norm, null_mut()) }
     }
 
     /// Scales every layer's gradient by LARC's factor, in place, on the CPU.
@@ -166,6 +155,8 @@ impl Plan {
             grads: lowering.write("grads", &buffers.grads, self.shape.grads)?,
             layer_mask: lowering.layer_mask(&buffers.shared)?,
             layer_stats: lowering.layer_stats(&mut buffers.shared)?,
+            grad_sums: lowering.sums("grad_sums", buffers.shared.grad_sums)?,
+            weight_sums: lowering.sums("weight_sums", buffers.shared.weight_sums)?,
             scalars: lowering.scalars(&mut buffers.shared),
         };
         // SAFETY: as in novograd_step.
@@ -191,6 +182,8 @@ impl Plan {
             )?,
             layer_mask: lowering.layer_mask(&buffers.shared)?,
             layer_stats: lowering.layer_stats(&mut buffers.shared)?,
+            grad_sums: lowering.sums("grad_sums", buffers.shared.grad_sums)?,
+            weight_sums: lowering.sums("weight_sums", buffers.shared.weight_sums)?,
             scalars: lowering.scalars(&mut buffers.shared),
         };
         // SAFETY: as in novograd_step.
@@ -212,6 +205,30 @@ impl Plan {
     ) -> Result<()> {
         // SAFETY: the caller's.
         unsafe { step::novograd(self.handle, pointers, options, stream) }
+    }
+
+    /// Applies LARC and then NovoGrad, to memory of the plan's device; as [`larc_novograd_step`](Self::larc_novograd_step).
+    ///
+    /// # Safety
+    /// As [`novograd_step_raw`](Self::novograd_step_raw).
+    pub unsafe fn larc_novograd_step_raw(
+        &mut self,
+        pointers: &NovogradPointers,
+        larc: &LarcOptions,
+        options: &NovogradOptions,
+        stream: *mut c_void,
+    ) -> Result<()> {
+        // SAFETY: the caller's.
+        unsafe { step::larc_novograd(self.handle, pointers, larc, options, stream) }
+    }
+
+    /// Sums every layer, in memory of the plan's device: the first half of a step.
+    ///
+    /// # Safety
+    /// As [`novograd_step_raw`](Self::novograd_step_raw).
+    pub unsafe fn partial_norms_raw(&mut self, pointers: &NormPointers, norm: Norm, stream: *mut c_void) -> Result<()> {
+        // SAFETY: the caller's.
+        unsafe { step::norms(self.handle, pointers, norm, stream) }
     }
 
     /// Scales every layer's gradient by LARC's factor, in memory of the plan's device.
@@ -242,6 +259,26 @@ impl Plan {
         // SAFETY: the caller's.
         unsafe { step::larc_sgd(self.handle, pointers, larc, sgd, stream) }
     }
+}
+
+fn novograd_pointers(
+    lowering: &mut Lowering<'_>,
+    shape: &Shape,
+    buffers: &mut NovogradBuffers<'_>,
+) -> Result<NovogradPointers> {
+    let maximum = buffers.max_second_moment.as_ref();
+    Ok(NovogradPointers {
+        weights: lowering.write("weights", &buffers.weights, shape.weights)?,
+        grads: lowering.read("grads", &buffers.grads, shape.grads)?,
+        first_moment: lowering.write("first_moment", &buffers.first_moment, shape.first_moment)?,
+        second_moment: lowering.per_layer("second_moment", &buffers.second_moment)?,
+        max_second_moment: maximum.map_or(Ok(null_mut()), |values| lowering.per_layer("max_second_moment", values))?,
+        weights_extra: lowering.write_if_given("weights_extra", &buffers.weights_extra, shape.weights_extra)?,
+        layer_mask: lowering.layer_mask(&buffers.shared)?,
+        layer_stats: lowering.layer_stats(&mut buffers.shared)?,
+        grad_sums: lowering.sums("grad_sums", buffers.shared.grad_sums)?,
+        scalars: lowering.scalars(&mut buffers.shared),
+    })
 }
 
 impl Drop for Plan {

@@ -48,14 +48,32 @@ pointers! {
         second_moment: *mut c_void,
         /// In and out, second_moment_dtype, one a layer; with amsgrad.
         max_second_moment: *mut c_void,
-        /// Out, weights_extra_dtype; may be null.
+        /// Out, weights_extra_dtype; may be null. Split weights: in and out, the remainders.
         weights_extra: *mut c_void,
         /// In, 0 or 1 a layer; may be null.
         layer_mask: *const u8,
         /// Out, a row a layer; may be null.
         layer_stats: *mut LayerStats,
+        /// In, one a layer: the gradients' sums, which the step then does not take itself; may be null.
+        grad_sums: *const f64,
         /// Numbers in memory.
         scalars: ScalarPointers,
+    }
+
+    /// The memory of [`Plan::partial_norms_raw`](crate::Plan::partial_norms_raw).
+    struct NormPointers {
+        /// In, weights_dtype; null where weight_sums is.
+        weights: *const c_void,
+        /// In, the remainders of split weights; may be null.
+        weights_extra: *const c_void,
+        /// In, grads_dtype.
+        grads: *const c_void,
+        /// In, 0 or 1 a layer; may be null.
+        layer_mask: *const u8,
+        /// Out, one a layer.
+        grad_sums: *mut f64,
+        /// Out, one a layer; may be null.
+        weight_sums: *mut f64,
     }
 
     /// The memory of [`Plan::larc_scale_raw`](crate::Plan::larc_scale_raw).
@@ -68,6 +86,11 @@ pointers! {
         layer_mask: *const u8,
         /// Out, a row a layer; may be null.
         layer_stats: *mut LayerStats,
+        /// In, one a layer: the gradients' sums, which the step then does not take itself; null together with
+        /// weight_sums.
+        grad_sums: *const f64,
+        /// In, one a layer: the weights' sums.
+        weight_sums: *const f64,
         /// Numbers in memory.
         scalars: ScalarPointers,
     }
@@ -80,12 +103,17 @@ pointers! {
         grads: *const c_void,
         /// In and out, first_moment_dtype; null exactly when the option momentum is 0.
         momentum: *mut c_void,
-        /// Out, weights_extra_dtype; may be null.
+        /// Out, weights_extra_dtype; may be null. Split weights: in and out, the remainders.
         weights_extra: *mut c_void,
         /// In, 0 or 1 a layer; may be null.
         layer_mask: *const u8,
         /// Out, a row a layer; may be null.
         layer_stats: *mut LayerStats,
+        /// In, one a layer: the gradients' sums, which the step then does not take itself; null together with
+        /// weight_sums.
+        grad_sums: *const f64,
+        /// In, one a layer: the weights' sums.
+        weight_sums: *const f64,
         /// Numbers in memory.
         scalars: ScalarPointers,
     }

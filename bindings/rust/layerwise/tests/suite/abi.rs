@@ -2,7 +2,7 @@
 
 use crate::json::Json;
 use layerwise::sys;
-use layerwise::{sys::abi, Dtype, Isa, LarcMode, Layout, Norm, Query, ZeroNorm};
+use layerwise::{sys::abi, Dtype, Isa, LarcMode, Layout, Norm, Query, Rounding, ZeroNorm};
 
 fn description() -> Json {
     Json::parse(layerwise::abi_description())
@@ -99,6 +99,7 @@ fn every_selector_has_its_enum() {
         ("LAYERWISE_NORM_", Norm::Inf as i32 + 1),
         ("LAYERWISE_LARC_", LarcMode::Scale as i32 + 1),
         ("LAYERWISE_ZERO_NORM_", ZeroNorm::Untouched as i32 + 1),
+        ("LAYERWISE_ROUNDING_", Rounding::Stochastic as i32 + 1),
         ("LAYERWISE_QUERY_", Query::HeldWeights as i32),
     ];
     for (prefix, count) in families {

@@ -2,6 +2,7 @@
 
 mod abi;
 mod errors;
+mod halves;
 mod json;
 mod literals;
 mod steps;
