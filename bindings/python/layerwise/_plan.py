@@ -40,9 +40,11 @@ class Plan(PlanHandle):
     workspace  CUDA: a uint8 array on the device, aligned to 256 bytes, of workspace_bytes of a like plan; None: the
                plan allocates its own
 
-    Memory. CPU plans take numpy arrays, CUDA plans objects with `__cuda_array_interface__` (CuPy, PyTorch, Numba) on
-    the plan's device. Arrays must be C-contiguous and, where written, writable. NumPy has no bfloat16: use
-    ml_dtypes.bfloat16, or declare a uint16 array with `layerwise.bfloat16`.
+    Memory. CPU plans take arrays in host memory: NumPy's, and any that has `__dlpack__` (PyTorch tensors; JAX arrays
+    where they are only read). CUDA plans take objects with `__cuda_array_interface__` or `__dlpack__` (CuPy, PyTorch,
+    Numba, JAX) on the plan's device. Arrays must be C-contiguous and, where written, writable. NumPy has no bfloat16:
+    use ml_dtypes.bfloat16, or declare a uint16 array with `layerwise.bfloat16`. PyTorch parameters are changed in
+    place behind autograd's back, as its own optimizers do it.
 
     A plan serves one stream at a time. On CUDA a step returns at once; arrays may be released in the order of that
     stream, as the allocators of CuPy and PyTorch do.
@@ -97,7 +99,8 @@ class Plan(PlanHandle):
         nonfinite_layers   int64, one element; the number of layers skipped because their gradient is not finite is
                            added to it
         stream             a cudaStream_t as an int, or a stream object; None: the arrays' own stream where they name
-                           one, else the legacy default stream. Not used by CPU plans
+                           one, else the legacy default stream. Arrays with `__dlpack__` are made ready for it by
+                           their library. PyTorch's names none: pass torch.cuda.current_stream(). Not used by CPU plans
 
         Every other option is explained in layerwise.h under its name, None is the library's default: beta1 0.95,
         beta2 0.98, eps 1e-8, weight_decay 0.001. All arrays lie in the plan's memory. Buffers that are written may not
@@ -106,14 +109,13 @@ class Plan(PlanHandle):
         Raises ArgumentError, DtypeError, TypeError, before anything is written; CudaError; BackendError after a step
         of this plan that failed (see reset).
         """
-        options = defaults(_abi.NovogradOptions)
-        fill(options, self._shape.device, dict(
+        buffers, options = Buffers(self._shape, stream), defaults(_abi.NovogradOptions)
+        fill(options, buffers, dict(
             lr=lr, step=step, beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root, weight_decay=weight_decay,
             grad_averaging=grad_averaging, average_first_step=average_first_step, amsgrad=amsgrad,
             bias_correction=bias_correction, norm=norm, seed_second_moment=seed_second_moment,
             decoupled_weight_decay=decoupled_weight_decay, lr_in_momentum=lr_in_momentum, maximize=maximize,
             grad_scale=grad_scale, found_inf=found_inf, nonfinite_layers=nonfinite_layers, advance_step=advance_step))
-        buffers = Buffers(self._shape)
         second = (self._dtypes["second_moment_dtype"],)
         addresses = [
             self._elements(buffers, weights, "weights", True), self._elements(buffers, grads, "grads", False),
@@ -122,7 +124,7 @@ class Plan(PlanHandle):
             None if max_second_moment is None
             else buffers.per_layer(max_second_moment, "max_second_moment", second, True),
             self._extra(buffers, weights_extra), *_mask_and_stats(buffers, layer_mask, layer_stats)]
-        self._run(library().novograd_step, addresses, [options], buffers.stream(stream))
+        self._run(library().novograd_step, addresses, [options], buffers.stream())
 
     def larc_scale(
             self, weights: Buffer, grads: Buffer, *, lr: Scalar, layer_mask: Array | None = None,
@@ -148,14 +150,14 @@ class Plan(PlanHandle):
         is the library's default: eta 0.002, eps 1e-8, mode "clip", min_update 0, weight_decay 0, zero_norm "keep".
         What follows uses grad_scale 1 and maximize False. Raises as novograd_step.
         """
-        options = self._larc_options(
-            lr=lr, eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
+        buffers = Buffers(self._shape, stream)
+        options = _larc_options(
+            buffers, lr=lr, eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
             fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, grad_scale=grad_scale,
             found_inf=found_inf, nonfinite_layers=nonfinite_layers)
-        buffers = Buffers(self._shape)
         addresses = [self._elements(buffers, weights, "weights", False), self._elements(buffers, grads, "grads", True),
                      *_mask_and_stats(buffers, layer_mask, layer_stats)]
-        self._run(library().larc_scale, addresses, [options], buffers.stream(stream))
+        self._run(library().larc_scale, addresses, [options], buffers.stream())
 
     def larc_sgd_step(
             self, weights: Buffer, grads: Buffer, momentum_buffer: Buffer | None, *, lr: Scalar,
@@ -183,22 +185,22 @@ class Plan(PlanHandle):
         momentum is 0.9 by default, dampening 0; the options of LARC are those of larc_scale, step and the other
         arguments those of novograd_step (step is needed with dampening). Raises as novograd_step.
         """
-        larc = self._larc_options(
-            lr=lr, eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
+        buffers = Buffers(self._shape, stream)
+        larc = _larc_options(
+            buffers, lr=lr, eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
             fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, grad_scale=grad_scale,
             found_inf=found_inf, nonfinite_layers=nonfinite_layers)
         sgd = defaults(_abi.SgdOptions)
-        fill(sgd, self._shape.device, dict(momentum=momentum, dampening=dampening, nesterov=nesterov, step=step,
-                                           advance_step=advance_step))
+        fill(sgd, buffers, dict(momentum=momentum, dampening=dampening, nesterov=nesterov, step=step,
+                                advance_step=advance_step))
         if sgd.momentum != 0 and momentum_buffer is None:
             raise refusal(_errors.NULL_ARGUMENT, f"momentum_buffer is None: momentum {sgd.momentum:g} needs it")
-        buffers = Buffers(self._shape)
         addresses = [
             self._elements(buffers, weights, "weights", True), self._elements(buffers, grads, "grads", False),
             None if momentum_buffer is None
             else buffers.elements(momentum_buffer, "momentum_buffer", self._dtypes["first_moment_dtype"], True),
             self._extra(buffers, weights_extra), *_mask_and_stats(buffers, layer_mask, layer_stats)]
-        self._run(library().larc_sgd_step, addresses, [larc, sgd], buffers.stream(stream))
+        self._run(library().larc_sgd_step, addresses, [larc, sgd], buffers.stream())
 
     def _elements(self, buffers: Buffers, array: Any, name: str, writable: bool) -> int | None:
         return buffers.elements(array, name, self._dtypes[name + "_dtype"], writable)
@@ -210,15 +212,16 @@ class Plan(PlanHandle):
             raise refusal(_errors.COMBINATION, "weights_extra is given: this plan was made without weights_extra_dtype")
         return self._elements(buffers, array, "weights_extra", True)
 
-    def _larc_options(self, **values: Any) -> _abi.LarcOptions:
-        options = defaults(_abi.LarcOptions)
-        fill(options, self._shape.device, values)
-        return options
-
     def _run(self, function: Callable[..., int], addresses: Sequence[int | None], options: list[_abi.Struct],
              stream: int | None) -> None:
         with self._lock:
             check(function(self._live(), *addresses, *map(ctypes.byref, options), stream))
+
+
+def _larc_options(buffers: Buffers, **values: Any) -> _abi.LarcOptions:
+    options = defaults(_abi.LarcOptions)
+    fill(options, buffers, values)
+    return options
 
 
 def _mask_and_stats(buffers: Buffers, layer_mask: Any, layer_stats: Any) -> list[int | None]:
