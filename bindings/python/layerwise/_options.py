@@ -80,9 +80,9 @@ def is_array(value: Any) -> bool:
 
 
 def fill(options: ctypes.Structure, buffers: Buffers, values: Mapping[str, Any]) -> None:
-    """Writes every value that is not None into the field of its name."""
-    tables = {"norm": _abi.NORMS, "mode": _abi.LARC_MODES, "zero_norm": _abi.ZERO_NORMS}
+    """Writes every value that is not None into the field of its name; arrays as the addresses they have."""
     kinds = dict(options._fields_)  # type: ignore[arg-type]
+    numbers: dict[str, Any] = {}
     for name, value in values.items():
         if value is None:
             continue
@@ -91,7 +91,19 @@ def fill(options: ctypes.Structure, buffers: Buffers, values: Mapping[str, Any])
         elif name + "_ptr" in kinds and is_array(value):
             advanced = name == "step" and bool(values.get("advance_step"))
             setattr(options, name + "_ptr", _scalar_address(value, name, buffers, advanced))
-        elif name in tables:
+        else:
+            numbers[name] = value
+    fill_numbers(options, numbers)
+
+
+def fill_numbers(options: ctypes.Structure, values: Mapping[str, Any]) -> None:
+    """Writes every number, flag and named choice that is not None into the field of its name."""
+    tables = {"norm": _abi.NORMS, "mode": _abi.LARC_MODES, "zero_norm": _abi.ZERO_NORMS}
+    kinds = dict(options._fields_)  # type: ignore[arg-type]
+    for name, value in values.items():
+        if value is None:
+            continue
+        if name in tables:
             setattr(options, name, selector(value, name, tables[name]))
         elif kinds[name] is ctypes.c_double:
             setattr(options, name, real(value, name))
