@@ -82,7 +82,7 @@ def test_novograd_follows_optax(mine: Any, theirs: Any) -> None:
 
     @jax.jit
     def train_step(params: Any, state: Any, t: Any) -> Any:
-        return ours.step(gradient(params, t), state, params)
+        return ours.step(params, gradient(params, t), state)
 
     for t in range(steps):
         got, state = train_step(got, state, t)
@@ -103,7 +103,7 @@ def test_novograd_gives_the_shared_vectors(path: Any) -> None:
     state = optimizer.init(params)
     train_step = jax.jit(optimizer.step)
     for grads in case["gradients"]:
-        params, state = train_step([jnp.asarray(g) for g in split(np.array(grads, np.float32), sizes)], state, params)
+        params, state = train_step(params, [jnp.asarray(g) for g in split(np.array(grads, np.float32), sizes)], state)
     assert_layers_close(jnp.concatenate(params), case["expected_weights"], start, sizes, steps, "weights")
     assert_layers_close(jnp.concatenate(state.first_moment), case["expected_first_moment"], 0 * start, sizes, steps,
                         "first_moment")
@@ -131,7 +131,7 @@ def test_larc_gives_the_shared_vectors(path: Any) -> None:
         scaled, _ = scaling.update(grads, scaling.init(params), params)
         assert_layers_close(jnp.concatenate(scaled), case["expected_scaled_gradients"][step], 0 * start, sizes, steps,
                             "scaled")
-        params, state = optimizer.step(grads, state, params)
+        params, state = optimizer.step(params, grads, state)
     assert_layers_close(jnp.concatenate(params), case["expected_weights"], start, sizes, steps, "weights")
 
 
@@ -152,7 +152,7 @@ def test_jit_and_scan_give_the_bits_of_the_numpy_plan(name: str) -> None:
     optimizer = layerwise.jax.novograd(0.01, bias_correction=True, grad_averaging=True)
 
     def body(carry: Any, _: Any) -> Any:
-        return optimizer.step(constant, carry[1], carry[0]), None
+        return optimizer.step(carry[0], constant, carry[1]), None
 
     (params, state), _ = jax.jit(lambda carry: jax.lax.scan(body, carry, length=steps))((start, optimizer.init(start)))
     assert bits(params) == weights.tobytes()
@@ -165,9 +165,9 @@ def test_a_tree_of_mixed_dtypes_is_stepped_leaf_by_leaf_like_trees_of_one() -> N
     dtypes = ["float32", "bfloat16", "bfloat16", "float32", "float16"]
     params, grads = tree_of(model.weights, dtypes), tree_of(model.grads)
     optimizer = layerwise.jax.novograd(0.01, amsgrad=True)
-    together, state = jax.jit(optimizer.step)(grads, optimizer.init(params), params)
+    together, state = jax.jit(optimizer.step)(params, grads, optimizer.init(params))
     for layer, (name, leaf) in enumerate(params.items()):
-        alone, own = optimizer.step(grads[name], optimizer.init(leaf), leaf)
+        alone, own = optimizer.step(leaf, grads[name], optimizer.init(leaf))
         assert bits(alone) == bits(together[name]) and together[name].dtype == dtypes[layer]
         assert own.second_moment[0] == state.second_moment[layer] == state.max_second_moment[layer]
 
@@ -177,7 +177,7 @@ def test_a_resumed_run_gives_the_bits_of_an_uninterrupted_one(tmp_path: Path) ->
 
     @jax.jit
     def train_step(params: Any, state: Any) -> Any:
-        return optimizer.step(gradient(params, state.count), state, params)
+        return optimizer.step(params, gradient(params, state.count), state)
 
     def train(params: Any, state: Any, steps: int) -> Any:
         for _ in range(steps):
@@ -196,7 +196,7 @@ def test_updates_added_to_the_parameters_are_the_step_but_for_one_rounding_each(
     model = make_model(SIZES)
     params, grads = tree_of(model.weights), tree_of(model.grads)
     optimizer = layerwise.jax.novograd(1.0)
-    exact, _ = optimizer.step(grads, optimizer.init(params), params)
+    exact, _ = optimizer.step(params, grads, optimizer.init(params))
     updates, _ = optimizer.update(grads, optimizer.init(params), params)
     summed = optax.apply_updates(params, updates)
     exact_sums = 0
@@ -221,7 +221,7 @@ def test_chained_larc_follows_apexs_larc_around_sgd() -> None:
     for t in range(steps):
         updates, states[0] = chain_step(gradient(chained, t), states[0], chained)
         chained = optax.apply_updates(chained, updates)
-        one, states[1] = fused.step(gradient(one, t), states[1], one)
+        one, states[1] = fused.step(one, gradient(one, t), states[1])
     flat = [np.concatenate([np.asarray(leaf) for leaf in tree.values()]) for tree in (one, chained, start)]
     assert_layers_close(*flat, SIZES, steps, "weights")
 
@@ -232,10 +232,10 @@ def test_gradients_of_none_and_empty_trees_leave_their_layers_alone() -> None:
     optimizer = layerwise.jax.novograd(0.1)
     updates, _ = jax.jit(optimizer.update)(grads, optimizer.init(params), params)
     assert updates["a"] is None and updates["b"]["nothing"] is None and (updates["b"]["c"] < 0).all()
-    new, state = optimizer.step(grads, optimizer.init(params), params)
+    new, state = optimizer.step(params, grads, optimizer.init(params))
     assert (new["a"] == 1).all() and (new["b"]["c"] < 1).all()
     assert state.second_moment.tolist() == [0, 2, 0]
-    nothing, state = optimizer.step({}, optimizer.init({}), {})
+    nothing, state = optimizer.step({}, {}, optimizer.init({}))
     assert nothing == {} and state.count == 1
 
 
@@ -246,16 +246,16 @@ def test_per_layer_multipliers_reach_their_layers() -> None:
         0.5, weight_decay=0.5, eps=0, lr_mult={"bias": 1, "half": 0.5, "kernel": 1},
         wd_mult=lambda tree: {name: float(name != "bias") for name in tree})
     grads = jax.tree.map(lambda leaf: 2 * leaf, params)
-    new, _ = jax.jit(optimizer.step)(grads, optimizer.init(params), params)
+    new, _ = jax.jit(optimizer.step)(params, grads, optimizer.init(params))
     assert [float(new[name][0]) for name in params] == [0.5, 0.625, 0.25]
 
 
 def test_found_inf_and_grad_scale_are_read_when_the_step_runs() -> None:
     params = jnp.array([1.0, 2.0])
     optimizer = layerwise.jax.novograd(0.5)
-    step = jax.jit(lambda scale, found: optimizer.step(jnp.array([4.0, 8.0]), optimizer.init(params), params,
+    step = jax.jit(lambda scale, found: optimizer.step(params, jnp.array([4.0, 8.0]), optimizer.init(params),
                                                        grad_scale=scale, found_inf=found))
-    plain, _ = optimizer.step(jnp.array([1.0, 2.0]), optimizer.init(params), params)
+    plain, _ = optimizer.step(params, jnp.array([1.0, 2.0]), optimizer.init(params))
     scaled, state = step(4.0, 0.0)
     assert bits(scaled) == bits(plain) and state.count == 1
     skipped, state = step(4.0, 1.0)
@@ -266,16 +266,24 @@ def test_injected_and_donated_and_mapped_steps_give_the_bits_of_plain_ones() -> 
     params = tree_of(make_model(SIZES).weights)
     grads = gradient(params, 0)
     optimizer = layerwise.jax.novograd(0.125)
-    expected, _ = optimizer.step(grads, optimizer.init(params), params)
+    expected, _ = optimizer.step(params, grads, optimizer.init(params))
     injected = optax.inject_hyperparams(layerwise.jax.novograd)(learning_rate=0.125)
     updates, _ = jax.jit(injected.update)(grads, injected.init(params), params)
     plain, _ = optimizer.update(grads, optimizer.init(params), params)
     assert bits(updates) == bits(plain)
     twice = jax.tree.map(lambda *leaves: jnp.stack(leaves), (grads, params), (grads, params))
-    mapped, _ = jax.jit(jax.vmap(lambda both: optimizer.step(both[0], optimizer.init(both[1]), both[1])))(twice)
+    mapped, _ = jax.jit(jax.vmap(lambda both: optimizer.step(both[1], both[0], optimizer.init(both[1]))))(twice)
     assert bits(jax.tree.map(lambda leaf: leaf[1], mapped)) == bits(expected)
-    donated = jax.jit(optimizer.step, donate_argnums=(1, 2))(grads, optimizer.init(params), params)[0]
-    assert bits(donated) == bits(expected)
+
+
+def test_a_donated_step_changes_parameters_and_state_where_they_are() -> None:
+    params = tree_of(make_model(SIZES).weights)
+    grads, optimizer = gradient(params, 0), layerwise.jax.novograd(0.125)
+    expected, _ = optimizer.step(params, grads, optimizer.init(params))
+    donating = jax.jit(optimizer.step, donate_argnums=(0, 2)).lower(params, grads, optimizer.init(params)).compile()
+    copies = [line for line in donating.as_text().splitlines() if " copy(" in line and "f32[" in line]
+    assert copies == []
+    assert bits(donating(params, grads, optimizer.init(params))[0]) == bits(expected)
 
 
 @pytest.mark.parametrize(("arguments", "kind", "text"), [

@@ -23,7 +23,7 @@ import jax.numpy as jnp, layerwise.jax
 optimizer = layerwise.jax.novograd(0.1)
 weights = jnp.ones(3)
 try:
-    print(optimizer.step(weights, optimizer.init(weights), weights)[0].sum() < 3)
+    print(optimizer.step(weights, weights, optimizer.init(weights))[0].sum() < 3)
 except layerwise.LibraryError as problem:
     print(problem)
 print(jnp.ones(3).sum())

@@ -30,7 +30,7 @@ from layerwise.jax import _handlers
 _handlers.build = None
 optimizer, weights = layerwise.jax.novograd(0.01), jnp.array([1.0, 2.0])
 print(_handlers.candidates()[0][1]())
-print(f"{optimizer.step(jnp.array([0.1, 0.2]), optimizer.init(weights), weights)[0][0]:.6f}")
+print(f"{optimizer.step(weights, jnp.array([0.1, 0.2]), optimizer.init(weights))[0][0]:.6f}")
 """
 README_VALUES = ["0.995518", "1.991036", "2.995727", "3.994303", "4.992879"]  # worked out in the C header's example
 

@@ -1,15 +1,15 @@
 """NovoGrad and LARC for JAX, as optax's gradient transformations, inside jax.jit, on CPU and CUDA.
 
-    import jax, optax
+    import functools, jax
     import layerwise.jax
 
     optimizer = layerwise.jax.novograd(0.01)
     state = optimizer.init(params)
 
-    @jax.jit
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
     def train_step(params, state, batch):
         grads = jax.grad(loss)(params, batch)
-        return optimizer.step(grads, state, params)            # or optax's update and apply_updates
+        return optimizer.step(params, grads, state)            # or optax's update and apply_updates
 
 Every leaf of the parameter tree is a layer. The steps call the C library through jax.ffi; their handlers are in the
 package, or are compiled at the first use, against the headers of the installed jaxlib.

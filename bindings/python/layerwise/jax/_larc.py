@@ -95,7 +95,7 @@ def larc_sgd(learning_rate: Any, *, momentum: float = 0.9, dampening: float | No
         zeros = jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf), momentum_dtype), params)
         return LarcSgdState(first_count(), zeros if momentum else None)
 
-    def step(grads: Any, state: LarcSgdState, params: Any, *, grad_scale: Any = None, found_inf: Any = None,
+    def step(params: Any, grads: Any, state: LarcSgdState, *, grad_scale: Any = None, found_inf: Any = None,
              **ignored: Any) -> tuple[Any, LarcSgdState]:
         leaves = Leaves(params, grads)
         buffers = [leaves.beside(state.momentum, "momentum")] if momentum else []

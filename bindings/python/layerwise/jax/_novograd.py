@@ -64,7 +64,7 @@ def novograd(
         first = jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf), first_moment_dtype), params)
         return NovogradState(first_count(), first, second, maximum if amsgrad else None)
 
-    def step(grads: Any, state: NovogradState, params: Any, *, grad_scale: Any = None, found_inf: Any = None,
+    def step(params: Any, grads: Any, state: NovogradState, *, grad_scale: Any = None, found_inf: Any = None,
              **ignored: Any) -> tuple[Any, NovogradState]:
         leaves = Leaves(params, grads)
         vectors = [state.second_moment, *([state.max_second_moment] if amsgrad else [])]

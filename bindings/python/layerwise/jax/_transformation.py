@@ -28,7 +28,8 @@ else:
 
 class Transformation(Pair):
     """An optax gradient transformation, of `init(params)` and `update(grads, state, params)`, which also has
-    `step(grads, state, params)`: it returns the new parameters and the new state.
+    `step(params, grads, state)`: it returns the new parameters and the new state. In a jitted function that takes and
+    returns parameters and state in the same order, and donates them, nothing is copied.
 
     `step` gives the library's bits. `update` gives `new - params` for optax.apply_updates to add: the sum is `new` to
     the bit wherever a weight changes by less than half of itself, and within one rounding of either elsewhere. Both
@@ -41,7 +42,7 @@ class Transformation(Pair):
     def __new__(cls, init: Callable[..., Any], step: Callable[..., tuple[Any, Any]]) -> Transformation:
         def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
             leaves = Leaves(params, updates)
-            new, state = step(updates, state, params, **extra)
+            new, state = step(params, updates, state, **extra)
             moved = [None if grad is None else after - before for grad, after, before in zip(
                 leaves.grads, leaves.beside(new, "params"), leaves.weights, strict=True)]
             return leaves.structure.unflatten(moved), state
