@@ -18,7 +18,7 @@ package, or are compiled at the first use, against the headers of the installed 
 try:
     import jax.ffi as _ffi
 except ImportError as problem:
-    raise ImportError("layerwise.jax needs JAX with jax.ffi: pip install jax (0.5 or later)") from problem
+    raise ImportError("layerwise.jax needs JAX with jax.ffi: pip install jax (0.6 or later)") from problem
 
 from ._larc import LarcSgdState, LarcState, larc, larc_sgd
 from ._novograd import NovogradState, novograd

@@ -102,7 +102,7 @@ def build() -> Path:
     """The handlers, compiled into the cache folder unless they are there. Raises LibraryError, OSError."""
     header = _header_folder()
     sources = [_HERE / "handlers.cpp", _HERE / "plans.h", header / "layerwise.h"]
-    command = [*_compiler(), "-std=c++20", "-O2", "-fPIC", "-shared", f"-I{header}", f"-I{jax.ffi.include_dir()}",
+    command = [*_compiler(), "-std=c++20", "-O2", "-fPIC", "-shared", f"-I{header}", "-isystem", jax.ffi.include_dir(),
                str(sources[0]), *_link_flags(library_path())]
     content = b"".join(path.read_bytes() for path in sources) + repr((command, jaxlib.__version__)).encode()
     built = _cache_folder() / f"jax-handlers-{hashlib.sha256(content).hexdigest()[:16]}.so"
@@ -112,7 +112,8 @@ def build() -> Path:
             unfinished = Path(scratch) / built.name
             done = subprocess.run([*command, "-o", str(unfinished)], capture_output=True, text=True, check=False)
             if done.returncode != 0:
-                raise LibraryError(f"{shlex.join(command)} failed:\n{done.stderr}")
+                errors = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr]
+                raise LibraryError("\n    ".join([f"{shlex.join(command)} failed:", *errors[:5]]))
             os.replace(unfinished, built)
     return built
 
