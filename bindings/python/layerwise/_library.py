@@ -117,8 +117,8 @@ def _not_found(tried: list[str]) -> str:
     paths = "\n".join(f"  {line}" for line in tried)
     return (f"layerwise {VERSION} (ABI version {_abi.ABI_VERSION}) found no shared library it can load. Tried:\n"
             f"{paths}\nRemedy: in a source checkout pip install ./bindings/python, which builds it into the package, "
-            f"or cmake -S . -B build/cpu -DLAYERWISE_TESTS=OFF && cmake --build build/cpu; or set {ENVIRONMENT_VARIABLE} to "
-            f"the path of {_file_name()}")
+            "or cmake -S . -B build/cpu -DLAYERWISE_TESTS=OFF && cmake --build build/cpu; "
+            f"or set {ENVIRONMENT_VARIABLE} to the path of {_file_name()}")
 
 
 def version() -> str:
