@@ -310,3 +310,13 @@ def test_trees_that_break_a_rule_are_refused_by_name(params: Any, grads: Any, ki
     with pytest.raises(kind) as caught:
         optimizer.update(grads, optimizer.init(grads), params)
     assert text in str(caught.value)
+
+
+def test_the_readmes_jax_example_runs_as_it_stands() -> None:
+    """By hand: with w 1, b 0 and a batch of ones every output is 4; mean((xw + b)^2) over 16 outputs has the gradient
+    8*2*4/16 = 4 for each of w and of b. So w moves by 0.01*(4/sqrt(8*16) + 0.001), b by 0.01*4/sqrt(2*16)."""
+    text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    names: dict[str, Any] = {}
+    exec(text.split("## JAX")[1].split("```python\n")[1].split("```")[0], names)
+    np.testing.assert_allclose(names["params"]["w"], 1 - 0.01 * (8**-0.5 + 0.001), rtol=1e-6)
+    np.testing.assert_allclose(names["params"]["b"], -0.01 * 2**-0.5, rtol=1e-6)
