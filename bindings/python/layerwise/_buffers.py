@@ -133,7 +133,10 @@ def layer_values(values: Any, name: str, layers: int, dtype: Any) -> np.ndarray[
 
 def layer_integers(values: Any, name: str) -> np.ndarray[Any, Any]:
     """Sizes or offsets as int64, from any sequence or array of integers."""
-    array = np.asarray(values if isinstance(values, np.ndarray) else list(values))
+    try:
+        array = np.asarray(values if isinstance(values, np.ndarray) else list(values))
+    except (TypeError, ValueError):  # not a sequence, or one of sequences of different lengths
+        raise TypeError(f"{name} is {values!r}: it must be a sequence of one integer a layer") from None
     if array.ndim != 1:
         raise refusal(_errors.INVALID_VALUE, f"{name} has shape {array.shape}: it must be one integer a layer")
     if array.size == 0:
