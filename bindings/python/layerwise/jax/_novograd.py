@@ -55,9 +55,7 @@ def novograd(
                  grad_averaging=grad_averaging, average_first_step=average_first_step, amsgrad=amsgrad,
                  bias_correction=bias_correction, norm=norm, seed_second_moment=seed_second_moment,
                  decoupled_weight_decay=decoupled_weight_decay, lr_in_momentum=lr_in_momentum, maximize=maximize)
-    options = defaults(_abi.NovogradOptions)
-    fill_numbers(options, given)
-    _try_on_nothing(known_rate(learning_rate), first_moment_dtype, given)
+    options = _options(known_rate(learning_rate), first_moment_dtype, given)
 
     def init(params: Any) -> NovogradState:
         second, maximum = (jnp.zeros(len(jax.tree.leaves(params)), jnp.float32) for _ in range(2))
@@ -80,10 +78,13 @@ def novograd(
     return Transformation(init, step)
 
 
-def _try_on_nothing(lr: float, first_moment_dtype: str, given: dict[str, Any]) -> None:
-    """Lets the library refuse options now rather than inside a traced computation."""
+def _options(lr: float, first_moment_dtype: str, given: dict[str, Any]) -> _abi.NovogradOptions:
+    """The options, once the library has been asked about them: now rather than inside a traced computation."""
+    options = defaults(_abi.NovogradOptions)
+    fill_numbers(options, given)
     Plan([], first_moment_dtype=first_moment_dtype).close()
     nothing = np.zeros(0, np.float32)
     with Plan([]) as plan:
         plan.novograd_step(nothing, nothing, nothing, nothing, lr=lr, step=1,
                            max_second_moment=nothing if given["amsgrad"] else None, **given)
+    return options
