@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, Union
 
 import numpy as np
 
-from . import _errors
+from . import _dlpack, _errors
 from ._errors import refusal
 
 
@@ -17,6 +17,14 @@ class SupportsCudaArrayInterface(Protocol):
 
     @property
     def __cuda_array_interface__(self) -> Any: ...
+
+
+class SupportsDlpack(Protocol):
+    """PyTorch, JAX, CuPy and many others: memory of any device, described by a DLPack capsule."""
+
+    def __dlpack__(self, *, stream: Any = None) -> Any: ...
+
+    def __dlpack_device__(self) -> tuple[Any, Any]: ...
 
 
 class Bfloat16:
@@ -29,14 +37,14 @@ class Bfloat16:
         return f"layerwise.bfloat16({self.bits!r})"
 
 
-Array = Union["np.ndarray[Any, Any]", SupportsCudaArrayInterface, Bfloat16]
+Array = Union["np.ndarray[Any, Any]", SupportsCudaArrayInterface, SupportsDlpack, Bfloat16]
 
 
-def bfloat16(bits: np.ndarray[Any, Any] | SupportsCudaArrayInterface) -> Bfloat16:
+def bfloat16(bits: np.ndarray[Any, Any] | SupportsCudaArrayInterface | SupportsDlpack) -> Bfloat16:
     """Declares a uint16 array to hold bfloat16 values, bit for bit; nothing is copied or converted.
 
-    NumPy has no bfloat16 of its own. Arrays of ml_dtypes.bfloat16 need no such declaration; a bare uint16 array is
-    refused where bfloat16 is due, since integers passed by mistake look just the same. Raises DtypeError.
+    NumPy has no bfloat16 of its own. Arrays of ml_dtypes, PyTorch and JAX need no such declaration; a bare uint16
+    array is refused where bfloat16 is due, since integers passed by mistake look just the same. Raises DtypeError.
     """
     view = Bfloat16(bits)
     seen = look_at(bits, "bits")
@@ -56,6 +64,7 @@ class Seen(NamedTuple):
     on_cuda: bool
     ordinal: int | None = None  # CUDA device, where the array tells
     stream: int | None = None  # CUDA stream the array was made on, where it tells
+    keeper: Any = None  # a DLPack capsule: what it says holds as long as it lives
 
 
 class Rule(NamedTuple):
@@ -70,17 +79,31 @@ class Rule(NamedTuple):
     why: str = ""
 
 
-def look_at(array: Any, name: str) -> Seen:
-    """Reads an array's own description. Raises TypeError for what is no array, DtypeError for foreign byte order."""
+def look_at(array: Any, name: str, stream: int | None = None) -> Seen:
+    """Reads an array's own description; one that comes as a DLPack capsule is made ready for the stream.
+
+    Raises TypeError for what is no array, DtypeError for foreign byte order, ArgumentError for what cannot be read.
+    """
     if isinstance(array, Bfloat16):
-        return look_at(array.bits, name)._replace(dtype="bfloat16")
+        return look_at(array.bits, name, stream)._replace(dtype="bfloat16")
     if isinstance(array, np.ndarray):
         return _look_at_numpy(array, name)
-    interface = getattr(array, "__cuda_array_interface__", None)
-    if interface is None:
-        raise TypeError(f"{name} is a {type(array).__module__}.{type(array).__qualname__}: it must be a numpy.ndarray, "
-                        "for CUDA plans an object with __cuda_array_interface__, or layerwise.bfloat16 of either")
-    return _look_at_cuda(array, interface, name)
+    if getattr(array, "requires_grad", False) is True:
+        array = array.detach()  # the same memory: PyTorch hands out none that autograd tracks
+    interface = _cuda_array_interface(array)
+    if interface is not None:
+        return _look_at_cuda(array, interface, name)
+    if hasattr(array, "__dlpack__"):
+        return _look_at_dlpack(array, name, stream)
+    raise TypeError(f"{name} is a {type(array).__module__}.{type(array).__qualname__}: it must be a numpy.ndarray, an "
+                    "object with __cuda_array_interface__ or __dlpack__, or layerwise.bfloat16 of one")
+
+
+def _cuda_array_interface(array: Any) -> Any:
+    try:
+        return getattr(array, "__cuda_array_interface__", None)
+    except (TypeError, ValueError, RuntimeError):  # a dtype that it cannot name: some PyTorch's bfloat16
+        return None
 
 
 def _look_at_numpy(array: np.ndarray[Any, Any], name: str) -> Seen:
@@ -107,28 +130,51 @@ def _look_at_cuda(array: Any, interface: Any, name: str) -> Seen:
         dtype = np.dtype(typestr).name
     device = getattr(array, "device", None)
     ordinal = getattr(device, "id", getattr(device, "index", None))
-    return Seen(int(address or 0), dtype, math.prod(shape), _is_contiguous(shape, interface), not read_only,
+    strides = interface.get("strides")
+    contiguous = strides is None or _is_contiguous(shape, tuple(strides), np.dtype(typestr).itemsize)
+    return Seen(int(address or 0), dtype, math.prod(shape), contiguous, not (read_only or is_immutable(array)),
                 on_cuda=True, ordinal=ordinal if isinstance(ordinal, int) else None, stream=interface.get("stream"))
 
 
-def _is_contiguous(shape: tuple[int, ...], interface: Any) -> bool:
-    strides = interface.get("strides")
-    if strides is None or 0 in shape:
+def _look_at_dlpack(array: Any, name: str, stream: int | None) -> Seen:
+    try:
+        there = _dlpack.export(array, stream)
+    except Exception as problem:  # of the array's library, in its words
+        hint = " (inside jax.jit use layerwise.jax)" if is_immutable(array) else ""
+        raise refusal(_errors.INVALID_VALUE, f"{name} cannot be read through DLPack: {problem}{hint}") from problem
+    host = there.device_type in (_dlpack.CPU, _dlpack.CUDA_HOST)
+    if not host and there.device_type not in (_dlpack.CUDA, _dlpack.CUDA_MANAGED):
+        raise refusal(_errors.INVALID_VALUE, f"{name} lies on a device of DLPack's type {there.device_type}: it must "
+                                             "lie in host or CUDA memory")
+    contiguous = there.strides is None or _is_contiguous(there.shape, there.strides, 1)
+    return Seen(there.address, there.dtype, math.prod(there.shape), contiguous,
+                there.writable and not is_immutable(array), on_cuda=not host,
+                ordinal=there.device_id if there.device_type == _dlpack.CUDA else None, keeper=there.capsule)
+
+
+def is_immutable(array: Any) -> bool:
+    """JAX arrays never change, whatever their interfaces say."""
+    return type(array).__module__.partition(".")[0] in ("jax", "jaxlib")
+
+
+def _is_contiguous(shape: tuple[int, ...], strides: tuple[int, ...], unit: int) -> bool:
+    """unit: the stride of neighbouring elements."""
+    if 0 in shape:
         return True
-    expected = np.dtype(interface["typestr"]).itemsize
-    for length, stride in zip(reversed(shape), reversed(tuple(strides)), strict=False):
+    expected = unit
+    for length, stride in zip(reversed(shape), reversed(strides), strict=True):
         if length != 1 and stride != expected:
             return False
         expected *= length
     return True
 
 
-def check_array(array: Any, rule: Rule) -> Seen:
+def check_array(array: Any, rule: Rule, stream: int | None = None) -> Seen:
     """An array that follows the rule, or an exception that names the argument, what was received and the rule."""
     name = rule.name
     if array is None:
         raise refusal(_errors.NULL_ARGUMENT, f"{name} is None: an array is needed here")
-    seen = look_at(array, name)
+    seen = look_at(array, name, stream)
     _check_place(seen, rule)
     if seen.dtype not in rule.dtypes:
         hint = " (layerwise.bfloat16 declares a uint16 array as such)" if (
@@ -142,14 +188,15 @@ def check_array(array: Any, rule: Rule) -> Seen:
         raise refusal(_errors.INVALID_VALUE,
                       f"{name} has {seen.length} elements: it must have {at_least} {rule.length}{rule.why}")
     if rule.writable and not seen.writable:
-        raise refusal(_errors.INVALID_VALUE, f"{name} is read-only: this call writes it")
+        hint = "; JAX arrays are immutable, layerwise.jax returns new ones" if is_immutable(array) else ""
+        raise refusal(_errors.INVALID_VALUE, f"{name} is read-only: this call writes it{hint}")
     return seen
 
 
 def _check_place(seen: Seen, rule: Rule) -> None:
     if rule.device < 0 and seen.on_cuda:
         raise refusal(_errors.INVALID_VALUE, f"{rule.name} lies in CUDA memory: this plan runs on the CPU and needs "
-                                             "numpy arrays (or a plan with device=\"cuda\")")
+                                             "arrays in host memory (or a plan with device=\"cuda\")")
     if rule.device >= 0 and not seen.on_cuda:
         raise refusal(_errors.INVALID_VALUE, f"{rule.name} lies in host memory: this plan runs on CUDA device "
                                              f"{rule.device} and needs arrays there")

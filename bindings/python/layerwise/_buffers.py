@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import _abi, _errors
-from ._arrays import Rule, Seen, check_array
+from ._arrays import Rule, Seen, check_array, look_at
 from ._errors import refusal
 
 
@@ -28,10 +28,12 @@ class Shape:
 class Buffers:
     """Collects the addresses of one call, keeps what they point to alive until it is dropped, and finds the stream."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, stream: Any = None) -> None:
         self._shape = shape
+        self._stream = None if stream is None else stream_address(stream)
         self._alive: list[Any] = []
         self._streams: set[int] = set()
+        self._exported: list[tuple[Any, str]] = []  # arrays that make themselves ready for a stream on demand
 
     def elements(self, array: Any, name: str, dtype: str, writable: bool) -> int | None:
         """A buffer of one value an element: an array, or in a scattered plan one array a layer or a pointer table."""
@@ -51,19 +53,28 @@ class Buffers:
         return self._one(array, Rule(name, dtypes, self._shape.layers * width, self._shape.device, writable, exact=True,
                                      why=rule))
 
-    def stream(self, given: Any) -> int | None:
+    def scalar(self, array: Any, name: str, dtype: str, writable: bool) -> int | None:
+        """A number in memory, read when the step runs."""
+        return self._one(array, Rule(name, (dtype,), 1, self._shape.device, writable, exact=True))
+
+    def stream(self) -> int | None:
         """The stream to run on: the caller's, else the one that the arrays were made on where they agree."""
-        if given is not None:
-            return stream_address(given)
+        if self._stream is not None:
+            return self._stream
         if len(self._streams) > 1:
             raise refusal(_errors.COMBINATION, f"the arrays belong to {len(self._streams)} CUDA streams: pass stream=")
-        return next(iter(self._streams), None)
+        found = next(iter(self._streams), None)
+        if found is not None:  # those that were made ready for the default stream before it was known
+            self._alive += [look_at(array, name, found).keeper for array, name in self._exported]
+        return found
 
     def _one(self, array: Any, rule: Rule) -> int | None:
-        seen: Seen = check_array(array, rule)
+        seen: Seen = check_array(array, rule, self._stream)
         if seen.stream is not None:
             self._streams.add(int(seen.stream))
-        self._alive.append(array)
+        if seen.on_cuda and seen.keeper is not None:
+            self._exported.append((array, rule.name))
+        self._alive += [array, seen.keeper]
         return seen.address or None
 
 
@@ -127,7 +138,10 @@ def layer_values(values: Any, name: str, layers: int, dtype: Any) -> np.ndarray[
 
 def layer_integers(values: Any, name: str) -> np.ndarray[Any, Any]:
     """Sizes or offsets as int64, from any sequence or array of integers."""
-    array = np.asarray(values if isinstance(values, np.ndarray) else list(values))
+    try:
+        array = np.asarray(values if isinstance(values, np.ndarray) else list(values))
+    except (TypeError, ValueError):  # not a sequence, or one of sequences of different lengths
+        raise TypeError(f"{name} is {values!r}: it must be a sequence of one integer a layer") from None
     if array.ndim != 1:
         raise refusal(_errors.INVALID_VALUE, f"{name} has shape {array.shape}: it must be one integer a layer")
     if array.size == 0:

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 from . import _abi
@@ -76,6 +77,8 @@ def _candidates() -> Iterator[tuple[str, str]]:
     yield str(_PACKAGE / _file_name()), "inside the package"
     for built in _build_tree():
         yield str(built), "build tree"
+    for installed in _distribution():
+        yield str(installed), "the distribution pip installed"
     yield ctypes.util.find_library("layerwise") or _soname(), "system loader"
 
 
@@ -91,6 +94,15 @@ def _build_tree() -> list[Path]:
     return sorted(built, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
+def _distribution() -> list[Path]:
+    """The library of an installation whose Python files are elsewhere: pip install --editable."""
+    try:
+        installed = Path(str(metadata.distribution("layerwise").locate_file("layerwise"))) / _file_name()
+    except metadata.PackageNotFoundError:
+        return []
+    return [installed] if installed.is_file() and installed.parent != _PACKAGE else []
+
+
 def _file_name() -> str:
     if sys.platform == "win32":
         return "layerwise.dll"
@@ -104,8 +116,9 @@ def _soname() -> str:
 def _not_found(tried: list[str]) -> str:
     paths = "\n".join(f"  {line}" for line in tried)
     return (f"layerwise {VERSION} (ABI version {_abi.ABI_VERSION}) found no shared library it can load. Tried:\n"
-            f"{paths}\nRemedy: set {ENVIRONMENT_VARIABLE} to the path of {_file_name()}, or, in a source checkout, "
-            "build it: cmake -S . -B build/cpu -DCMAKE_BUILD_TYPE=Release && cmake --build build/cpu")
+            f"{paths}\nRemedy: in a source checkout pip install ./bindings/python, which builds it into the package, "
+            "or cmake -S . -B build/cpu -DLAYERWISE_TESTS=OFF && cmake --build build/cpu; "
+            f"or set {ENVIRONMENT_VARIABLE} to the path of {_file_name()}")
 
 
 def version() -> str:

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from . import _abi, _errors
-from ._arrays import Bfloat16, Rule, check_array
+from ._arrays import Bfloat16
+from ._buffers import Buffers
 from ._errors import refusal
 from ._library import check, library
 
@@ -74,22 +75,35 @@ def flag(value: Any, name: str) -> int:
 
 def is_array(value: Any) -> bool:
     """Whether a scalar option was given as memory, to be read when the step runs, rather than as a number."""
-    return isinstance(value, (np.ndarray, Bfloat16)) or hasattr(value, "__cuda_array_interface__")
+    return isinstance(value, (np.ndarray, Bfloat16)) or any(
+        hasattr(value, name) for name in ("__cuda_array_interface__", "__dlpack__"))
 
 
-def fill(options: ctypes.Structure, device: int, values: Mapping[str, Any]) -> None:
-    """Writes every value that is not None into the field of its name."""
+def fill(options: ctypes.Structure, buffers: Buffers, values: Mapping[str, Any]) -> None:
+    """Writes every value that is not None into the field of its name; arrays as the addresses they have."""
+    kinds = dict(options._fields_)  # type: ignore[arg-type]
+    numbers: dict[str, Any] = {}
+    for name, value in values.items():
+        if value is None:
+            continue
+        if kinds[name] is ctypes.c_void_p:
+            setattr(options, name, _scalar_address(value, name, buffers, writable=name == "nonfinite_layers"))
+        elif name + "_ptr" in kinds and is_array(value):
+            advanced = name == "step" and bool(values.get("advance_step"))
+            setattr(options, name + "_ptr", _scalar_address(value, name, buffers, advanced))
+        else:
+            numbers[name] = value
+    fill_numbers(options, numbers)
+
+
+def fill_numbers(options: ctypes.Structure, values: Mapping[str, Any]) -> None:
+    """Writes every number, flag and named choice that is not None into the field of its name."""
     tables = {"norm": _abi.NORMS, "mode": _abi.LARC_MODES, "zero_norm": _abi.ZERO_NORMS, "rounding": _abi.ROUNDINGS}
     kinds = dict(options._fields_)  # type: ignore[arg-type]
     for name, value in values.items():
         if value is None:
             continue
-        if kinds[name] is ctypes.c_void_p:
-            setattr(options, name, _scalar_address(value, name, device, writable=name == "nonfinite_layers"))
-        elif name + "_ptr" in kinds and is_array(value):
-            advanced = name == "step" and bool(values.get("advance_step"))
-            setattr(options, name + "_ptr", _scalar_address(value, name, device, advanced))
-        elif name in tables:
+        if name in tables:
             setattr(options, name, selector(value, name, tables[name]))
         elif kinds[name] is ctypes.c_double:
             setattr(options, name, real(value, name))
@@ -99,8 +113,7 @@ def fill(options: ctypes.Structure, device: int, values: Mapping[str, Any]) -> N
             setattr(options, name, flag(value, name))
 
 
-def _scalar_address(value: Any, name: str, device: int, writable: bool) -> int:
+def _scalar_address(value: Any, name: str, buffers: Buffers, writable: bool) -> int | None:
     if not is_array(value):
         raise TypeError(f"{name} is {value!r}: it must be an array of one element in the plan's memory")
-    dtype = "int64" if name in ("step", "nonfinite_layers") else "float32"
-    return check_array(value, Rule(name, (dtype,), 1, device, writable, exact=True)).address
+    return buffers.scalar(value, name, "int64" if name in ("step", "nonfinite_layers") else "float32", writable)

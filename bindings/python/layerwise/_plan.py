@@ -43,9 +43,11 @@ class Plan(PlanHandle):
     workspace  CUDA: a uint8 array on the device, aligned to 256 bytes, of workspace_bytes of a like plan; None: the
                plan allocates its own
 
-    Memory. CPU plans take numpy arrays, CUDA plans objects with `__cuda_array_interface__` (CuPy, PyTorch, Numba) on
-    the plan's device. Arrays must be C-contiguous and, where written, writable. NumPy has no bfloat16: use
-    ml_dtypes.bfloat16, or declare a uint16 array with `layerwise.bfloat16`.
+    Memory. CPU plans take arrays in host memory: NumPy's, and any that has `__dlpack__` (PyTorch tensors; JAX arrays
+    where they are only read). CUDA plans take objects with `__cuda_array_interface__` or `__dlpack__` (CuPy, PyTorch,
+    Numba, JAX) on the plan's device. Arrays must be C-contiguous and, where written, writable. NumPy has no bfloat16:
+    use ml_dtypes.bfloat16, or declare a uint16 array with `layerwise.bfloat16`. PyTorch parameters are changed in
+    place behind autograd's back, as its own optimizers do it.
 
     A plan serves one stream at a time. On CUDA a step returns at once; arrays may be released in the order of that
     stream, as the allocators of CuPy and PyTorch do.
@@ -109,7 +111,8 @@ class Plan(PlanHandle):
                            each as in larc_scale
         grad_sums          in, float64 (layers,), what partial_norms gives or the caller has; not beside larc
         stream             a cudaStream_t as an int, or a stream object; None: the arrays' own stream where they name
-                           one, else the legacy default stream. Not used by CPU plans
+                           one, else the legacy default stream. Arrays with `__dlpack__` are made ready for it by
+                           their library. PyTorch's names none: pass torch.cuda.current_stream(). Not used by CPU plans
 
         Every other option is explained in layerwise.h under its name, None is the library's default: beta1 0.95,
         beta2 0.98, eps 1e-8, weight_decay 0.001. All arrays lie in the plan's memory. Buffers that are written may not
@@ -118,8 +121,8 @@ class Plan(PlanHandle):
         Raises ArgumentError, DtypeError, TypeError, before anything is written; CudaError; BackendError after a step
         of this plan that failed (see reset).
         """
-        options = defaults(_abi.NovogradOptions)
-        fill(options, self._shape.device, dict(
+        buffers, options = Buffers(self._shape, stream), defaults(_abi.NovogradOptions)
+        fill(options, buffers, dict(
             lr=lr, step=step, beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root, weight_decay=weight_decay,
             grad_averaging=grad_averaging, average_first_step=average_first_step, amsgrad=amsgrad,
             bias_correction=bias_correction, norm=norm, seed_second_moment=seed_second_moment,
@@ -128,7 +131,6 @@ class Plan(PlanHandle):
             rounding=rounding, seed=seed))
         if larc is not None and grad_sums is not None:
             raise refusal(_errors.COMBINATION, "grad_sums is given beside larc: LARC needs the weights' norms too")
-        buffers = Buffers(self._shape)
         second = (self._dtypes["second_moment_dtype"],)
         addresses = [
             self._elements(buffers, weights, "weights", True), self._elements(buffers, grads, "grads", False),
@@ -138,13 +140,13 @@ class Plan(PlanHandle):
             else buffers.per_layer(max_second_moment, "max_second_moment", second, True),
             self._extra(buffers, weights_extra), *_mask_and_stats(buffers, layer_mask, layer_stats)]
         if larc is not None:
-            ahead = self._larc_options(**{name: larc[name] for name in larc})
-            self._run(library().layerwise_larc_novograd_step, addresses, [ahead, options], buffers.stream(stream))
+            ahead = _larc_options(buffers, **larc)
+            self._run(library().layerwise_larc_novograd_step, addresses, [ahead, options], buffers.stream())
         elif grad_sums is not None:
             addresses += [_sums(buffers, grad_sums, "grad_sums", False), _abi.SUMS["layers"]]
-            self._run(library().layerwise_novograd_apply, addresses, [options], buffers.stream(stream))
+            self._run(library().layerwise_novograd_apply, addresses, [options], buffers.stream())
         else:
-            self._run(library().novograd_step, addresses, [options], buffers.stream(stream))
+            self._run(library().novograd_step, addresses, [options], buffers.stream())
 
     def larc_scale(
             self, weights: Buffer, grads: Buffer, *, lr: Scalar, layer_mask: Array | None = None,
@@ -172,19 +174,19 @@ class Plan(PlanHandle):
         is the library's default: eta 0.002, eps 1e-8, mode "clip", min_update 0, weight_decay 0, zero_norm "keep".
         What follows uses grad_scale 1 and maximize False. Raises as novograd_step.
         """
-        options = self._larc_options(
-            lr=lr, eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
+        buffers = Buffers(self._shape, stream)
+        options = _larc_options(
+            buffers, lr=lr, eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
             fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, grad_scale=grad_scale,
             found_inf=found_inf, nonfinite_layers=nonfinite_layers)
-        buffers = Buffers(self._shape)
         addresses = [self._elements(buffers, weights, "weights", False), self._elements(buffers, grads, "grads", True),
                      *_mask_and_stats(buffers, layer_mask, layer_stats)]
         if grad_sums is None and weight_sums is None:
-            self._run(library().larc_scale, addresses, [options], buffers.stream(stream))
+            self._run(library().larc_scale, addresses, [options], buffers.stream())
         else:
             addresses[2:2] = [None, None]
             addresses += _larc_sums(buffers, grad_sums, weight_sums)
-            self._run(library().layerwise_larc_apply, addresses, [options, None], buffers.stream(stream))
+            self._run(library().layerwise_larc_apply, addresses, [options, None], buffers.stream())
 
     def larc_sgd_step(
             self, weights: Buffer, grads: Buffer, momentum_buffer: Buffer | None, *, lr: Scalar,
@@ -217,26 +219,26 @@ class Plan(PlanHandle):
         momentum is 0.9 by default, dampening 0; the options of LARC are those of larc_scale, step and the other
         arguments those of novograd_step (step is needed with dampening). Raises as novograd_step.
         """
-        larc = self._larc_options(
-            lr=lr, eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
+        buffers = Buffers(self._shape, stream)
+        larc = _larc_options(
+            buffers, lr=lr, eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
             fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, grad_scale=grad_scale,
             found_inf=found_inf, nonfinite_layers=nonfinite_layers, rounding=rounding, seed=seed)
         sgd = defaults(_abi.SgdOptions)
-        fill(sgd, self._shape.device, dict(momentum=momentum, dampening=dampening, nesterov=nesterov, step=step,
-                                           advance_step=advance_step))
+        fill(sgd, buffers, dict(momentum=momentum, dampening=dampening, nesterov=nesterov, step=step,
+                                advance_step=advance_step))
         if sgd.momentum != 0 and momentum_buffer is None:
             raise refusal(_errors.NULL_ARGUMENT, f"momentum_buffer is None: momentum {sgd.momentum:g} needs it")
-        buffers = Buffers(self._shape)
         addresses = [
             self._elements(buffers, weights, "weights", True), self._elements(buffers, grads, "grads", False),
             None if momentum_buffer is None
             else buffers.elements(momentum_buffer, "momentum_buffer", self._dtypes["first_moment_dtype"], True),
             self._extra(buffers, weights_extra), *_mask_and_stats(buffers, layer_mask, layer_stats)]
         if grad_sums is None and weight_sums is None:
-            self._run(library().larc_sgd_step, addresses, [larc, sgd], buffers.stream(stream))
+            self._run(library().larc_sgd_step, addresses, [larc, sgd], buffers.stream())
         else:
             addresses += _larc_sums(buffers, grad_sums, weight_sums)
-            self._run(library().layerwise_larc_apply, addresses, [larc, sgd], buffers.stream(stream))
+            self._run(library().layerwise_larc_apply, addresses, [larc, sgd], buffers.stream())
 
     def partial_norms(self, grads: Buffer, grad_sums: Array, *, weights: Buffer | None = None,
                       weight_sums: Array | None = None, weights_extra: Buffer | None = None,
@@ -253,7 +255,7 @@ class Plan(PlanHandle):
         Sums are of raw gradients, before grad_scale; those of empty or masked layers keep their bits. One launch on
         CUDA. Raises as novograd_step.
         """
-        buffers = Buffers(self._shape)
+        buffers = Buffers(self._shape, stream)
         mask, _ = _mask_and_stats(buffers, layer_mask, None)
         addresses = [
             None if weights is None else self._elements(buffers, weights, "weights", False),
@@ -261,7 +263,7 @@ class Plan(PlanHandle):
             self._elements(buffers, grads, "grads", False), mask, _sums(buffers, grad_sums, "grad_sums", True),
             None if weight_sums is None else _sums(buffers, weight_sums, "weight_sums", True), _abi.SUMS["layers"],
             selector(norm, "norm", _abi.NORMS)]
-        self._run(library().layerwise_partial_norms, addresses, [], buffers.stream(stream))
+        self._run(library().layerwise_partial_norms, addresses, [], buffers.stream())
 
     def _elements(self, buffers: Buffers, array: Any, name: str, writable: bool) -> int | None:
         return buffers.elements(array, name, self._dtypes[name + "_dtype"], writable)
@@ -273,16 +275,17 @@ class Plan(PlanHandle):
             raise refusal(_errors.COMBINATION, "weights_extra is given: this plan was made without weights_extra_dtype")
         return self._elements(buffers, array, "weights_extra", True)
 
-    def _larc_options(self, **values: Any) -> _abi.LarcOptions:
-        options = defaults(_abi.LarcOptions)
-        fill(options, self._shape.device, values)
-        return options
-
     def _run(self, function: Callable[..., int], addresses: Sequence[int | None],
              options: Sequence[_abi.Struct | None], stream: int | None) -> None:
         structs = [None if struct is None else ctypes.byref(struct) for struct in options]
         with self._lock:
             check(function(self._live(), *addresses, *structs, stream))
+
+
+def _larc_options(buffers: Buffers, **values: Any) -> _abi.LarcOptions:
+    options = defaults(_abi.LarcOptions)
+    fill(options, buffers, values)
+    return options
 
 
 def _mask_and_stats(buffers: Buffers, layer_mask: Any, layer_stats: Any) -> list[int | None]:

@@ -122,6 +122,8 @@ def test_an_array_at_an_odd_address_is_refused(plan: Any) -> None:
 PLANS = [
     ({"sizes": [1, -2]}, LayoutError, "size"),
     ({"sizes": [1.5]}, TypeError, "sizes holds float64: it must hold integers"),
+    ({"sizes": 3}, TypeError, "sizes is 3: it must be a sequence of one integer a layer"),
+    ({"sizes": [(3, 4), (4,)]}, TypeError, "sizes is [(3, 4), (4,)]: it must be a sequence of one integer a layer"),
     ({"sizes": [2**64]}, LayoutError, "does not fit 64 bits"),
     ({"sizes": np.array([2**63], np.uint64)}, LayoutError, "does not fit 64 bits"),
     ({"sizes": [[1, 2]]}, ArgumentError, "sizes has shape (1, 2)"),

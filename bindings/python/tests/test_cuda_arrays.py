@@ -82,20 +82,21 @@ def test_bfloat16_is_known_by_the_arrays_own_dtype_or_by_declaration() -> None:
         check_array(DeviceArray(typestr="<u2"), rule(dtypes=("bfloat16",)))
 
 
-def collected(device: int = 0, scattered: bool = False) -> _buffers.Buffers:
+def collected(device: int = 0, scattered: bool = False, stream: Any = None) -> _buffers.Buffers:
     sizes = np.array([4, 4])
-    return _buffers.Buffers(_buffers.Shape(sizes, np.array([0, 4]), 8, scattered, device))
+    return _buffers.Buffers(_buffers.Shape(sizes, np.array([0, 4]), 8, scattered, device), stream)
 
 
 def test_the_stream_comes_from_the_caller_or_from_arrays_that_agree() -> None:
-    buffers = collected()
-    assert buffers.stream(None) is None
-    buffers.elements(DeviceArray(stream=7), "weights", "float32", True)
-    buffers.elements(DeviceArray(stream=None), "grads", "float32", False)
-    assert buffers.stream(None) == 7 and buffers.stream(9) == 9
+    buffers, told = collected(), collected(stream=9)
+    assert buffers.stream() is None and told.stream() == 9
+    for either in (buffers, told):
+        either.elements(DeviceArray(stream=7), "weights", "float32", True)
+        either.elements(DeviceArray(stream=None), "grads", "float32", False)
+    assert buffers.stream() == 7 and told.stream() == 9
     buffers.elements(DeviceArray(stream=1), "first_moment", "float32", True)
     with pytest.raises(ArgumentError, match="the arrays belong to 2 CUDA streams: pass stream="):
-        buffers.stream(None)
+        buffers.stream()
 
 
 @pytest.mark.parametrize("stream", [5, SimpleNamespace(cuda_stream=5), SimpleNamespace(ptr=5),

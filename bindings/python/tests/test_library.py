@@ -66,7 +66,20 @@ def test_the_search_goes_from_the_package_to_the_build_tree_to_the_system(monkey
     monkeypatch.delenv("LAYERWISE_LIBRARY", raising=False)
     places = [where for _, where in _library._candidates()]
     assert places[0] == "inside the package" and places[-1] == "system loader"
-    assert set(places[1:-1]) <= {"build tree"}
+    assert set(places[1:-1]) <= {"build tree", "the distribution pip installed"}
+
+
+def test_an_editable_installation_finds_the_library_beside_its_metadata(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("LAYERWISE_LIBRARY", raising=False)
+    information = tmp_path / "layerwise-0.1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: layerwise\nVersion: 0.1.0\n")
+    (tmp_path / "layerwise").mkdir()
+    (tmp_path / "layerwise" / _library._file_name()).touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert (str(tmp_path / "layerwise" / _library._file_name()), "the distribution pip installed") in list(
+        _library._candidates())
 
 
 def account() -> Any:

@@ -17,7 +17,11 @@ fn main() {
     }
     let statically = env::var_os("CARGO_FEATURE_STATIC").is_some();
     if let Some(folder) = env::var_os("LAYERWISE_LIB_DIR") {
-        link_from(Path::new(&folder), statically);
+        let folder = Path::new(&folder);
+        link_from(folder, statically);
+        if statically {
+            println!("cargo:rerun-if-changed={}", folder.join("liblayerwise.a").display());
+        }
     } else if !link_by_pkg_config(statically) {
         link_from(&build_from_source(), true);
     }
@@ -33,7 +37,6 @@ fn link_from(folder: &Path, statically: bool) {
     println!("cargo:rustc-link-search=native={}", folder.display());
     println!("cargo:rustc-link-lib={}=layerwise", if statically { "static" } else { "dylib" });
     if statically {
-        println!("cargo:rerun-if-changed={}", library.display());
         link_flags(&private_libraries(folder), false);
     }
     println!("cargo:libdir={}", folder.display());
@@ -89,7 +92,8 @@ fn build_from_source() -> PathBuf {
     if env::var("TARGET") != env::var("HOST") && env::var_os("CMAKE_TOOLCHAIN_FILE").is_none() {
         panic!("to build layerwise for another target set CMAKE_TOOLCHAIN_FILE, or LAYERWISE_LIB_DIR to a built one");
     }
-    for part in ["CMakeLists.txt", "cmake", "include", "kernels", "src"] {
+    // What is named here and missing would have cargo build at every call.
+    for part in ["CMakeLists.txt", "include", "kernels", "src"] {
         println!("cargo:rerun-if-changed={}", source.join(part).display());
     }
     let build = Path::new(&env::var("OUT_DIR").unwrap()).join("build");

@@ -1,0 +1,104 @@
+"""Where the handlers for XLA come from, and what is said when there are none.
+
+Each case is a process of its own: XLA keeps what it has been told.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import layerwise
+
+pytest.importorskip("jax", reason="jax is not installed here")
+
+STEP = """
+import jax.numpy as jnp, layerwise.jax
+optimizer = layerwise.jax.novograd(0.1)
+weights = jnp.ones(3)
+try:
+    print(optimizer.step(weights, weights, optimizer.init(weights))[0].sum() < 3)
+except layerwise.LibraryError as problem:
+    print(problem)
+print(jnp.ones(3).sum())
+"""
+
+NEWER = """
+import pathlib, shutil, sys
+import jax
+from layerwise.jax import _handlers
+newer = pathlib.Path(sys.argv[1])
+shutil.copytree(jax.ffi.include_dir(), newer)
+header = newer / "xla" / "ffi" / "api" / "c_api.h"
+header.write_text(header.read_text().replace("#define XLA_FFI_API_MINOR ", "#define XLA_FFI_API_MINOR 99"))
+jax.ffi.include_dir = lambda: str(newer)
+print(_handlers.build())
+"""
+
+
+def python(code: str, *arguments: object, **environment: object) -> list[str]:
+    paths = {"LAYERWISE_LIBRARY": layerwise.library_path(), "PYTHONPATH": str(Path(layerwise.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
+                          timeout=300, env={**os.environ, **paths, **{k: str(v) for k, v in environment.items()}})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def compiler() -> str:
+    from layerwise.jax import _handlers
+
+    try:
+        return _handlers._compiler()[0]
+    except layerwise.LibraryError as problem:
+        pytest.skip(str(problem))
+
+
+def test_importing_layerwise_imports_neither_jax_nor_torch_nor_optax() -> None:
+    code = "import sys, layerwise; print([n for n in ('jax', 'jaxlib', 'torch', 'optax') if n in sys.modules])"
+    assert python(code) == ["[]"]
+
+
+def test_a_missing_jax_is_named_with_its_remedy(tmp_path: Path) -> None:
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("")  # a jax without jax.ffi
+    code = ("import sys; sys.path.insert(0, sys.argv[1])\n"
+            "try: import layerwise.jax\nexcept ImportError as problem: print(problem)")
+    assert python(code, tmp_path) == ["layerwise.jax needs JAX with jax.ffi: pip install jax (0.6 or later)"]
+
+
+def test_without_optax_the_transformations_are_pairs_all_the_same(tmp_path: Path) -> None:
+    compiler()
+    (tmp_path / "optax.py").write_text("raise ImportError")
+    before = "import sys; sys.path.insert(0, sys.argv[1])"
+    after = "init, update = optimizer; print('optax' in sys.modules)"
+    assert python(before + STEP + after, tmp_path, LAYERWISE_CACHE=tmp_path / "cache") == ["True", "3.0", "False"]
+
+
+def test_handlers_are_built_once_and_found_again_without_a_compiler(tmp_path: Path) -> None:
+    for environment in ({}, {"CXX": compiler(), "PATH": "/nowhere"}):
+        assert python(STEP, LAYERWISE_CACHE=tmp_path, **environment) == ["True", "3.0"]
+        assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_without_a_compiler_the_message_says_what_helps(tmp_path: Path) -> None:
+    lines = python(STEP, LAYERWISE_CACHE=tmp_path, CXX="/nowhere/c++")
+    assert "layerwise.jax has no handlers that jaxlib" in lines[0] and "/nowhere/c++" in "".join(lines)
+    assert "Remedy" in "".join(lines) and lines[-1] == "3.0"  # JAX goes on
+
+
+def test_handlers_built_for_a_newer_jaxlib_are_refused_and_leave_jax_working(tmp_path: Path) -> None:
+    """XLA refuses them too, but while its backend starts, which then never does."""
+    compiler()
+    handlers = python(NEWER, tmp_path / "include", LAYERWISE_CACHE=tmp_path)[-1]
+    lines = python(STEP, LAYERWISE_JAX_LIBRARY=handlers)
+    assert "LAYERWISE_JAX_LIBRARY: " in lines[1] and "was built with XLA's FFI API 0.99" in lines[1]
+    assert "takes none that is newer" in lines[1] and lines[-1] == "3.0"
+
+
+def test_a_file_that_holds_no_handlers_is_named() -> None:
+    lines = python(STEP, LAYERWISE_JAX_LIBRARY=layerwise.library_path())
+    assert "holds no handlers of layerwise" in lines[1]
