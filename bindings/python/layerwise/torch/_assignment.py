@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ._bucket import Bucket
+from ._bucket import Bucket, refuse_capture
 from ._order import check_parameter
 
 MULTIPLIERS = ("lr_mult", "wd_mult", "skip_larc")
@@ -107,6 +107,8 @@ class Assignment:
 
     def _assign(self, groups: list[Group], group: Group, spec: Spec, state: Mapping[Tensor, Any]) -> None:
         """Gives every parameter of the group its place. Buckets that stay what they were are kept."""
+        for device in {parameter.device for parameter in group["params"] if parameter.grad is not None}:
+            refuse_capture(device)
         if len(groups) < self._groups:
             self.forget()
         self._groups = len(groups)

@@ -27,6 +27,13 @@ def bucket_of(handle: int) -> Bucket:
     return bucket
 
 
+def refuse_capture(device: torch.device) -> None:
+    """Raises RuntimeError where a CUDA graph is captured."""
+    if memory_of(device).capturing():
+        raise RuntimeError("a plan cannot be made or changed while a CUDA graph is captured: run one step of this "
+                           "optimizer with the same gradients before the capture")
+
+
 class Bucket:
     """Scattered layers and what belongs to them from step to step.
 
@@ -93,9 +100,7 @@ class Bucket:
 
     def _ready_plan(self) -> Plan:
         if self._plan is None or self._applied != self.multipliers:
-            if self.capturing():
-                raise RuntimeError("a plan cannot be made or changed while a CUDA graph is captured: run one step of "
-                                   "this optimizer with the same gradients before the capture")
+            refuse_capture(self.device)
             if self._plan is None:
                 self._plan = Plan(
                     self.sizes, device=str(self.device), layout="scattered", threads=self._threads,
