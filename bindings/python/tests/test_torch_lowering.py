@@ -137,10 +137,23 @@ def test_a_capture_needs_a_step_before_it_and_a_learning_rate_on_the_device(devi
     optimizer = NovoGrad(network.parameters(), 0.1)
     optimizer.step()
     device.capturing = True
-    with pytest.raises(RuntimeError, match="make the optimizer with capturable=True"):
+    with pytest.raises(RuntimeError, match="lr is a number, which would be frozen"):
         optimizer.step()
     with pytest.raises(RuntimeError, match="run one step of this optimizer with the same gradients before the capture"):
         NovoGrad(network.parameters(), 0.1, capturable=True).step()
+
+
+def test_a_first_gradient_during_a_capture_is_refused(device: FakeDevice) -> None:
+    """Each replay would zero the moment that the capture had made."""
+    network = Network()
+    optimizer = NovoGrad(network.parameters(), torch.tensor(0.1))
+    backward(network, 0)
+    grad, network.hidden.weight.grad = network.hidden.weight.grad, None
+    optimizer.step()
+    network.hidden.weight.grad = grad
+    device.capturing = True
+    with pytest.raises(RuntimeError, match="run one step of this optimizer with the same gradients before the capture"):
+        optimizer.step()
 
 
 def test_a_device_without_a_backend_is_refused() -> None:

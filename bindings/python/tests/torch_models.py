@@ -17,10 +17,11 @@ from layerwise.torch import LARC, LARCSGD, NovoGrad  # noqa: E402
 torch.set_num_threads(1)  # the networks are small, and threads that spin for each other are slow on a busy machine
 
 MAKERS: dict[str, Callable[..., Any]] = {
-    "NovoGrad": lambda params, lr=0.01, **options: NovoGrad(params, lr, bias_correction=True, **options),
+    "NovoGrad": lambda params, lr=0.01, **options: NovoGrad(params, lr, bias_correction=True, threads=1, **options),
     "LARCSGD": lambda params, lr=0.1, **options: LARCSGD(params, lr, weight_decay=1e-4, **options),
-    "LARC": lambda params, lr=0.1: LARC(torch.optim.SGD(params, lr, momentum=0.9, weight_decay=1e-4)),
-    "LARC(NovoGrad)": lambda params, lr=0.01: LARC(NovoGrad(params, lr)),
+    "LARC": lambda params, lr=0.1: LARC(
+        torch.optim.SGD(params, lr, momentum=0.9, weight_decay=1e-4), threads=1),
+    "LARC(NovoGrad)": lambda params, lr=0.01: LARC(NovoGrad(params, lr, threads=1), threads=1),
 }
 
 each_optimizer = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)

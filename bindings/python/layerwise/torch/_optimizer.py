@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ._assignment import Assignment, Group, Spec, parameter_name
-from ._bucket import Bucket
+from ._bucket import Bucket, refuse_capture
 from ._groups import prepare_group, unique_parameters
 from ._order import pack
 from ._state import in_sight, moment, out_of_torchs_sight, placed, refuse_other_shapes
@@ -105,7 +105,7 @@ class LayerwiseOptimizer(Optimizer):
                 end = begin + count
                 device = weights[begin].device
                 layer_stats, nonfinite_layers, step, *per_layer = vectors[index * width:(index + 1) * width]
-                lr = group["lr"]
+                lr = own["lr"]
                 launch = Launch(
                     handle, layers[begin:end], weights[begin:end], grads[begin:end], layer_stats, nonfinite_layers,
                     _scalar_on(device, grad_scale), _scalar_on(device, found_inf),
@@ -121,9 +121,7 @@ class LayerwiseOptimizer(Optimizer):
         """
         spec = self._spec(group)
         for bucket, members in self._assignment.members(self.param_groups, group, spec, self.state).items():
-            if not group.get("capturable", True) and bucket.capturing():
-                raise RuntimeError("a CUDA graph is being captured and lr is a number, which would be frozen in it: "
-                                   "make the optimizer with capturable=True")
+            _prepare_lr(group, bucket)
             launches += (bucket.handle, len(members))
             vectors += (bucket.layer_stats, self._nonfinite_on(bucket.device), bucket.step, *bucket.per_layer.values())
             for layer, parameter in members:
@@ -137,6 +135,7 @@ class LayerwiseOptimizer(Optimizer):
         """The parameter's moment, where it has one. Its state is made, or moved into the bucket, where that is due."""
         state = self.state[parameter]
         if state.get("step") is not bucket.step:
+            refuse_capture(bucket.device)  # every replay would begin with zeros
             state["step"] = bucket.step
             for name, values in bucket.per_layer.items():
                 values[layer] = state.get(name, 0)
@@ -244,6 +243,16 @@ class LayerwiseOptimizer(Optimizer):
                 return self._assignment.forget()
             bucket.step.fill_(max(counts, default=0))
         return None
+
+
+def _prepare_lr(group: Group, bucket: Bucket) -> None:
+    lr = group["lr"]
+    if not isinstance(lr, Tensor):
+        if bucket.capturing():
+            raise RuntimeError("a CUDA graph is being captured and lr is a number, which would be frozen in it: make "
+                               "the optimizer with capturable=True, or lr a tensor on the device")
+    elif group.get("capturable") and lr.device != bucket.device and lr.device.type == "cpu":
+        group["lr"] = lr.to(bucket.device)  # the parameters were moved after the optimizer was made
 
 
 def _scalar_on(device: torch.device, value: Any) -> Tensor | None:
