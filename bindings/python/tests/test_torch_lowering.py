@@ -25,8 +25,10 @@ class FakeDevice:
         self.capturing = False
         self.stream = 7
         self.pinned = 0
+        self.events: list[str] = []
         self.copies = 0
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda _: self.events.append("wait"))
         monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
         monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: self.capturing)
         monkeypatch.setattr(torch.cuda, "current_stream", lambda _: type("Stream", (), {"cuda_stream": self.stream}))
@@ -55,6 +57,7 @@ class FakePlan:
         self._device, self.options = device, options
 
     def set_layers(self, **_: Any) -> None:
+        self._device.events.append("set_layers")
         assert not self._device.capturing, "a plan cannot be changed during a capture"
 
     def __getattr__(self, name: str) -> Any:
@@ -141,6 +144,18 @@ def test_a_capture_needs_a_step_before_it_and_a_learning_rate_on_the_device(devi
         optimizer.step()
     with pytest.raises(RuntimeError, match="run one step of this optimizer with the same gradients before the capture"):
         NovoGrad(network.parameters(), 0.1, capturable=True).step()
+
+
+def test_multipliers_change_while_the_plan_is_at_rest(device: FakeDevice) -> None:
+    network = Network()
+    optimizer = NovoGrad(network.parameters(), 0.1, lr_mult=2.0)
+    backward(network, 0)
+    optimizer.step()
+    optimizer.step()
+    assert device.events == ["wait", "set_layers", "wait"]
+    optimizer.param_groups[0]["lr_mult"] = 1.0
+    optimizer.step()
+    assert device.events[3:] == ["wait", "set_layers", "wait"]
 
 
 def test_a_first_gradient_during_a_capture_is_refused(device: FakeDevice) -> None:

@@ -6,8 +6,10 @@ Where bits are compared, the expectation is the same optimizer's result of the s
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import pickle
+import weakref
 from typing import Any
 
 import pytest
@@ -273,3 +275,50 @@ def test_layers_with_gradients_that_are_not_finite_are_skipped_and_counted() -> 
     assert optimizer.nonfinite_layers() == 1
     assert torch.equal(network.hidden.weight, before.hidden.weight)
     assert not torch.equal(network.hidden.bias, before.hidden.bias)
+
+
+# ---- What an optimizer keeps -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"first_moment_dtype": "bfloat16"}, {"second_moment_dtype": torch.float64},
+                                     {"amsgrad": True}, {"grad_averaging": True, "average_first_step": False}])
+def test_state_of_every_kind_resumes_to_the_same_bits(options: Any) -> None:
+    whole, resumed = Network(), Network()
+    train(whole, NovoGrad(whole.parameters(), 0.01, **options), range(8))
+    first_half = NovoGrad(resumed.parameters(), 0.01, **options)
+    train(resumed, first_half, range(4))
+    file = io.BytesIO()
+    torch.save(first_half.state_dict(), file)
+    file.seek(0)
+    second_half = NovoGrad(resumed.parameters(), 0.5, **options)
+    second_half.load_state_dict(torch.load(file, weights_only=True))
+    train(resumed, second_half, range(4, 8))
+    assert same_bits(whole, resumed)
+
+
+def test_larcsgd_goes_on_from_a_checkpoint_of_torchs_sgd() -> None:
+    network, twin = Network(), Network()
+    theirs = torch.optim.SGD(twin.parameters(), 0.05, momentum=0.9)
+    train(twin, theirs, range(3))
+    network.load_state_dict(twin.state_dict())
+    ours = LARCSGD(network.parameters(), 1.0, skip_larc=True)
+    ours.load_state_dict(copy.deepcopy(theirs.state_dict()))
+    assert ours.param_groups[0]["lr"] == 0.05
+    train(network, ours, range(3, 6))
+    train(twin, theirs, range(3, 6))
+    for a, b in zip(network.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_deleted_optimizer_frees_its_plans_without_the_garbage_collector() -> None:
+    network = Network()
+    optimizer = NovoGrad(network.parameters(), 0.01)
+    train(network, optimizer, range(1))
+    [(_, bucket, _)] = optimizer._assignment.parts()
+    ghost, finalizer = weakref.ref(bucket), bucket._plan._finalizer
+    gc.disable()
+    try:
+        del optimizer, bucket
+        assert ghost() is None and not finalizer.alive
+    finally:
+        gc.enable()

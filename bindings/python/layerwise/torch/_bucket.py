@@ -106,7 +106,9 @@ class Bucket:
                     self.sizes, device=str(self.device), layout="scattered", threads=self._threads,
                     weights_dtype=self._dtypes["weights"], grads_dtype=self._dtypes["grads"],
                     first_moment_dtype=self._moment_dtype, second_moment_dtype=self._second_moment_dtype)
+            self._memory.wait()  # set_layers is for a plan that is at rest, and its copy may outlive the call
             self._plan.set_layers(**self.multipliers)  # type: ignore[arg-type]
+            self._memory.wait()
             self._applied = dict(self.multipliers)
         return self._plan
 

@@ -32,6 +32,10 @@ class HostMemory:
     def stream() -> int | None:
         return None
 
+    @staticmethod
+    def wait() -> None:
+        return None
+
 
 class CudaMemory:
     """What a CUDA plan takes. Tables are read by the device when the step runs, so they are copied there.
@@ -82,6 +86,9 @@ class CudaMemory:
 
     def stream(self) -> int:
         return int(torch.cuda.current_stream(self._device).cuda_stream)
+
+    def wait(self) -> None:
+        torch.cuda.synchronize(self._device)
 
 
 def memory_of(device: torch.device) -> HostMemory | CudaMemory:
