@@ -10,6 +10,7 @@ import gc
 import io
 import pickle
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -322,3 +323,15 @@ def test_a_deleted_optimizer_frees_its_plans_without_the_garbage_collector() -> 
         assert ghost() is None and not finalizer.alive
     finally:
         gc.enable()
+
+
+def test_the_readmes_example_runs_as_it_stands() -> None:
+    """By hand: NovoGrad's first step moves a layer by lr * |g/|g| + 0.001 w|, so by lr to within a thousandth of w."""
+    text = (Path(__file__).resolve().parents[1] / "README.md").read_text().split("## PyTorch")[1]
+    names: dict[str, Any] = {}
+    torch.manual_seed(0)
+    exec(text.split("```python\n")[1].split("```")[0], names)
+    torch.manual_seed(0)
+    start = torch.nn.Linear(10, 2)
+    for moved, before in zip(names["model"].parameters(), start.parameters(), strict=True):
+        assert float((moved - before).detach().norm()) == pytest.approx(0.01, rel=1e-2)
