@@ -80,6 +80,15 @@ def test_a_compiled_step_is_one_graph_and_has_the_bits_of_an_eager_one(make: Any
     assert same_bits(first, second)
 
 
+@pytest.mark.parametrize("options", [{"flatten": True}, {"amsgrad": True}, {"threads": 2}])
+def test_a_compiled_step_of_other_memory_has_the_bits_of_an_eager_one(options: Any) -> None:
+    first, second = (Network().to(memory_format=torch.channels_last) for _ in range(2))
+    optimizers = [NovoGrad(network.parameters(), 0.01, **options) for network in (first, second)]
+    train(first, optimizers[0], range(3))
+    train(second, CompiledStep(optimizers[1], fullgraph=True), range(3))
+    assert same_bits(first, second)
+
+
 @own_optimizers
 def test_a_compiled_step_follows_gradients_of_none_a_loaded_state_and_a_scheduler(make: Any) -> None:
     networks, optimizers = [Network(), Network()], []

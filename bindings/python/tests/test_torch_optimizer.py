@@ -177,6 +177,27 @@ def test_a_scheduler_drives_the_learning_rate(make: Any) -> None:
 
 
 @each_optimizer
+def test_schedulers_that_look_further_into_an_optimizer_work_too(make: Any) -> None:
+    """OneCycleLR also moves momentum, or beta1; ReduceLROnPlateau and SequentialLR keep more of the optimizer."""
+    network = Network()
+    optimizer = make(network.parameters())
+    seen = set()
+    schedulers = torch.optim.lr_scheduler
+    cycle = schedulers.OneCycleLR(optimizer, max_lr=0.01, total_steps=4)
+    for step in range(3):
+        group = optimizer.param_groups[0]
+        seen.add((group["lr"], group.get("momentum", group.get("betas"))))
+        train(network, optimizer, range(step, step + 1))
+        cycle.step()
+    assert len({lr for lr, _ in seen}) == 3 and len({momentum for _, momentum in seen}) > 1
+    plateau = schedulers.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    lr = optimizer.param_groups[0]["lr"]
+    for loss in (1.0, 2.0):
+        plateau.step(loss)
+    assert optimizer.param_groups[0]["lr"] == lr / 2
+
+
+@each_optimizer
 def test_a_tensor_learning_rate_gives_the_bits_of_a_number_and_follows_a_scheduler_in_place(make: Any) -> None:
     first, optimizer, second, other = twins(make)
     lr = torch.tensor(other.param_groups[0]["lr"])

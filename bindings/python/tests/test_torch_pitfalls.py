@@ -73,6 +73,22 @@ def test_a_parameter_that_is_unfrozen_later_begins_as_one_that_was_just_added(ma
     assert same_bits(together, apart)
 
 
+@pytest.mark.parametrize("kind", ["NovoGrad", "LARCSGD"])
+def test_gradients_of_another_dtype_than_their_parameter_are_taken_as_they_are(kind: str) -> None:
+    """The gradients are exact in bfloat16, so the bits are those of float32 gradients."""
+    first, second = [parameter(8), parameter(8)], [parameter(8), parameter(8)]
+    optimizers = [MAKERS[kind](first), MAKERS[kind](second)]
+    second[1].grad_dtype = torch.bfloat16
+    for step in range(3):
+        for layer in range(2):
+            first[layer].grad = torch.arange(1.0, 9.0) * (step + 1)
+            second[layer].grad = first[layer].grad.to(torch.bfloat16 if layer else torch.float32)
+        for optimizer in optimizers:
+            optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert optimizers[1].state[second[1]]["step"] == 3
+
+
 @each_optimizer
 def test_storage_that_was_swapped_is_followed(make: Any) -> None:
     first, optimizer, second, other = twins(make)

@@ -106,10 +106,12 @@ def test_decay_and_larc_can_be_left_out_for_a_layer() -> None:
     optimizer.step()
     torch.testing.assert_close(pairs[0][1].detach(), torch.tensor([3 - 0.06 - 0.3, 4 - 0.08 - 0.4]))
     torch.testing.assert_close(pairs[1][1].detach(), torch.tensor([3 - 0.3, 4 - 0.4]))
-    around = LARC(torch.optim.SGD([{"params": [pair], "skip_larc": skip} for pair, skip in
-                                   zip(named_parameters(), (True, False), strict=True)], 1.0), 0.02)
-    around.step()
-    assert [row.factor for row in around.layer_stats().values()] == pytest.approx([1.0, 0.2])
+    by_group = [{"params": [pair], "skip_larc": skip} for pair, skip in
+                zip(named_parameters(), (True, False), strict=True)]
+    for groups in (by_group, [{"params": named_parameters(), "skip_larc": [True, False]}]):
+        around = LARC(torch.optim.SGD(groups, 1.0), 0.02)
+        around.step()
+        assert [row.factor for row in around.layer_stats().values()] == pytest.approx([1.0, 0.2])
 
 
 # ---- OpenSeq2Seq -----------------------------------------------------------------------------------------------------

@@ -35,15 +35,19 @@ def prepare_group(group: Group) -> None:
 
     Raises ValueError, TypeError.
     """
-    count = len(group["params"])
-    for name in MULTIPLIERS:
-        if group.get(name) is not None:
-            group[name] = _multiplier(group[name], name, count)
+    prepare_multipliers(group)
     if group["capturable"] and not isinstance(group["lr"], Tensor):
-        device = group["params"][0].device if count else None
+        device = group["params"][0].device if group["params"] else None
         group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
     if isinstance(group["lr"], Tensor) and group["lr"].numel() != 1:
         raise ValueError(f"lr is a tensor of {group['lr'].numel()} elements: it must have one")
+
+
+def prepare_multipliers(group: Group) -> None:
+    """The part of `prepare_group` that is for groups of any optimizer. Raises ValueError."""
+    for name in MULTIPLIERS:
+        if group.get(name) is not None:
+            group[name] = _multiplier(group[name], name, len(group["params"]))
 
 
 def _multiplier(value: Any, name: str, count: int) -> Any:

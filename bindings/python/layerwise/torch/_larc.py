@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from . import _ops
 from ._assignment import Group, Spec
-from ._groups import larc_options, plan_without_elements
+from ._groups import larc_options, plan_without_elements, prepare_multipliers
 from ._optimizer import Launch, LayerwiseOptimizer
 
 _SHARED_HOOKS = ("_optimizer_state_dict_pre_hooks", "_optimizer_state_dict_post_hooks",
@@ -53,6 +53,7 @@ class LARC(LayerwiseOptimizer):
             "trust_coefficient": trust_coefficient, "clip": clip, "eps": eps, "min_update": min_update,
             "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm, "threads": threads}})
         for group in self.param_groups:
+            prepare_multipliers(group)
             self._try(self._merged(group))
 
     # ---- The step ---------------------------------------------------------------------------------------------------
@@ -138,6 +139,7 @@ class LARC(LayerwiseOptimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         self.optimizer.add_param_group(param_group)
+        prepare_multipliers(self.param_groups[-1])
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         self.optimizer.zero_grad(set_to_none)
