@@ -134,13 +134,15 @@ def test_a_parameter_whose_shape_or_dtype_changed_is_refused(make: Any) -> None:
 
 def test_a_group_may_be_taken_away() -> None:
     network = Network()
-    optimizer = NovoGrad([{"params": network.convolution.parameters()}, {"params": network.output.parameters()}], 0.01)
+    optimizer = NovoGrad([{"params": network.output.parameters()}, {"params": network.convolution.parameters()}], 0.01)
     train(network, optimizer, range(2))
     optimizer.param_groups.pop(0)
     before = copy.deepcopy(network)
     train(network, optimizer, range(2, 4))
-    assert torch.equal(network.convolution.weight, before.convolution.weight)
-    assert optimizer.state[network.output.weight]["step"] == 4
+    network.to(memory_format=torch.channels_last)  # places are given anew, with other group numbers than before
+    train(network, optimizer, range(4, 6))
+    assert torch.equal(network.output.weight, before.output.weight)
+    assert optimizer.state[network.convolution.weight]["step"] == 6
 
 
 def test_shared_parameters_are_updated_once() -> None:
@@ -285,6 +287,26 @@ def test_larc_refuses_what_is_no_optimizer_and_bad_options() -> None:
         LARC([parameter(3)])
     with pytest.raises(layerwise.ArgumentError, match="zero_norm is 'one'"):
         LARC(torch.optim.SGD([parameter(3)], 0.1), zero_norm="one")
+
+
+def test_a_loaded_state_whose_parameters_differ_in_their_steps_splits_a_bucket() -> None:
+    """What is expected is a fresh optimizer that loads the same."""
+    network = Network()
+    optimizer = MAKERS["NovoGrad"](network.parameters())
+    network.output.weight.requires_grad_(False)
+    train(network, optimizer, range(2))
+    network.output.weight.requires_grad_(True)
+    train(network, optimizer, range(2, 5))
+    fresh, stepped = copy.deepcopy(network), copy.deepcopy(network)
+    optimizers = [MAKERS["NovoGrad"](each.parameters()) for each in (fresh, stepped)]
+    train(stepped, optimizers[1], range(1))
+    stepped.load_state_dict(network.state_dict())
+    for each, other in zip((fresh, stepped), optimizers, strict=True):
+        other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        train(each, other, range(5, 8))
+    train(network, optimizer, range(5, 8))
+    assert same_bits(fresh, network) and same_bits(stepped, network)
+    assert [int(optimizers[1].state[p]["step"]) for p in (stepped.output.weight, stepped.output.bias)] == [6, 8]
 
 
 @each_optimizer
