@@ -17,6 +17,11 @@ from network import Network
 
 def main() -> int:
     folder = Path(sys.argv[1])
+    train, make_step = training.train, speed.packed_step
+    if "--torch" in sys.argv:
+        import in_torch  # where PyTorch is installed
+
+        train, make_step = in_torch.train, in_torch.scattered_step
     begin = time.perf_counter()
     print(layerwise.build_info().rstrip(), flush=True)
     cores = len(os.sched_getaffinity(0))
@@ -24,10 +29,10 @@ def main() -> int:
     print(f"\nTraining a {'-'.join(map(str, training.WIDTHS))} perceptron ({network.weights.size:,} parameters, "
           f"{len(network.sizes)} layers) on digits: {len(training.OPTIMIZERS)} optimizers, {len(training.RATES)} "
           f"learning rates, {len(training.SEEDS)} seeds; CPU backend, {cores} runs at a time", flush=True)
-    runs = training.train_all(cores)
+    runs = training.train_all(cores, train)
     print("\nMeasuring", flush=True)
     loop = speed.compile_plain_loop()
-    times = [speed.measure(label, sizes, loop) for label, sizes in (
+    times = [speed.measure(label, sizes, loop, make_step) for label, sizes in (
         ("this network", network.sizes), ("ResNet-50's layers", speed.resnet50_sizes()))]
     report = "\n".join([table.table(runs), "", *speed_report(times, loop is not None)])
     print("\n" + report)

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import layerwise
 import numpy as np
@@ -49,19 +50,25 @@ def compile_plain_loop() -> Callable[..., None] | None:
     return None
 
 
-def measure(label: str, sizes: list[int], loop: Callable[..., None] | None) -> str:
+def packed_step(weights: np.ndarray, grads: np.ndarray, momentum: np.ndarray, sizes: list[int]) -> Callable[[], None]:
+    """A step on the packed arrays themselves."""
+    plan, second_moment = layerwise.Plan(sizes), np.zeros(len(sizes), np.float32)
+    return lambda: plan.novograd_step(weights, grads, momentum, second_moment, lr=1e-6)
+
+
+def measure(label: str, sizes: list[int], loop: Callable[..., None] | None, make_step: Callable[..., Any]) -> str:
     """Times both in turn for BUDGET seconds each, and compares the medians."""
     count = sum(sizes)
     random = np.random.default_rng(0)
     weights, grads = (random.standard_normal(count, np.float32) for _ in range(2))
-    momentum, second_moment = np.zeros(count, np.float32), np.zeros(len(sizes), np.float32)
-    with layerwise.Plan(sizes) as plan:
+    momentum = np.zeros(count, np.float32)
+    with layerwise.Plan([1]) as plan:
         threads = plan.threads
-        calls = [lambda: plan.novograd_step(weights, grads, momentum, second_moment, lr=1e-6)]
-        if loop:
-            addresses = [array.ctypes.data for array in (weights, grads, momentum)]
-            calls.append(lambda: loop(*addresses, count, threads))
-        step, *plain = medians(calls, label)
+    calls = [make_step(weights, grads, momentum, sizes)]
+    if loop:
+        addresses = [array.ctypes.data for array in (weights, grads, momentum)]
+        calls.append(lambda: loop(*addresses, count, threads))
+    step, *plain = medians(calls, label)
     text = (f"  {label}: {len(sizes)} layers, {count:,} parameters, {threads} threads\n"
             f"    NovoGrad step  {step * 1e6:10.1f} us   {BYTES * count / 1e6:8.2f} MB   {rate(count, step):6.1f} GB/s")
     if plain:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 
@@ -70,7 +71,7 @@ def train(optimizer: str, rate: float, seed: int) -> Run:
     return Run(optimizer, rate, seed, losses, accuracy, stats[:, :, layerwise.Stat.FACTOR])
 
 
-def train_all(workers: int) -> list[Run]:
+def train_all(workers: int, train: Callable[[str, float, int], Run]) -> list[Run]:
     """Every optimizer at every rate from every seed, one process a core, with a bar for each optimizer."""
     runs = []
     with ProcessPoolExecutor(workers) as pool:

@@ -10,6 +10,8 @@
 
 The arrays stay yours and are changed in place. The shared library is looked for at the first use: the environment
 variable LAYERWISE_LIBRARY, inside the package, in the build tree of a source checkout, then the system's loader.
+
+`layerwise.torch` has the optimizers for PyTorch; nothing here imports it.
 """
 
 from ._abi import STAT_COUNT, Stat
@@ -26,7 +28,9 @@ from ._errors import (
                       LibraryNotFoundError,
                       OutOfMemoryError,
 )
+from ._fan_in import fan_in_lr_multipliers
 from ._library import build_info, library_path, numerics_version, version
+from ._openseq2seq import from_openseq2seq
 from ._plan import Plan
 from ._version import VERSION as __version__
 
@@ -48,6 +52,8 @@ __all__ = [
                       "__version__",
                       "bfloat16",
                       "build_info",
+                      "fan_in_lr_multipliers",
+                      "from_openseq2seq",
                       "library_path",
                       "numerics_version",
                       "version",

@@ -1,0 +1,37 @@
+"""layerwise for PyTorch: NovoGrad, LARC and LARCSGD as torch.optim.Optimizer.
+
+    import torch, layerwise.torch
+
+    model = torch.nn.Linear(10, 2)
+    optimizer = layerwise.torch.NovoGrad(model.named_parameters(), lr=0.01)
+    model(torch.ones(4, 10)).square().mean().backward()
+    optimizer.step()
+
+Every parameter tensor is a layer of its own. Parameters stay where they are; CPU and CUDA; torch.compile and captured
+CUDA graphs go through the operators in torch.ops.layerwise.
+"""
+
+try:
+    import torch
+except ImportError as problem:
+    raise ImportError("layerwise.torch needs PyTorch, which is not installed: pip install torch") from problem
+if not hasattr(torch.library, "custom_op"):
+    raise ImportError(f"layerwise.torch needs PyTorch 2.4 or newer, for its custom_op: this is {torch.__version__}")
+
+from ._checkpoints import apex_state_dict, load_apex_state_dict, load_timm_state_dict, timm_state_dict
+from ._larc import LARC
+from ._larc_sgd import LARCSGD
+from ._novograd import NovoGrad
+from ._stats import LayerStats, write_summaries
+
+__all__ = [
+    "LARC",
+    "LARCSGD",
+    "LayerStats",
+    "NovoGrad",
+    "apex_state_dict",
+    "load_apex_state_dict",
+    "load_timm_state_dict",
+    "timm_state_dict",
+    "write_summaries",
+]

@@ -1,0 +1,85 @@
+"""The options of a parameter group: as a user writes them, and as they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import Plan
+from ._assignment import MULTIPLIERS, Group
+from ._order import DTYPES
+
+DTYPES_BY_NAME = {name: dtype for dtype, name in DTYPES.items()}
+
+# What every optimizer of this package has, beside its own.
+COMMON = {"lr_mult": None, "wd_mult": None, "first_moment_dtype": "float32", "threads": 0, "capturable": False,
+          "flatten": False}
+
+
+def unique_parameters(params: Any) -> Any:
+    """The parameters, or pairs of name and parameter, each once, in their order."""
+    if isinstance(params, (Tensor, set)) or not isinstance(params, Iterable):
+        return params  # torch's own rules
+    seen: dict[int, Any] = {}
+    for item in params:
+        seen.setdefault(id(item[1] if isinstance(item, tuple) else item), item)
+    return list(seen.values())
+
+
+def prepare_group(group: Group) -> None:
+    """Brings options into the form they are kept in: plain values that every pickle and torch.load takes.
+
+    Raises ValueError, TypeError.
+    """
+    prepare_multipliers(group)
+    if group["capturable"] and not isinstance(group["lr"], Tensor):
+        device = group["params"][0].device if group["params"] else None
+        group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
+    if isinstance(group["lr"], Tensor) and group["lr"].numel() != 1:
+        raise ValueError(f"lr is a tensor of {group['lr'].numel()} elements: it must have one")
+
+
+def prepare_multipliers(group: Group) -> None:
+    """The part of `prepare_group` that is for groups of any optimizer. Raises ValueError."""
+    for name in MULTIPLIERS:
+        if group.get(name) is not None:
+            group[name] = _multiplier(group[name], name, len(group["params"]))
+
+
+def _multiplier(value: Any, name: str, count: int) -> Any:
+    """One number for the whole group, or a tuple with one for each parameter."""
+    kind = bool if name == "skip_larc" else float
+    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if array.ndim == 0:
+        return kind(array)
+    if array.shape != (count,):
+        raise ValueError(f"{name} has shape {array.shape}: it must be one number, or one for each of the group's "
+                         f"{count} parameters")
+    return tuple(kind(entry) for entry in array)
+
+
+def dtype_of(name: Any, option: str, allowed: tuple[str, ...]) -> torch.dtype:
+    """The dtype that an option names, as a string or as torch's."""
+    text = str(name).removeprefix("torch.")
+    if text not in allowed:
+        raise ValueError(f"{option} is {name!r}: it must be {' or '.join(map(repr, allowed))}")
+    return DTYPES_BY_NAME[text]
+
+
+def plan_without_elements(group: Group) -> Plan:
+    """A plan with the group's layers, all empty: the library checks the options that a step of it is given."""
+    count = len(group["params"])
+    plan = Plan([0] * count, layout="scattered", threads=1)
+    values = {name: group[name] for name in MULTIPLIERS if group.get(name) is not None}
+    plan.set_layers(**{name: value if isinstance(value, tuple) else [value] * count for name, value in values.items()})
+    return plan
+
+
+def larc_options(group: Group) -> dict[str, Any]:
+    """The options of LARC by the library's names."""
+    return {"eta": group["trust_coefficient"], "mode": "clip" if group["clip"] else "scale",
+            **{name: group[name] for name in ("eps", "min_update", "weight_decay", "fold_weight_decay", "zero_norm")}}

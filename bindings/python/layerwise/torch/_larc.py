@@ -1,0 +1,165 @@
+"""LARC around any optimizer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from . import _ops
+from ._assignment import Group, Spec
+from ._groups import larc_options, plan_without_elements, prepare_multipliers
+from ._optimizer import Launch, LayerwiseOptimizer
+
+_SHARED_HOOKS = ("_optimizer_state_dict_pre_hooks", "_optimizer_state_dict_post_hooks",
+                 "_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks")
+
+
+class LARC(LayerwiseOptimizer):
+    """Scales every parameter's gradient by LARC's factor (You et al., arXiv 1708.03888), then lets `optimizer` step.
+
+        r = trust_coefficient*|w| / (|g| + eps), with clip r = min(r/lr, 1);    g = r*g
+
+    optimizer     any torch.optim.Optimizer; it stays usable, and shares param_groups, state and defaults with this one:
+                  schedulers, GradScaler and checkpoints take either. A checkpoint is the inner optimizer's own
+    trust_coefficient  the library's eta
+    clip          True: lr*r is min(lr, r), LARS' rate capped at lr; False: r itself is the factor
+    fold_weight_decay  apex's semantics (beside zero_norm="untouched"): the group's weight_decay is in the norm and
+                  inside the factor, g = r*(g + weight_decay*w), and the inner optimizer's is 0 while it steps; its
+                  maximize likewise. False: the inner optimizer decays as it always does
+    eps, min_update, zero_norm  as in `layerwise.Plan.larc_scale`; layerwise.h explains each under its name
+    threads       CPU threads, the caller's included; 0: one for each available core
+
+    A group may hold skip_larc (True, or one for each of its parameters: r is 1) and lr_mult (clip divides by lr times
+    it). A step scales the gradients in place: a second step without new gradients would scale them again. With a
+    closure they are scaled each time it has run.
+
+    Raises layerwise.ArgumentError (a ValueError), ValueError and TypeError for what the library refuses.
+    """
+
+    _stateful = False
+
+    def __init__(self, optimizer: Optimizer, trust_coefficient: float = 0.002, clip: bool = True, eps: float = 1e-8, *,
+                 min_update: float = 0.0, fold_weight_decay: bool = False, zero_norm: str = "keep",
+                 threads: int = 0) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer is a {type(optimizer).__name__}: LARC wraps a torch.optim.Optimizer")
+        self.__setstate__({"optimizer": optimizer, "options": {
+            "trust_coefficient": trust_coefficient, "clip": clip, "eps": eps, "min_update": min_update,
+            "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm, "threads": threads}})
+        for group in self.param_groups:
+            prepare_multipliers(group)
+            self._try(self._merged(group))
+
+    # ---- The step ---------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Scales the gradients and steps the inner optimizer; returns what that returns. Raises as its step, and as
+        `NovoGrad.step`."""
+        scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        groups = [self._merged(group) for group in self.param_groups]
+
+        def scaled() -> Any:
+            with torch.enable_grad():
+                loss = closure() if closure is not None else None
+            self._run(groups, scale, found_inf)
+            return loss
+
+        with self._inner_options(found_inf):
+            if closure is not None:
+                return self.optimizer.step(scaled)
+            scaled()
+            return self.optimizer.step()
+
+    @contextlib.contextmanager
+    def _inner_options(self, found_inf: Any) -> Iterator[None]:
+        """What the inner optimizer sees while it steps, and afterwards no more."""
+        hidden = {"weight_decay": 0, "maximize": False} if self.options["fold_weight_decay"] else {}
+        saved = [{name: group[name] for name in hidden if name in group} for group in self.param_groups]
+        inner: Any = self.optimizer
+        try:
+            for group, values in zip(self.param_groups, saved, strict=True):
+                group.update({name: hidden[name] for name in values})
+            if isinstance(found_inf, Tensor):
+                inner.grad_scale, inner.found_inf = None, found_inf  # the gradients are unscaled by now
+            yield
+        finally:
+            for group, values in zip(self.param_groups, saved, strict=True):
+                group.update(values)
+            if isinstance(found_inf, Tensor):
+                del inner.grad_scale, inner.found_inf
+
+    def _merged(self, group: Group) -> Group:
+        """A group with LARC's options beside the inner optimizer's."""
+        folded = self.options["fold_weight_decay"]
+        return {**group, **self.options, "weight_decay": group.get("weight_decay", 0.0) if folded else 0.0,
+                "maximize": folded and bool(group.get("maximize", False))}
+
+    def _spec(self, group: Group) -> Spec:
+        return Spec(threads=self.options["threads"])
+
+    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], step: Tensor,
+                per_layer: list[Tensor]) -> None:
+        options = larc_options(group)
+        _ops.larc_scale(**launch._asdict(), larc_mode=options.pop("mode"), **options, maximize=group["maximize"])
+
+    def _try(self, group: Group) -> None:
+        with plan_without_elements(group) as plan:
+            nothing = [np.zeros(0, np.float32)] * plan.layers
+            plan.larc_scale(nothing, nothing, lr=float(group["lr"]), **larc_options(group))
+
+    # ---- The inner optimizer's --------------------------------------------------------------------------------------
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        return self.optimizer.param_groups
+
+    @property
+    def state(self) -> Any:  # type: ignore[override]
+        return self.optimizer.state
+
+    @property
+    def defaults(self) -> dict[str, Any]:  # type: ignore[override]
+        return self.optimizer.defaults
+
+    @property
+    def clips(self) -> bool:
+        """Whether the factor is cut to 1."""
+        return bool(self.options["clip"])
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:  # type: ignore[override]
+        return bool(getattr(self.optimizer, "_step_supports_amp_scaling", False))
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        self.optimizer.add_param_group(param_group)
+        prepare_multipliers(self.param_groups[-1])
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        self.optimizer.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        self.optimizer.load_state_dict(state_dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer, "options": self.options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.optimizer: Optimizer = state["optimizer"]
+        self.options: dict[str, Any] = state["options"]
+        for name in _SHARED_HOOKS:
+            setattr(self, name, getattr(self.optimizer, name))
+        Optimizer.__setstate__(self, {})  # hooks of its own, and the profiler's
+        self._reset()
+
+    def __repr__(self) -> str:
+        return f"LARC ({', '.join(f'{name}: {value}' for name, value in self.options.items())})\n{self.optimizer!r}"

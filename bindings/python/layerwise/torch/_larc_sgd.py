@@ -1,0 +1,72 @@
+"""LARC with SGD and momentum, in one pass, as a torch.optim.Optimizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from . import _ops
+from ._assignment import Group, Spec
+from ._groups import COMMON, dtype_of, larc_options, plan_without_elements
+from ._optimizer import Launch, LayerwiseOptimizer
+
+
+class LARCSGD(LayerwiseOptimizer):
+    """LARC (You et al., arXiv 1708.03888) and SGD with momentum in one step: every parameter tensor is a layer.
+
+        r = trust_coefficient*|w| / (|g| + eps), with clip r = min(r/lr, 1): lr*r is then min(lr, r), LARS' rate capped
+        h = r*g + weight_decay*w, or r*(g + weight_decay*w) with fold_weight_decay
+        b = momentum*b + (1 - dampening)*h, h at first;    w = w - lr*b, or lr*(h + momentum*b) with nesterov
+
+    params, lr, maximize, lr_mult, wd_mult, first_moment_dtype, threads, capturable, flatten
+                  as of `NovoGrad`
+    trust_coefficient  the library's eta
+    clip          True: mode "clip"; False: mode "scale", r itself is the factor
+    momentum, dampening, nesterov, weight_decay, eps, min_update, fold_weight_decay, zero_norm
+                  as in `layerwise.Plan.larc_sgd_step`; layerwise.h explains each under its name
+    skip_larc     True: r is 1; one for the group, or one for each of its parameters (biases and norms, say)
+
+    State of a parameter: step (int64) and, where momentum is not 0, momentum_buffer; it loads torch.optim.SGD's.
+    A step leaves gradients as they are. Raises as `NovoGrad`.
+    """
+
+    def __init__(self, params: Any, lr: float | Tensor, momentum: float = 0.9, dampening: float = 0.0,
+                 weight_decay: float = 0.0, nesterov: bool = False, *, trust_coefficient: float = 0.002,
+                 clip: bool = True, eps: float = 1e-8, min_update: float = 0.0, fold_weight_decay: bool = False,
+                 zero_norm: str = "keep", maximize: bool = False, lr_mult: Any = None, wd_mult: Any = None,
+                 skip_larc: Any = False, first_moment_dtype: Any = "float32", threads: int = 0,
+                 capturable: bool = False, flatten: bool = False) -> None:
+        super().__init__(params, {
+            **COMMON, "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
+            "nesterov": nesterov, "trust_coefficient": trust_coefficient, "clip": clip, "eps": eps,
+            "min_update": min_update, "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm,
+            "maximize": maximize, "lr_mult": lr_mult, "wd_mult": wd_mult, "skip_larc": skip_larc,
+            "first_moment_dtype": first_moment_dtype, "threads": threads, "capturable": capturable, "flatten": flatten})
+
+    @property
+    def clips(self) -> bool:
+        """Whether the factor is cut to 1, in the first group."""
+        return bool(self.param_groups[0]["clip"])
+
+    def _spec(self, group: Group) -> Spec:
+        dtype = dtype_of(group["first_moment_dtype"], "first_moment_dtype", ("float32", "bfloat16"))
+        return Spec("momentum_buffer" if group["momentum"] else None, dtype, depends_on_step=group["dampening"] != 0,
+                    threads=group["threads"])
+
+    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], step: Tensor,
+                per_layer: list[Tensor]) -> None:
+        options = _options(group)
+        _ops.larc_sgd_step(**launch._asdict(), larc_mode=options.pop("mode"), momentum_buffer=moments, step=step,
+                           **options)
+
+    def _try(self, group: Group) -> None:
+        with plan_without_elements(group) as plan:
+            nothing = [np.zeros(0, np.float32)] * plan.layers
+            plan.larc_sgd_step(nothing, nothing, nothing if group["momentum"] else None, step=1, lr=float(group["lr"]),
+                               **_options(group))
+
+
+def _options(group: Group) -> dict[str, Any]:
+    return {**larc_options(group), **{name: group[name] for name in ("momentum", "dampening", "nesterov", "maximize")}}

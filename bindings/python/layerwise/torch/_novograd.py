@@ -1,0 +1,86 @@
+"""NovoGrad as a torch.optim.Optimizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from . import _ops
+from ._assignment import Group, Spec
+from ._groups import COMMON, dtype_of, plan_without_elements
+from ._optimizer import Launch, LayerwiseOptimizer
+
+
+class NovoGrad(LayerwiseOptimizer):
+    """NovoGrad (Ginsburg et al., arXiv 1905.11286): every parameter tensor is a layer.
+
+        v = beta2*v + (1-beta2)*|g|^2, |g|^2 while v is still 0;    u = g / (sqrt(v + eps_root) + eps) + weight_decay*w
+        m = beta1*m + c*u, c = 1, or 1 - beta1 with grad_averaging;    w = w - lr*m
+
+    params        parameters, (name, parameter) pairs, or groups; float32, bfloat16 or float16, on the CPU or CUDA
+    lr            learning rate: a number, or a tensor of one element that is read when the step runs
+    betas, eps, eps_root, weight_decay, grad_averaging, average_first_step, amsgrad, bias_correction, norm,
+    seed_second_moment, decoupled_weight_decay, lr_in_momentum, maximize
+                  as in `layerwise.Plan.novograd_step`; layerwise.h explains each under its name
+    lr_mult, wd_mult  multiply lr and weight_decay: one number, or one for each parameter of the group
+                  (`layerwise.fan_in_lr_multipliers` makes some); None: 1
+    first_moment_dtype, second_moment_dtype  "float32" or "bfloat16"; "float32" or "float64"
+    threads       CPU threads, the caller's included; 0: one for each available core
+    capturable    keeps lr in a tensor on the device, so that the replays of a captured CUDA graph follow a scheduler
+    flatten       moves the parameters of each group into one buffer for each dtype (`flat_weights`); gradients stay as
+                  autograd makes them
+
+    All of these may differ between groups. Parameters without gradients are left out of a step. t, for bias correction,
+    counts the steps of a parameter's group from the first in which it had a gradient.
+
+    State of a parameter: step (int64), first_moment, second_moment and, with amsgrad, max_second_moment; layerwise's
+    own dtypes, whatever the parameter's. A step leaves gradients as they are.
+
+    Raises layerwise.ArgumentError (a ValueError), ValueError and TypeError for what the library refuses.
+    """
+
+    def __init__(self, params: Any, lr: float | Tensor, betas: tuple[float, float] = (0.95, 0.98), eps: float = 1e-8,
+                 weight_decay: float = 0.001, grad_averaging: bool = False, amsgrad: bool = False,
+                 bias_correction: bool = False, *, eps_root: float = 0.0, average_first_step: bool = True,
+                 norm: str = "l2", seed_second_moment: bool = True, decoupled_weight_decay: bool = False,
+                 lr_in_momentum: bool = False, maximize: bool = False, lr_mult: Any = None, wd_mult: Any = None,
+                 first_moment_dtype: Any = "float32", second_moment_dtype: Any = "float32", threads: int = 0,
+                 capturable: bool = False, flatten: bool = False) -> None:
+        super().__init__(params, {
+            **COMMON, "lr": lr, "betas": betas, "eps": eps, "eps_root": eps_root, "weight_decay": weight_decay,
+            "grad_averaging": grad_averaging, "average_first_step": average_first_step, "amsgrad": amsgrad,
+            "bias_correction": bias_correction, "norm": norm, "seed_second_moment": seed_second_moment,
+            "decoupled_weight_decay": decoupled_weight_decay, "lr_in_momentum": lr_in_momentum, "maximize": maximize,
+            "lr_mult": lr_mult, "wd_mult": wd_mult, "first_moment_dtype": first_moment_dtype,
+            "second_moment_dtype": second_moment_dtype, "threads": threads, "capturable": capturable,
+            "flatten": flatten})
+
+    def _spec(self, group: Group) -> Spec:
+        return Spec(
+            "first_moment", dtype_of(group["first_moment_dtype"], "first_moment_dtype", ("float32", "bfloat16")),
+            ("second_moment", "max_second_moment") if group["amsgrad"] else ("second_moment",),
+            dtype_of(group["second_moment_dtype"], "second_moment_dtype", ("float32", "float64")),
+            bool(group["bias_correction"] or (group["grad_averaging"] and not group["average_first_step"])),
+            group["threads"])
+
+    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], step: Tensor,
+                per_layer: list[Tensor]) -> None:
+        _ops.novograd_step(**launch._asdict(), first_moment=moments, second_moment=per_layer[0],
+                           max_second_moment=per_layer[1] if group["amsgrad"] else None, step=step, **_options(group))
+
+    def _try(self, group: Group) -> None:
+        with plan_without_elements(group) as plan:
+            nothing, layers = np.zeros(0, np.float32), np.zeros(plan.layers, np.float32)
+            plan.novograd_step([nothing] * plan.layers, [nothing] * plan.layers, [nothing] * plan.layers, layers,
+                               max_second_moment=layers.copy() if group["amsgrad"] else None, step=1,
+                               lr=float(group["lr"]), **_options(group))
+
+
+def _options(group: Group) -> dict[str, Any]:
+    """The group's options by the library's names."""
+    beta1, beta2 = group["betas"]
+    names = ("eps", "eps_root", "weight_decay", "grad_averaging", "average_first_step", "amsgrad", "bias_correction",
+             "norm", "seed_second_moment", "decoupled_weight_decay", "lr_in_momentum", "maximize")
+    return {"beta1": beta1, "beta2": beta2, **{name: group[name] for name in names}}

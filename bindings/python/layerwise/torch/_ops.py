@@ -1,0 +1,82 @@
+"""The steps as PyTorch operators, for torch.compile and CUDA graphs: `torch.ops.layerwise`.
+
+Each runs one bucket: `bucket` is its handle, `layers` says which of its layers take part, the lists have one tensor
+for each of them, and every other tensor lies on the bucket's device. `lr_tensor`, a float32 tensor of one element,
+takes the place of `lr` where it is given. What else they take is explained at the methods of `layerwise.Plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._bucket import bucket_of
+
+# The library's "mode" is larc_mode here: torch 2.13's own tracing has an argument of that name in the way.
+# torch reads the annotations: "X | None" and list[X] are not among those it knows in every version.  ruff: noqa: UP045
+
+
+@torch.library.custom_op("layerwise::novograd_step", mutates_args=(
+    "weights", "first_moment", "second_moment", "max_second_moment", "step", "layer_stats", "nonfinite_layers"))
+def novograd_step(
+        bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor],
+        first_moment: Sequence[Tensor], second_moment: Tensor, max_second_moment: Tensor | None, step: Tensor,
+        layer_stats: Tensor, nonfinite_layers: Tensor, grad_scale: Tensor | None, found_inf: Tensor | None,
+        lr: float, lr_tensor: Tensor | None, beta1: float, beta2: float, eps: float, eps_root: float,
+        weight_decay: float, grad_averaging: bool, average_first_step: bool, amsgrad: bool, bias_correction: bool,
+        norm: str, seed_second_moment: bool, decoupled_weight_decay: bool, lr_in_momentum: bool,
+        maximize: bool) -> None:
+    bucket_of(bucket).call(
+        "novograd_step", layers, {"weights": weights, "grads": grads, "first_moment": first_moment},
+        second_moment=second_moment, max_second_moment=max_second_moment, step=step, advance_step=True,
+        layer_stats=layer_stats, nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf,
+        lr=lr if lr_tensor is None else lr_tensor, beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root,
+        weight_decay=weight_decay, grad_averaging=grad_averaging, average_first_step=average_first_step,
+        amsgrad=amsgrad, bias_correction=bias_correction, norm=norm, seed_second_moment=seed_second_moment,
+        decoupled_weight_decay=decoupled_weight_decay, lr_in_momentum=lr_in_momentum, maximize=maximize)
+
+
+@torch.library.custom_op("layerwise::larc_sgd_step", mutates_args=(
+    "weights", "momentum_buffer", "step", "layer_stats", "nonfinite_layers"))
+def larc_sgd_step(
+        bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor],
+        momentum_buffer: Sequence[Tensor], step: Tensor, layer_stats: Tensor, nonfinite_layers: Tensor,
+        grad_scale: Tensor | None, found_inf: Tensor | None, lr: float, lr_tensor: Tensor | None,
+        momentum: float, dampening: float, nesterov: bool, eta: float, eps: float, larc_mode: str, min_update: float,
+        weight_decay: float, fold_weight_decay: bool, zero_norm: str, maximize: bool) -> None:
+    buffers: dict[str, Sequence[Tensor]] = {"weights": weights, "grads": grads}
+    arguments: dict[str, Any] = {}
+    if momentum != 0:
+        buffers["momentum_buffer"] = momentum_buffer
+    else:
+        arguments["momentum_buffer"] = None
+    bucket_of(bucket).call(
+        "larc_sgd_step", layers, buffers, step=step, advance_step=True, layer_stats=layer_stats,
+        nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf,
+        lr=lr if lr_tensor is None else lr_tensor, momentum=momentum, dampening=dampening, nesterov=nesterov, eta=eta,
+        eps=eps, mode=larc_mode, min_update=min_update, weight_decay=weight_decay, fold_weight_decay=fold_weight_decay,
+        zero_norm=zero_norm, maximize=maximize, **arguments)
+
+
+@torch.library.custom_op("layerwise::larc_scale", mutates_args=("grads", "layer_stats", "nonfinite_layers"))
+def larc_scale(
+        bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor], layer_stats: Tensor,
+        nonfinite_layers: Tensor, grad_scale: Tensor | None, found_inf: Tensor | None, lr: float,
+        lr_tensor: Tensor | None, eta: float, eps: float, larc_mode: str, min_update: float, weight_decay: float,
+        fold_weight_decay: bool, zero_norm: str, maximize: bool) -> None:
+    bucket_of(bucket).call(
+        "larc_scale", layers, {"weights": weights, "grads": grads}, layer_stats=layer_stats,
+        nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf,
+        lr=lr if lr_tensor is None else lr_tensor, eta=eta, eps=eps, mode=larc_mode, min_update=min_update,
+        weight_decay=weight_decay, fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize)
+
+
+def _writes_and_returns_nothing(*_: Any, **__: Any) -> None:
+    """What tracing needs to know of all three."""
+
+
+for _operator in (novograd_step, larc_sgd_step, larc_scale):
+    _operator.register_fake(_writes_and_returns_nothing)

@@ -1,0 +1,260 @@
+"""What the optimizers of this package have in common: from torch's groups, states and hooks to the library's calls."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ._assignment import Assignment, Group, Spec, parameter_name
+from ._bucket import Bucket, refuse_capture
+from ._groups import prepare_group, unique_parameters
+from ._order import pack
+from ._state import in_sight, moment, out_of_torchs_sight, placed, refuse_other_shapes
+from ._stats import LayerStats, rows
+
+
+class Launch(NamedTuple):
+    """The arguments that every operator takes, by their names."""
+
+    bucket: int
+    layers: Sequence[int]
+    weights: Sequence[Tensor]
+    grads: Sequence[Tensor]
+    layer_stats: Tensor
+    nonfinite_layers: Tensor
+    grad_scale: Tensor | None
+    found_inf: Tensor | None
+    lr: float
+    lr_tensor: Tensor | None
+
+
+class LayerwiseOptimizer(Optimizer):
+    """Steps of buckets. Subclasses say what a group needs (`_spec`) and call their operator (`_launch`)."""
+
+    _step_supports_amp_scaling = True  # GradScaler sets grad_scale and found_inf; both stay on the device
+    _stateful = True
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        self._reset()
+        super().__init__(params, defaults)
+
+    def _reset(self) -> None:
+        self._assignment = Assignment()
+        self._nonfinite: dict[torch.device, Tensor] = {}
+
+    def _spec(self, group: Group) -> Spec:
+        raise NotImplementedError
+
+    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], step: Tensor,
+                per_layer: list[Tensor]) -> None:
+        raise NotImplementedError
+
+    def _try(self, group: Group) -> None:
+        """Raises layerwise.ArgumentError for options that the library refuses, in its own words."""
+        raise NotImplementedError
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As in torch.optim.Optimizer; a parameter given twice is taken once. Refused, nothing is added.
+
+        Raises layerwise.ArgumentError, ValueError, TypeError.
+        """
+        if isinstance(param_group, dict):
+            param_group["params"] = unique_parameters(param_group["params"])
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        try:
+            prepare_group(group)
+            self._spec(group)
+            self._try(group)
+        except BaseException:
+            self.param_groups.pop()
+            raise
+        if group["flatten"]:
+            pack(group["params"])
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Performs one step. closure, where given, computes the gradients and returns the loss, which is returned.
+
+        CUDA: returns at once, reads nothing back. Raises TypeError for sparse, sharded, complex or float64 parameters
+        or gradients; ValueError for a parameter whose shape or dtype is not what its state was made for.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._run(self.param_groups, getattr(self, "grad_scale", None), getattr(self, "found_inf", None))
+        return loss
+
+    def _run(self, groups: Sequence[Group], grad_scale: Any, found_inf: Any) -> None:
+        """`groups` are those of the optimizer, or copies of them with other options."""
+        for own, group in zip(self.param_groups, groups, strict=True):
+            lists: list[list[Any]] = [[], [], [], [], [], []]
+            self._init_group(own, *lists)
+            weights, grads, moments, vectors, layers, launches = lists
+            buckets = len(launches) // 2
+            width = len(vectors) // max(buckets, 1)
+            begin = 0
+            for index in range(buckets):
+                handle, count = launches[2 * index], launches[2 * index + 1]
+                end = begin + count
+                device = weights[begin].device
+                layer_stats, nonfinite_layers, step, *per_layer = vectors[index * width:(index + 1) * width]
+                lr = own["lr"]
+                launch = Launch(
+                    handle, layers[begin:end], weights[begin:end], grads[begin:end], layer_stats, nonfinite_layers,
+                    _scalar_on(device, grad_scale), _scalar_on(device, found_inf),
+                    0.0 if isinstance(lr, Tensor) else lr, _scalar_on(device, lr))
+                self._launch(group, launch, moments[begin:end], step, per_layer)
+                begin = end
+
+    def _init_group(self, group: Group, weights: list[Any], grads: list[Any], moments: list[Any], vectors: list[Any],
+                    layers: list[Any], launches: list[Any]) -> None:
+        """Fills the lists, bucket after bucket; launches gets a handle and a number of layers for each.
+
+        The name and the empty lists are a convention of torch.compile, which calls this method instead of tracing it.
+        """
+        spec = self._spec(group)
+        for bucket, members in self._assignment.members(self.param_groups, group, spec, self.state).items():
+            _prepare_lr(group, bucket)
+            launches += (bucket.handle, len(members))
+            vectors += (bucket.layer_stats, self._nonfinite_on(bucket.device), bucket.step, *bucket.per_layer.values())
+            for layer, parameter in members:
+                layers.append(layer)
+                weights.append(parameter)
+                grads.append(parameter.grad)
+                if self._stateful:
+                    moments += self._state_of(parameter, bucket, layer, spec)
+
+    def _state_of(self, parameter: Tensor, bucket: Bucket, layer: int, spec: Spec) -> list[Tensor]:
+        """The parameter's moment, where it has one. Its state is made, or moved into the bucket, where that is due."""
+        state = self.state[parameter]
+        if state.get("step") is not bucket.step:
+            refuse_capture(bucket.device)  # every replay would begin with zeros
+            state["step"] = bucket.step
+            for name, values in bucket.per_layer.items():
+                values[layer] = state.get(name, 0)
+                state[name] = values[layer]
+            if spec.moment is not None:
+                state[spec.moment] = moment(state.get(spec.moment), parameter, spec.moment_dtype)
+        return [] if spec.moment is None else [state[spec.moment]]
+
+    def _nonfinite_on(self, device: torch.device) -> Tensor:
+        if device not in self._nonfinite:
+            self._nonfinite[device] = torch.zeros((), dtype=torch.int64, device=device)
+        return self._nonfinite[device]
+
+    # ---- What can be asked ------------------------------------------------------------------------------------------
+
+    def layer_stats(self) -> dict[str, LayerStats]:
+        """What the library said of each layer in the last step that it took part in, by parameter name.
+
+        Names are those of the (name, parameter) pairs that the optimizer was given, else "group.position". Layers that
+        never took part are missing. Waits for the device.
+        """
+        places = {parameter: (number, position) for number, group in enumerate(self.param_groups)
+                  for position, parameter in enumerate(group["params"])}
+        found = {}
+        for _, bucket, parameters in self._assignment.parts():
+            for parameter, row in zip(parameters, rows(bucket.layer_stats), strict=True):
+                if row is not None and parameter in places:
+                    found[places[parameter]] = row
+        return {parameter_name(self.param_groups, *place): found[place] for place in sorted(found)}
+
+    def nonfinite_layers(self) -> int:
+        """How many times a layer was skipped because its gradient was not finite. Waits for the device."""
+        return sum(int(count) for count in self._nonfinite.values())
+
+    @property
+    def flat_weights(self) -> list[Tensor]:
+        """The buffers that the parameters of groups with flatten=True lie in, one-dimensional, gaps included."""
+        storages = {parameter.untyped_storage().data_ptr(): parameter for group in self.param_groups
+                    if group.get("flatten") for parameter in group["params"]}
+        return [torch.empty(0, dtype=parameter.dtype, device=parameter.device).set_(parameter.untyped_storage())
+                for parameter in storages.values()]
+
+    def check_covers(self, module: torch.nn.Module) -> None:
+        """Raises ValueError for a parameter of the module that needs a gradient and is not in this optimizer, as when
+        it was replaced after the optimizer was made."""
+        held = {parameter for group in self.param_groups for parameter in group["params"]}
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad and parameter not in held:
+                raise ValueError(f"{name} of the model is not in this optimizer: it was added or replaced after the "
+                                 "optimizer was made")
+
+    # ---- Saving and loading -----------------------------------------------------------------------------------------
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As in torch.optim.Optimizer, but state keeps its own dtype, is copied, and is written in place where the
+        parameter already has state, so that a captured graph sees it.
+
+        Raises ValueError for other parameter groups, and for state of another shape than its parameter's.
+        """
+        last = self.register_load_state_dict_pre_hook(out_of_torchs_sight)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            last.remove()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        previous = self.__dict__.get("state")
+        if previous is None:  # unpickled or copied
+            super().__setstate__(state)
+            self._reset()
+            self._fill_groups(None)
+            for group in self.param_groups:
+                if group["flatten"]:  # parameters are copied one by one
+                    pack(group["params"])
+            return
+        groups = self.param_groups
+        loaded = {parameter: in_sight(values) for parameter, values in state["state"].items()}
+        for group in state["param_groups"]:
+            refuse_other_shapes(group, loaded, self._spec({**self.defaults, **group}))
+        super().__setstate__({**state, "state": defaultdict(dict, loaded)})
+        self._fill_groups(groups)
+        for group in self.param_groups:
+            spec = self._spec(group)
+            for parameter in group["params"]:
+                if loaded.get(parameter):
+                    self.state[parameter] = placed(loaded[parameter], previous.get(parameter) or {}, parameter, spec)
+        self._adopt_steps()
+
+    def _fill_groups(self, previous: list[Group] | None) -> None:
+        """Options that a checkpoint lacks are the constructor's; a tensor lr keeps its memory."""
+        for number, group in enumerate(self.param_groups):
+            for name, default in self.defaults.items():
+                group.setdefault(name, default)
+            prepare_group(group)
+            old = None if previous is None else previous[number].get("lr")
+            if isinstance(old, Tensor):
+                group["lr"] = old.copy_(torch.as_tensor(group["lr"]))
+
+    def _adopt_steps(self) -> None:
+        """Buckets whose layers agree on the number of steps go on; otherwise all are made anew."""
+        for key, bucket, parameters in self._assignment.parts():
+            states = [self.state.get(parameter) or {} for parameter in parameters]
+            counts = {int(values.get("step", 0)) for values in states if values or key.spec.depends_on_step}
+            if len(counts) > 1:
+                return self._assignment.forget()
+            bucket.step.fill_(max(counts, default=0))
+        return None
+
+
+def _prepare_lr(group: Group, bucket: Bucket) -> None:
+    lr = group["lr"]
+    if not isinstance(lr, Tensor):
+        if bucket.capturing():
+            raise RuntimeError("a CUDA graph is being captured and lr is a number, which would be frozen in it: make "
+                               "the optimizer with capturable=True, or lr a tensor on the device")
+    elif group.get("capturable") and lr.device != bucket.device and lr.device.type == "cpu":
+        group["lr"] = lr.to(bucket.device)  # the parameters were moved after the optimizer was made
+
+
+def _scalar_on(device: torch.device, value: Any) -> Tensor | None:
+    """A float32 tensor on the device; None for what is no tensor."""
+    return value.to(device=device, dtype=torch.float32) if isinstance(value, Tensor) else None

@@ -1,0 +1,80 @@
+"""Parameters as the library sees them: elements one after the other in memory, in whatever order of dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16", torch.float64: "float64"}
+PARAMETER_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def check_parameter(parameter: Tensor, name: str) -> None:
+    """Raises TypeError or ValueError for a parameter, or a gradient of it, that no plan can hold."""
+    grad = parameter.grad
+    for tensor, what in ((parameter, name), (grad, f"the gradient of {name}")):
+        if tensor is None:
+            continue
+        if hasattr(tensor, "to_local"):
+            raise TypeError(f"{what} is a {type(tensor).__name__}: a sharded layer's norm needs every shard, which one "
+                            "plan does not see; use its to_local() only where a layer is whole")
+        if tensor.layout is not torch.strided:
+            raise TypeError(f"{what} is {tensor.layout}: layerwise takes dense tensors; sparse ones have no layer to "
+                            "normalize by")
+        if tensor.dtype not in PARAMETER_DTYPES:
+            raise TypeError(f"{what} is {tensor.dtype}: it must be float32, bfloat16 or float16")
+    if not is_dense(parameter):
+        raise ValueError(f"{name} has shape {tuple(parameter.shape)} and strides {parameter.stride()}: its elements "
+                         "must fill their memory without gaps or overlap")
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether the elements fill a piece of memory, each once, in some order of the dimensions."""
+    if tensor.is_contiguous():
+        return True
+    expected = 1
+    for stride, size in sorted((stride, size) for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
+                               if size != 1):
+        if stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def same_order(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors of one shape keep their elements in the same order: strides of single elements are idle."""
+    return first.stride() == second.stride() or all(
+        a == b for a, b, size in zip(first.stride(), second.stride(), first.shape, strict=True) if size != 1)
+
+
+def ordered_like(tensor: Tensor, parameter: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """A copy in the parameter's order, on its device."""
+    copy = torch.empty_like(parameter, dtype=dtype or tensor.dtype, requires_grad=False)
+    return copy.copy_(tensor)
+
+
+def pack(parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Moves the parameters into one buffer for each device and dtype; their data become views of it.
+
+    Strides are kept. Every parameter begins at a multiple of 64 bytes. Returns the buffers, one-dimensional.
+    """
+    kinds: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for parameter in parameters:
+        kinds.setdefault((parameter.device, parameter.dtype), []).append(parameter)
+    return [_pack_one(members) for members in kinds.values()]
+
+
+def _pack_one(members: list[Tensor]) -> Tensor:
+    step = 64 // members[0].element_size()
+    starts, end = [], 0
+    for parameter in members:
+        starts.append(end)
+        end += -(-parameter.numel() // step) * step
+    buffer = torch.zeros(end, dtype=members[0].dtype, device=members[0].device)
+    for parameter, start in zip(members, starts, strict=True):
+        view = buffer.as_strided(parameter.shape, parameter.stride(), start)
+        view.copy_(parameter.detach())
+        parameter.data = view
+    return buffer

@@ -1,0 +1,125 @@
+"""The registered operators: torch's own checks of them, and compiled steps beside eager ones, bit for bit.
+
+No backend of the compiler changes what the operators compute, so "aot_eager", which needs no C++ compiler, serves.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import pytest
+import torch_models  # skips where PyTorch is missing
+from torch_models import LARC, LARCSGD, MAKERS, Network, NovoGrad, backward, same_bits, train, twins
+
+from layerwise.torch import _ops
+
+torch = torch_models.torch
+
+own_optimizers = pytest.mark.parametrize("make", [MAKERS["NovoGrad"], MAKERS["LARCSGD"]], ids=["NovoGrad", "LARCSGD"])
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler() -> Any:
+    torch._dynamo.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+class CompiledStep:
+    """An optimizer whose step is compiled; everything else is its own."""
+
+    def __init__(self, optimizer: Any, **options: Any) -> None:
+        self.step = torch.compile(optimizer.step, backend="aot_eager", **options)
+        self.zero_grad = optimizer.zero_grad
+
+
+def calls_of(optimizer: Any, operator: str, monkeypatch: Any) -> list[dict[str, Any]]:
+    """The arguments of the operator in one step."""
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(_ops, operator, lambda **arguments: calls.append(arguments))
+    optimizer.step()
+    monkeypatch.undo()
+    return calls
+
+
+@pytest.mark.parametrize(("operator", "make"), [
+    ("novograd_step", lambda params: NovoGrad(params, torch.tensor(0.01), amsgrad=True)),
+    ("larc_sgd_step", lambda params: LARCSGD(params, 0.1)),
+    ("larc_scale", lambda params: LARC(torch.optim.SGD(params, 0.1)))])
+def test_torch_finds_nothing_wrong_with_the_operators(operator: str, make: Any, monkeypatch: Any) -> None:
+    network = Network()
+    optimizer = make(network.parameters())
+    backward(network, 0)
+    network.hidden.weight.grad = None
+    [arguments] = calls_of(optimizer, operator, monkeypatch)
+    arguments["weights"] = [weight.detach() for weight in arguments["weights"]]
+    results = torch.library.opcheck(getattr(_ops, operator), (), arguments)
+    assert set(results.values()) == {"SUCCESS"}
+
+
+def test_an_operator_tells_autograd_what_it_has_written() -> None:
+    """Otherwise a backward pass through weights saved before the step would silently use the new ones."""
+    network = Network()
+    optimizer = NovoGrad(network.parameters(), 0.1)
+    backward(network, 0)
+    images, _ = torch_models.batch(1)
+    saved = network(images).sum()
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        saved.backward()
+
+
+@own_optimizers
+def test_a_compiled_step_is_one_graph_and_has_the_bits_of_an_eager_one(make: Any) -> None:
+    first, optimizer, second, other = twins(make)
+    train(first, optimizer, range(5))
+    train(second, CompiledStep(other, fullgraph=True), range(5))
+    assert same_bits(first, second)
+
+
+@pytest.mark.parametrize("options", [{"flatten": True}, {"amsgrad": True}, {"threads": 2}])
+def test_a_compiled_step_of_other_memory_has_the_bits_of_an_eager_one(options: Any) -> None:
+    first, second = (Network().to(memory_format=torch.channels_last) for _ in range(2))
+    optimizers = [NovoGrad(network.parameters(), 0.01, **options) for network in (first, second)]
+    train(first, optimizers[0], range(3))
+    train(second, CompiledStep(optimizers[1], fullgraph=True), range(3))
+    assert same_bits(first, second)
+
+
+@own_optimizers
+def test_a_compiled_step_follows_gradients_of_none_a_loaded_state_and_a_scheduler(make: Any) -> None:
+    networks, optimizers = [Network(), Network()], []
+    for network, compiled in zip(networks, (False, True), strict=True):
+        optimizer = make(network.parameters(), lr=torch.tensor(0.05))
+        optimizers.append(optimizer)
+        stepping = CompiledStep(optimizer, fullgraph=True) if compiled else optimizer
+        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+        train(network, stepping, range(2))
+        saved = copy.deepcopy(optimizer.state_dict())
+        scheduler.step()
+        train(network, stepping, range(2, 4))
+        stepping.zero_grad()
+        backward(network, 4)
+        network.hidden.weight.grad = None
+        stepping.step()
+        optimizer.load_state_dict(saved)
+        train(network, stepping, range(5, 8))
+    assert same_bits(*networks)
+    states = [optimizer.state[network.hidden.weight] for network, optimizer in zip(networks, optimizers, strict=True)]
+    assert states[0]["step"] == states[1]["step"] == 5
+
+
+def test_larc_around_another_optimizer_compiles_with_graph_breaks() -> None:
+    first, optimizer, second, other = twins(MAKERS["LARC"])
+    train(first, optimizer, range(4))
+    train(second, CompiledStep(other), range(4))
+    assert same_bits(first, second)
+
+
+def test_a_bucket_whose_optimizer_is_gone_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="bucket -1 is gone"):
+        _ops.larc_scale(-1, [], [], [], torch.zeros(1), torch.zeros(1), None, None, 0.1, None, 0.1, 0.0, "clip", 0.0,
+                        0.0, False, "keep", False)
