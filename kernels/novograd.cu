@@ -2,7 +2,8 @@
 //
 //   reads    gradients, weights and first moment once
 //   writes   weights, first moment; the weights' low-precision copy where there is one
-//   bytes    20 an element of float32 (18 with 16-bit gradients), 2 more with the copy; the gradient's 4 may be L2 hits
+//   bytes    20 an element of float32 or split weights (18 with 16-bit gradients), 2 more with the copy; the gradient's 4
+//            may be L2 hits
 //   grid     one tile a block, tiles a grid's width apart, backwards
 //   aliasing none; weights and moment are read and written by the same thread
 #include "kernels/update.cuh"
