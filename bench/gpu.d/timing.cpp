@@ -1,5 +1,6 @@
 // Times the steps on real models, beside a device-to-device copy and the toolkit's rival for the norms.
 #include <algorithm>
+#include <functional>
 #include <sstream>
 
 #include "gpu.d/rivals.h"
@@ -11,6 +12,7 @@ namespace bench {
 namespace {
 
 constexpr int kMostSets = 64;
+constexpr const char* kSegmentedNorms = "norms alone, cub::DeviceSegmentedReduce";
 
 // The most telling first: what is not begun in time is listed as not run.
 std::vector<Row> usual_rows() {
@@ -90,19 +92,41 @@ void time_segmented_norms(const std::string& model, double copy_gb_per_s) {
   const Times times = summary(event_microseconds(stream, 50, all), static_cast<int>(grads.size()));
   check_device();
   const double rate = 4.0 * static_cast<double>(layers.elements()) / times.us / 1e3;
-  JsonLine().add("kind", "rival").add("op", "norms alone, cub::DeviceSegmentedReduce").add("model", model).add("dtypes", "f32")
+  JsonLine().add("kind", "rival").add("op", kSegmentedNorms).add("model", model).add("dtypes", "f32")
       .add("us", times.us).add("us_fastest", times.fastest).add("us_q1", times.q1).add("us_q3", times.q3)
       .add("bytes_per_parameter", 4).add("gb_per_s", rate).add("share_of_copy", rate / copy_gb_per_s).print();
 }
 
+// Whether there is time and memory for a row; else says so.
+bool can_begin(const std::string& name, int64_t bytes, const Deadline& deadline) {
+  const int64_t needed = bytes + kDeviceReserve, available = free_device_bytes();
+  if (deadline.is_over())
+    report_not_run("timing: " + name, "no time left");
+  else if (needed > available)
+    report_not_run("timing: " + name, "needs " + std::to_string(needed / 1'000'000) + " MB of device memory, free are " +
+                                          std::to_string(available / 1'000'000) + " MB");
+  return !deadline.is_over() && needed <= available;
+}
+
 // A row that fails, such as one without memory for its last buffer, does not take the others with it.
-bool run_row(const Row& row, const Layers& layers, double copy_gb_per_s) {
+bool survives(const std::string& name, const std::function<bool()>& row) {
   try {
-    return time_row(row, layers, copy_gb_per_s);
+    return row();
   } catch (const std::exception& problem) {
     cudaGetLastError();
-    return report_check("timing: " + name_of(row), problem.what());
+    return report_check("timing: " + name, problem.what());
   }
+}
+
+bool time_rivals(double copy_gb_per_s, const Deadline& deadline) {
+  bool all = true;
+  for (const char* model : {"resnet50", "jasper10x5", "400x1000"}) {
+    const std::string name = std::string(kSegmentedNorms) + " " + model;
+    const int64_t bytes = 4 * (element_count(layer_sizes(model)) + device_attribute(cudaDevAttrL2CacheSize));
+    if (can_begin(name, bytes, deadline))
+      all &= survives(name, [&] { return time_segmented_norms(model, copy_gb_per_s), true; });
+  }
+  return all;
 }
 
 }  // namespace
@@ -115,21 +139,12 @@ bool timing_stage(const StageOptions& options) {
   std::string last = "";
   for (const Row& row : rows_of(options.models)) {
     const Layers layers(layer_sizes(row.model), row.dtypes);
-    const int64_t needed = DeviceModel::bytes(layers) + kDeviceReserve, available = free_device_bytes();
-    if (deadline.is_over()) {
-      report_not_run("timing: " + name_of(row), "no time left");
-    } else if (needed > available) {
-      report_not_run("timing: " + name_of(row), "needs " + std::to_string(needed / 1'000'000) + " MB of device memory, free are " +
-                                                    std::to_string(available / 1'000'000) + " MB");
-    } else {
-      all &= run_row(row, layers, copy);
-      if (row.model != last) copy = copy_rate(stream);
-      last = row.model;
-    }
+    if (!can_begin(name_of(row), DeviceModel::bytes(layers), deadline)) continue;
+    all &= survives(name_of(row), [&] { return time_row(row, layers, copy); });
+    if (row.model != last) copy = copy_rate(stream);
+    last = row.model;
   }
-  for (const char* model : {"resnet50", "jasper10x5", "400x1000"})
-    if (options.models.empty() && !deadline.is_over()) time_segmented_norms(model, copy);
-  return all;
+  return options.models.empty() ? all & time_rivals(copy, deadline) : all;
 }
 
 }  // namespace bench

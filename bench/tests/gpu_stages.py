@@ -150,6 +150,15 @@ class Stages(unittest.TestCase):
             self.assertFalse(names(findings, "check"))
             self.assertTrue(names(findings, "not_run", reason="no time left"))
 
+    def test_the_usual_rows_are_all_accounted_for(self):
+        for options, memory in (("0", "2000000000"), ("60", "500000000")):  # no time, no room
+            code, findings, errors = run("timing", "--models", "", "--seconds", options, FAKE_CUDA_MEMORY=memory)
+            self.assertEqual(code, 0, errors)
+            left_out = names(findings, "not_run")
+            self.assertEqual(len([name for name in left_out if "cub::" in name]), 3)
+            for op in ("novograd_step", "larc_scale", "larc_sgd_step", "larc_novograd_step", "novograd_apply", "larc_apply"):
+                self.assertTrue([name for name in left_out if f"timing: {op}" in name], op)
+
     def test_too_little_memory_is_said(self):
         _, findings, _ = run("large", FAKE_CUDA_MEMORY="500000000")
         self.assertIn("GB", findings[0]["reason"])
