@@ -28,6 +28,8 @@ inline std::string short_name(const BufferDtypes& dtypes) {
 }
 
 inline constexpr int32_t kF32 = LAYERWISE_DTYPE_FLOAT32, kBf16 = LAYERWISE_DTYPE_BFLOAT16, kF16 = LAYERWISE_DTYPE_FLOAT16;
+inline constexpr BufferDtypes kFull{kF32, kF32, kF32}, kMasters{kF32, kBf16, kF32}, kAllBf16{kBf16, kBf16, kBf16},
+    kHalf{kF16, kF16, kF32};
 
 // Element i of a buffer: uniform between -amplitude and amplitude, never 0, a function of seed and i alone.
 inline float value_at(uint32_t seed, int64_t i, float amplitude) {

@@ -11,11 +11,18 @@ void check(int32_t status, const char* call) {
   throw std::runtime_error(std::string(call) + ": " + layerwise_status_name(status) + ": " + layerwise_last_error());
 }
 
-layerwise_larc_options larc_options(Op op, const StepSettings& settings) {
+bool applies_sgd(Op op) { return op == Op::kLarcSgd || op == Op::kLarcSgdApply; }
+
+layerwise_larc_options default_larc() {
   layerwise_larc_options options;
   check(layerwise_larc_options_init(&options, sizeof options), "layerwise_larc_options_init");
+  return options;
+}
+
+layerwise_larc_options larc_options(Op op, const StepSettings& settings) {
+  layerwise_larc_options options = default_larc();
   options.lr = settings.lr;
-  options.weight_decay = op == Op::kLarcSgd ? 1e-4 : 0;
+  options.weight_decay = applies_sgd(op) ? 1e-4 : 0;
   options.lr_ptr = settings.lr_ptr;
   options.grad_scale_ptr = settings.grad_scale_ptr;
   options.found_inf = settings.found_inf;
@@ -23,7 +30,7 @@ layerwise_larc_options larc_options(Op op, const StepSettings& settings) {
   return options;
 }
 
-void novograd(const Plan& plan, const StepBuffers& buffers, const StepSettings& settings, void* stream) {
+layerwise_novograd_options novograd_options(const StepSettings& settings) {
   layerwise_novograd_options options;
   check(layerwise_novograd_options_init(&options, sizeof options), "layerwise_novograd_options_init");
   options.lr = settings.lr;
@@ -35,21 +42,45 @@ void novograd(const Plan& plan, const StepBuffers& buffers, const StepSettings& 
   options.step_ptr = settings.step_ptr;
   options.advance_step = settings.step_ptr != nullptr;
   options.bias_correction = settings.step_ptr != nullptr;  // so that the counter can be seen in the result
-  check(novograd_step(plan.get(), buffers.weights, buffers.grads, buffers.moment, buffers.second_moment, nullptr, nullptr,
-                      nullptr, buffers.stats, &options, stream),
-        "novograd_step");
+  return options;
 }
 
-void larc_sgd(const Plan& plan, const StepBuffers& buffers, const StepSettings& settings, void* stream) {
-  const layerwise_larc_options larc = larc_options(Op::kLarcSgd, settings);
-  layerwise_sgd_options sgd;
-  check(layerwise_sgd_options_init(&sgd, sizeof sgd), "layerwise_sgd_options_init");
-  sgd.step = settings.step_ptr ? 0 : settings.step;
-  sgd.step_ptr = settings.step_ptr;
-  sgd.advance_step = settings.step_ptr != nullptr;
-  check(larc_sgd_step(plan.get(), buffers.weights, buffers.grads, buffers.moment, nullptr, nullptr, buffers.stats, &larc,
-                      &sgd, stream),
-        "larc_sgd_step");
+layerwise_sgd_options sgd_options(const StepSettings& settings) {
+  layerwise_sgd_options options;
+  check(layerwise_sgd_options_init(&options, sizeof options), "layerwise_sgd_options_init");
+  options.step = settings.step_ptr ? 0 : settings.step;
+  options.step_ptr = settings.step_ptr;
+  options.advance_step = settings.step_ptr != nullptr;
+  return options;
+}
+
+void novograd(Op op, layerwise_plan* plan, const StepBuffers& at, const StepSettings& settings, void* stream) {
+  const layerwise_novograd_options options = novograd_options(settings);
+  const layerwise_larc_options larc = default_larc();
+  const int32_t status =
+      op == Op::kNovogradApply
+          ? layerwise_novograd_apply(plan, at.weights, at.grads, at.moment, at.second_moment, nullptr, nullptr, nullptr,
+                                     at.stats, at.grad_sums, LAYERWISE_SUMS_LAYERS, &options, stream)
+      : op == Op::kLarcNovograd
+          ? layerwise_larc_novograd_step(plan, at.weights, at.grads, at.moment, at.second_moment, nullptr, nullptr, nullptr,
+                                         at.stats, &larc, &options, stream)
+          : novograd_step(plan, at.weights, at.grads, at.moment, at.second_moment, nullptr, nullptr, nullptr, at.stats,
+                          &options, stream);
+  check(status, name_of(op));
+}
+
+void larc(Op op, layerwise_plan* plan, const StepBuffers& at, const StepSettings& settings, void* stream) {
+  const layerwise_larc_options options = larc_options(op, settings);
+  const layerwise_sgd_options sgd = sgd_options(settings);
+  void* const moment = applies_sgd(op) ? at.moment : nullptr;
+  const int32_t status =
+      is_apply(op) ? layerwise_larc_apply(plan, at.weights, at.grads, moment, nullptr, nullptr, at.stats, at.grad_sums,
+                                          at.weight_sums, LAYERWISE_SUMS_LAYERS, &options,
+                                          applies_sgd(op) ? &sgd : nullptr, stream)
+      : applies_sgd(op)
+          ? larc_sgd_step(plan, at.weights, at.grads, moment, nullptr, nullptr, at.stats, &options, &sgd, stream)
+          : larc_scale(plan, at.weights, at.grads, nullptr, at.stats, &options, stream);
+  check(status, name_of(op));
 }
 
 }  // namespace
@@ -67,6 +98,8 @@ Plan::Plan(const std::vector<int64_t>& sizes, const PlanSettings& settings) {
   options.first_moment_dtype = settings.dtypes.moment;
   options.threads = settings.threads;
   options.isa = settings.isa;
+  options.path = settings.path;
+  options.multiprocessors = settings.multiprocessors;
   check(layerwise_plan_create(&options, &plan_), "layerwise_plan_create");
 }
 
@@ -76,11 +109,16 @@ int64_t Plan::query(int32_t key) const {
   return value;
 }
 
+void partial_norms(Op op, const Plan& plan, const StepBuffers& buffers, void* stream) {
+  check(layerwise_partial_norms(plan.get(), buffers.weights, nullptr, buffers.grads, nullptr, buffers.grad_sums,
+                                needs_weight_norms(op) ? buffers.weight_sums : nullptr, LAYERWISE_SUMS_LAYERS,
+                                LAYERWISE_NORM_L2, stream),
+        "layerwise_partial_norms");
+}
+
 void step(Op op, const Plan& plan, const StepBuffers& buffers, const StepSettings& settings, void* stream) {
-  if (op == Op::kNovograd) return novograd(plan, buffers, settings, stream);
-  if (op == Op::kLarcSgd) return larc_sgd(plan, buffers, settings, stream);
-  const layerwise_larc_options options = larc_options(op, settings);
-  check(larc_scale(plan.get(), buffers.weights, buffers.grads, nullptr, buffers.stats, &options, stream), "larc_scale");
+  const bool is_novograd = op == Op::kNovograd || op == Op::kLarcNovograd || op == Op::kNovogradApply;
+  (is_novograd ? novograd : larc)(op, plan.get(), buffers, settings, stream);
 }
 
 }  // namespace bench

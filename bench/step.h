@@ -15,6 +15,8 @@ struct PlanSettings {
   int32_t isa = LAYERWISE_ISA_AUTO;
   int32_t layout = LAYERWISE_LAYOUT_PACKED;
   const int64_t* offsets = nullptr;
+  int32_t path = 0;
+  int64_t multiprocessors = 0;
 };
 
 // Throws std::runtime_error with the library's words where it refuses.
@@ -38,6 +40,8 @@ struct StepBuffers {
   void* moment = nullptr;
   float* second_moment = nullptr;
   double* stats = nullptr;
+  double* grad_sums = nullptr;  // of the apply ops
+  double* weight_sums = nullptr;
 };
 
 // What may change from step to step; the rest is the library's default.
@@ -51,7 +55,9 @@ struct StepSettings {
   int64_t* nonfinite_layers = nullptr;
 };
 
-// Throws std::runtime_error with the library's words where it refuses.
+// Both throw std::runtime_error with the library's words where it refuses.
+// The first half of a step whose second half is an apply op.
+void partial_norms(Op op, const Plan& plan, const StepBuffers& buffers, void* stream = nullptr);
 void step(Op op, const Plan& plan, const StepBuffers& buffers, const StepSettings& settings, void* stream = nullptr);
 
 }  // namespace bench

@@ -6,9 +6,6 @@ namespace {
 using Rows = std::vector<Case>;
 
 constexpr Op kOps[] = {Op::kNovograd, Op::kLarcScale, Op::kLarcSgd};
-constexpr BufferDtypes kFull{kF32, kF32, kF32};
-constexpr BufferDtypes kMasters{kF32, kBf16, kF32};
-constexpr BufferDtypes kAllBf16{kBf16, kBf16, kBf16};
 
 // Every op with every kind of dtypes on one model, and the full-size ones as far as memory goes.
 Rows models() {

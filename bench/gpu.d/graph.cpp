@@ -1,8 +1,11 @@
 // A captured step against the same step launched eagerly and against the CPU, over many steps between which everything
 // that may live on the device changes: gradients, learning rate, gradient scale, found_inf and the step counter.
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <limits>
 
+#include "gpu.d/paths.h"
 #include "gpu.d/stages.h"
 #include "gpu.d/twin.h"
 #include "numerics/dtype.h"
@@ -95,16 +98,17 @@ std::string scalars_difference(const char* what, const Scalars& a, const Scalars
 
 class Comparison {
  public:
-  Comparison(Op op, int steps)
+  Comparison(Op op, int32_t path, int steps)
       : op_(op),
+        path_(path),
         layers_(graph_layers()),
         schedule_(steps),
         sets_(grad_sets(layers_)),
         set_bytes_(layers_.extent * 2),
         device_schedule_(static_cast<int64_t>(schedule_.entries.size() * sizeof(Schedule::Entry))),
         device_sets_(kGradSets * set_bytes_),
-        plan_(layers_.sizes, {layers_.dtypes, 0}),
-        graph_plan_(layers_.sizes, {layers_.dtypes, 0}),
+        plan_(layers_.sizes, settings_of_plan()),
+        graph_plan_(layers_.sizes, settings_of_plan()),
         eager_(layers_),
         replayed_(layers_),
         cpu_(layers_, all_layers(layers_), true) {
@@ -121,7 +125,8 @@ class Comparison {
     eager_.reset();
   }
 
-  bool run() {
+  // Until the deadline.
+  bool run(const Deadline& deadline) {
     const int steps = static_cast<int>(schedule_.entries.size());
     const Graph graph(stream_, [&] {
       step(op_, graph_plan_, replayed_.model.buffers(), settings_of(replayed_.device_scalars()), stream_.get());
@@ -130,13 +135,19 @@ class Comparison {
     int i = 0;
     while (i < steps && difference.empty()) {
       one_step(i++, graph);
+      const bool over = deadline.is_over();
       // Often at first: what differs by a bit may be rounded away later.
-      if ((i & (i - 1)) == 0 || i % 250 == 0 || i == steps) difference = compare();
+      if ((i & (i - 1)) == 0 || i % 1000 == 0 || i == steps || over) difference = compare();
+      if (over) break;
     }
+    if (difference.empty() && i < steps)
+      report_not_run(name() + ": replays " + std::to_string(i + 1) + " to " + std::to_string(steps), "no time left");
     if (!difference.empty()) difference = "by step " + std::to_string(i) + ", " + difference;
-    return report_check(std::string("graph: ") + name_of(op_) + ", replays, eager steps and the CPU", difference,
-                        JsonLine().add("replays", i).add("graph_nodes", graph.nodes()));
+    return report_check(name() + ", replays, eager steps and the CPU", difference,
+                        path_line(op_, path_, graph_plan_).add("replays", i).add("graph_nodes", graph.nodes()));
   }
+
+  std::string name() const { return std::string("graph: ") + name_of(op_) + ", " + path_name(path_); }
 
  private:
   void one_step(int i, const Graph& graph) {
@@ -168,7 +179,14 @@ class Comparison {
     return "";
   }
 
+  PlanSettings settings_of_plan() const {
+    PlanSettings settings{layers_.dtypes, 0};
+    settings.path = path_;
+    return settings;
+  }
+
   const Op op_;
+  const int32_t path_;
   const Layers layers_;
   const Schedule schedule_;
   const std::vector<std::vector<layerwise::bfloat16>> sets_;
@@ -184,14 +202,18 @@ class Comparison {
 }  // namespace
 
 bool graph_stage(const StageOptions& options) {
-  const Deadline deadline(options.seconds);
+  const Deadline whole(options.seconds);
   bool all = true;
-  for (const Op op : kOps) {
-    if (deadline.is_over())
-      report_not_run(std::string("graph: ") + name_of(op), "no time left");
-    else
-      all &= Comparison(op, options.replays).run();
-  }
+  int left = 2 * static_cast<int>(std::size(kSteps));
+  for (const int32_t path : {kTwoPass, kOnePass})
+    for (const Op op : kSteps) {
+      const int replays = path == kOnePass ? options.replays : std::max(options.replays / 10, 1);
+      const Deadline share((options.seconds - whole.spent()) / left--);
+      if (whole.is_over())
+        report_not_run(std::string("graph: ") + name_of(op) + ", " + path_name(path), "no time left");
+      else
+        all &= Comparison(op, path, replays).run(share);
+    }
   return all;
 }
 

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "cpu/threads.h"
+#include "gpu.d/paths.h"
 #include "gpu.d/stages.h"
 #include "gpu.d/twin.h"
 
@@ -30,29 +31,47 @@ std::vector<int64_t> checked_layers(const Layers& layers) {
   return whole ? all_layers(layers) : some_layers(layers, 1 << 20);
 }
 
+struct Run {
+  Op op;
+  int32_t path;
+};
+// In turn on the same buffers, the most telling first.
+constexpr Run kRuns[] = {{Op::kNovograd, kTwoPass}, {Op::kLarcSgd, kOnePass},  {Op::kNovograd, kOnePass},
+                         {Op::kLarcScale, kOnePass}, {Op::kLarcSgd, kTwoPass}, {Op::kLarcScale, kTwoPass}};
+
+PlanSettings settings_of(const Layers& layers, int32_t path) {
+  PlanSettings settings{layers.dtypes, 0};
+  settings.path = path;
+  return settings;
+}
+
 bool run_ops(const Layers& layers, const Deadline& deadline) {
   const Stream stream;
-  const Plan plan(layers.sizes, {layers.dtypes, 0});
+  const Plan two_pass(layers.sizes, settings_of(layers, kTwoPass)), one_pass(layers.sizes, settings_of(layers, kOnePass));
   const std::vector<int64_t> checked = checked_layers(layers);
   DeviceModel model(layers, true);
   CpuTwin cpu(layers, checked, true);
   model.fill();
   cpu.fill();
   bool all = true;
-  for (const Op op : kOps) {
-    const std::string name = std::string("large: ") + name_of(op) + ", " + std::to_string(layers.extent) + " elements, " +
+  for (const auto& [op, path] : kRuns) {
+    const std::string name = std::string("large: ") + name_of(op) + ", " + path_name(path) + ", " +
+                             std::to_string(layers.extent) + " elements, " +
                              (checked.size() == layers.sizes.size() ? "all compared" : "those beside the large layer compared");
     if (deadline.is_over()) {
       report_not_run(name, "no time left");
       continue;
     }
+    const Plan& plan = path == kOnePass ? one_pass : two_pass;
     StepSettings settings;
     settings.lr = 0.02;
     step(op, plan, model.buffers(), settings, stream.get());
     stream.wait();
     cpu.step(op, settings);
     all &= report_check(name, cpu.difference(model.buffers()),
-                        JsonLine().add("elements", layers.extent).add("layers_compared", static_cast<int64_t>(checked.size())));
+                        path_line(op, path, plan)
+                            .add("elements", layers.extent)
+                            .add("layers_compared", static_cast<int64_t>(checked.size())));
   }
   return all;
 }

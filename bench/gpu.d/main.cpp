@@ -1,6 +1,7 @@
 // One stage of the GPU benchmark, on device 0 of those CUDA shows:
 //
-//   bench_gpu facts|graph|large|timing|cases [--seconds S] [--models a,b] [--elements N] [--replays N]
+//   bench_gpu facts|cases|grids|graph|soak|large|timing|profile [--seconds S] [--models a,b] [--elements N] [--replays N]
+//             [--steps N] [--cpu-steps N]
 //
 // Findings are lines of JSON on stdout. Exit code: 0 all checks held, 1 one did not, 2 wrong arguments, 3 the stage
 // could not go on.
@@ -13,27 +14,41 @@
 
 namespace {
 
+using bench::StageOptions;
+
+struct Stage {
+  const char* name;
+  bool (*run)(const StageOptions& options);
+};
+constexpr Stage kStages[] = {
+    {"facts", [](const StageOptions&) { return bench::facts_stage(); }},
+    {"cases", [](const StageOptions&) { return bench::cases_stage(); }},
+    {"grids", bench::grids_stage},
+    {"graph", bench::graph_stage},
+    {"soak", bench::soak_stage},
+    {"large", bench::large_stage},
+    {"timing", bench::timing_stage},
+    {"profile", [](const StageOptions&) { return bench::profile_stage(); }},
+};
+
 int usage(const char* program) {
-  std::fprintf(stderr,
-               "usage: %s facts|graph|large|timing|cases [--seconds S] [--models a,b] [--elements N] [--replays N]\n",
-               program);
+  std::fprintf(stderr, "usage: %s ", program);
+  for (const Stage& stage : kStages) std::fprintf(stderr, "%s%s", &stage == kStages ? "" : "|", stage.name);
+  std::fprintf(stderr, " [--seconds S] [--models a,b] [--elements N] [--replays N] [--steps N] [--cpu-steps N]\n");
   return 2;
 }
 
-bool run(const std::string& stage, const bench::StageOptions& options) {
-  if (stage == "facts") return bench::facts_stage();
-  if (stage == "graph") return bench::graph_stage(options);
-  if (stage == "large") return bench::large_stage(options);
-  if (stage == "timing") return bench::timing_stage(options);
-  return bench::cases_stage();
+const Stage* stage_named(const std::string& name) {
+  for (const Stage& stage : kStages)
+    if (name == stage.name) return &stage;
+  return nullptr;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string stage = argc > 1 ? argv[1] : "";
-  if (stage != "facts" && stage != "graph" && stage != "large" && stage != "timing" && stage != "cases")
-    return usage(argv[0]);
+  const Stage* const stage = stage_named(argc > 1 ? argv[1] : "");
+  if (!stage) return usage(argv[0]);
   bench::StageOptions options;
   for (int i = 2; i < argc; i += 2) {
     const std::string name = argv[i];
@@ -46,14 +61,18 @@ int main(int argc, char** argv) {
       options.elements = std::atoll(argv[i + 1]);
     else if (name == "--replays")
       options.replays = std::atoi(argv[i + 1]);
+    else if (name == "--steps")
+      options.steps = std::atoi(argv[i + 1]);
+    else if (name == "--cpu-steps")
+      options.cpu_steps = std::atoi(argv[i + 1]);
     else
       return usage(argv[0]);
   }
   try {
-    return run(stage, options) ? 0 : 1;
+    return stage->run(options) ? 0 : 1;
   } catch (const std::exception& problem) {
-    bench::report_check(stage, problem.what());
-    std::fprintf(stderr, "%s: %s\n", stage.c_str(), problem.what());
+    bench::report_check(stage->name, problem.what());
+    std::fprintf(stderr, "%s: %s\n", stage->name, problem.what());
     return 3;
   }
 }

@@ -6,10 +6,16 @@ import os
 import re
 import subprocess
 import time
+from collections import Counter
 
-TIMING = (("op", "op"), ("model", "model"), ("dtypes", "dtypes w/g/m"), ("us", "us"), ("us_eager", "us eager"),
-          ("bytes_per_parameter", "bytes/param"), ("gb_per_s", "GB/s"), ("share_of_copy", "x copy"),
-          ("floor_bytes_per_parameter", "floor bytes"), ("floor_share_of_copy", "x copy at the floor"))
+TIMING = (("op", "op"), ("model", "model"), ("dtypes", "dtypes w/g/m"), ("ran", "ran in"), ("us", "us"), ("us_model", "us, model"),
+          ("us_eager", "us eager"), ("one_over_two", "one/two"), ("bytes_per_parameter", "bytes/param"),
+          ("model_bytes_from_memory", "from memory, model"), ("gb_per_s", "GB/s"), ("share_of_copy", "x copy"),
+          ("floor_bytes_per_parameter", "floor bytes"), ("floor_share_of_copy", "x copy at the floor"),
+          ("auto", "a plan chooses"), ("note", "note"))
+PROFILE = (("op", "op"), ("model", "model"), ("dtypes", "dtypes w/g/m"), ("ran", "ran in"), ("dram_bytes_read", "read"),
+           ("dram_bytes_written", "written"), ("dram_bytes", "both"), ("model_bytes_from_memory", "both, model"),
+           ("model_bytes_asked", "asked for, model"), ("note", "note"))
 
 
 class Entry:
@@ -38,8 +44,13 @@ class Entry:
     def finish(self, verdict, reason=""):
         self.verdict, self.reason, self.seconds = verdict, reason, time.monotonic() - self._begin
 
+    def notes(self):
+        """What did not run as it was asked to, such as a one-pass step that fell back, and how often."""
+        return [f"{count} x {note}" for note, count in Counter(f["note"] for f in self.findings if f.get("note")).items()]
+
     def line(self):
-        text = f"{self.name:<9} {self.verdict:<8} {self.seconds:6.1f} s   {len(self.checks(True))} checks held"
+        text = "; ".join([f"{self.name:<9} {self.verdict:<8} {self.seconds:6.1f} s   {len(self.checks(True))} checks held",
+                          *self.notes()])
         bad = self.problems + [f"{f.get('name')}: {f.get('detail')}" for f in self.checks(False)]
         return "\n    ".join([text + (f"; {self.reason}" if self.reason else ""), *bad])
 
@@ -117,15 +128,15 @@ class Results:
         parts = [f"# {device}, {self.date}", "Written by `bench/gpu`" + (f" at commit {content['commit']}" if content["commit"] else "") +
                  (". Interrupted." if self.interrupted else "."), "## Device", _table(["fact", "value"], _fact_rows(content["facts"]))]
         rows = [[e.name, f"**{e.verdict}**" if e.verdict == "failed" else e.verdict, f"{e.seconds:.1f}", len(e.checks(True)),
-                 len(e.checks(False)), e.reason] for e in self.entries]
-        parts += ["## Stages", _table(["stage", "verdict", "seconds", "checks held", "checks failed", "why"], rows)]
+                 len(e.checks(False)), e.reason, "; ".join(e.notes())] for e in self.entries]
+        parts += ["## Stages", _table(["stage", "verdict", "seconds", "checks held", "checks failed", "why", "fell back"], rows)]
         bad = [[e.name, text] for e in self.entries
                for text in e.problems + [f"{f.get('name')}: {f.get('detail')}" for f in e.checks(False)]]
         if bad:
             parts += ["## What failed", _table(["stage", "what"], bad)]
         if content["not_run"]:
             parts += ["## Not run", _table(["what", "why"], content["not_run"])]
-        parts += self._timing()
+        parts += self._timing() + self._profile()
         commands = [[e.name, f"`{command}`"] for e in self.entries for command in e.commands]
         parts += ["## Commands", _table(["stage", "command"], commands)]
         return "\n\n".join(parts) + "\n"
@@ -136,9 +147,17 @@ class Results:
             return []
         copies = ", ".join(_number(f.get("gb_per_s")) for f in self.findings("copy"))
         return ["## Timing", "Median microseconds of a step, from replays of a graph (eager: launched one by one). Bytes are "
-                "the model's: what the kernels read and write of each parameter; the floor is every array once. The copy is "
-                f"the runtime's device-to-device copy, bytes read and written, in the same run: {copies} GB/s.",
-                _table([heading for _, heading in TIMING], [[_number(row.get(key, "")) for key, _ in TIMING] for row in rows])]
+                "what the kernels read and write of each parameter on the path that ran; the floor is every array once. The copy "
+                f"is the runtime's device-to-device copy, bytes read and written, in the same run: {copies} GB/s. one/two: the "
+                "time of one pass over that of two, in turn on the same buffers. The model is bench/cost's, at that copy's rate.",
+                _rows_table(TIMING, rows)]
+
+    def _profile(self):
+        rows = self.findings("profiled")
+        if not any("dram_bytes" in row for row in rows):
+            return []
+        return ["## Memory traffic", "Bytes a parameter that the memory's own counters saw, beside the model of bench/cost.",
+                _rows_table(PROFILE, rows)]
 
 
 def _fact_rows(facts):
@@ -149,6 +168,10 @@ def _number(value):
     if not isinstance(value, float):
         return str(value)
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _rows_table(columns, rows):
+    return _table([heading for _, heading in columns], [[_number(row.get(key, "")) for key, _ in columns] for row in rows])
 
 
 def _table(headings, rows):

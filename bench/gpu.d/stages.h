@@ -15,7 +15,9 @@ struct StageOptions {
   double seconds = 60;           // what is not begun by then is listed as not run
   std::string models;            // timing: a comma-separated list, empty for the usual ones
   int64_t elements = 0;          // large: at least so many; 0 for more than 2^31
-  int replays = 1000;            // graph
+  int replays = 10'000;          // graph: of a one-pass step; a tenth as many of a two-pass step
+  int steps = 10'000;            // soak, and at most so many of them on the CPU
+  int cpu_steps = 10'000;
 };
 
 bool facts_stage();
@@ -23,6 +25,9 @@ bool graph_stage(const StageOptions& options);
 bool large_stage(const StageOptions& options);
 bool timing_stage(const StageOptions& options);
 bool cases_stage();
+bool grids_stage(const StageOptions& options);
+bool soak_stage(const StageOptions& options);
+bool profile_stage();
 
 // {"kind": "check", ...}; true where there is no difference.
 inline bool report_check(const std::string& name, const std::string& difference, JsonLine line = {}) {
@@ -48,7 +53,5 @@ class Deadline {
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   const double seconds_;
 };
-
-inline constexpr Op kOps[] = {Op::kNovograd, Op::kLarcScale, Op::kLarcSgd};
 
 }  // namespace bench

@@ -1,5 +1,6 @@
 """The stages: what each runs, how long it may take, and what its verdict is."""
 
+import csv
 import re
 import shutil
 import tempfile
@@ -81,9 +82,11 @@ def _program_stage(name, *arguments):
 
 
 def _bits(part):
-    """First the small cases, then the tests' comparison with ever other seeds while there is time."""
+    """The small cases, then one, half and all multiprocessors, each in one pass and in two; then the tests' comparison with
+    ever other seeds while there is time."""
     if part.tree.bench:
         part.expect_success(part.bench("cases"), "cases")
+        part.expect_success(part.bench("grids", "--seconds", f"{max(part.clock.left() / 3, 1):.0f}"), "grids")
     if not part.tree.cross:
         raise NotRun("the build has no tests/cross")
     cases, seed = 20, 1
@@ -128,12 +131,65 @@ def _suite(part):
                                 f"{counts.get('skipped')} skipped", "ok": outcome.returncode == 0 and ran > 0})
 
 
+def _tool(name):
+    """A program of the toolkit's, from PATH or where the toolkit is usually put."""
+    for path in (None, "/usr/local/cuda/bin", "/opt/cuda/bin"):
+        found = shutil.which(name, path=path)
+        if found:
+            return found
+    raise NotRun(f"there is no {name}")
+
+
+DRAM = {"dram__bytes_read.sum": "read", "dram__bytes_write.sum": "written"}
+KERNELS = {"norms": "two passes", "update": "two passes", "one_pass": "one pass"}
+
+
+def _dram_bytes(text):
+    """{path: {"read": bytes, "written": bytes}} of all launches, from the profiler's table: one row for each launch and
+    metric."""
+    rows = csv.DictReader(line for line in text.splitlines() if line.startswith('"'))
+    sums = {}
+    for row in rows:
+        path = KERNELS.get(re.split(r"[<(]", row.get("Kernel Name") or "")[0].split("::")[-1])
+        metric = DRAM.get(row.get("Metric Name"))
+        if path and metric:
+            if row.get("Metric Unit") != "byte":
+                raise ValueError(f"the profiler counts in {row.get('Metric Unit')!r}, not in bytes")
+            of = sums.setdefault(path, dict.fromkeys(DRAM.values(), 0.0))
+            of[metric] += float(row["Metric Value"].replace(",", ""))
+    return sums
+
+
+def _profile(part):
+    """The memory's own counters beside the model. Caches are left as the step before left them, as in a training."""
+    profiler = _tool("ncu")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "ncu.csv"
+        outcome = part.bench("profile", wrapper=(profiler, "--metrics", ",".join(DRAM), "--cache-control", "none", "--csv",
+                                                 "--kernel-name", "regex:" + "|".join(KERNELS), "--print-kernel-base",
+                                                 "function", "--print-units", "base", "--log-file", file))
+        text = file.read_text(errors="replace") if file.is_file() else ""
+    refused = re.search(r"ERR_NVGPUCTRPERM|not have permission|[^\n]*not supported[^\n]*", text + outcome.stdout + outcome.stderr)
+    if refused:
+        raise NotRun(f"ncu may not read the counters here: {refused.group(0).strip('= ')}")
+    if outcome.timed_out:
+        raise NotRun(outcome.problem())
+    if not part.expect_success(outcome, "profile"):
+        return
+    sums = _dram_bytes(text)
+    profiled = [f for f in part.stage.findings if f["kind"] == "profiled"]
+    for finding in profiled:
+        sum_of = sums.get(finding["ran"])
+        if not sum_of:
+            part.fail(f"profile: {finding['asked']}: the profiler saw no kernel of it")
+            continue
+        elements = sum(f["parameters"] * f["steps"] for f in profiled if f["ran"] == finding["ran"])
+        finding.update({f"dram_bytes_{what}": count / elements for what, count in sum_of.items()})
+        finding["dram_bytes"] = sum(sum_of.values()) / elements
+
+
 def _sanitize(part):
-    sanitizer = shutil.which("compute-sanitizer")
-    for place in ("/usr/local/cuda/bin", "/opt/cuda/bin"):
-        sanitizer = sanitizer or shutil.which("compute-sanitizer", path=place)
-    if not sanitizer:
-        raise NotRun("there is no compute-sanitizer")
+    sanitizer = _tool("compute-sanitizer")
     for tool in ("memcheck", "racecheck", "initcheck", "synccheck"):
         name = f"{tool}: the small cases"
         if part.clock.left() < LEAST:
@@ -154,13 +210,15 @@ def _sanitize(part):
 
 
 ALL = (
-    Stage("facts", 20, _facts),
-    Stage("bits", 115, _bits),
-    Stage("graph", 30, _program_stage("graph")),
-    Stage("large", 50, _program_stage("large")),
+    Stage("facts", 15, _facts),
+    Stage("bits", 75, _bits),
+    Stage("graph", 40, _program_stage("graph")),
+    Stage("soak", 35, _program_stage("soak")),
+    Stage("large", 45, _program_stage("large")),
     Stage("timing", 120, _program_stage("timing")),
-    Stage("suite", 60, _suite),
-    Stage("sanitize", 150, _sanitize),
+    Stage("profile", 20, _profile),
+    Stage("suite", 35, _suite),
+    Stage("sanitize", 95, _sanitize),
 )
 
 

@@ -1,37 +1,29 @@
-// Times a step on real models, beside a device-to-device copy and the toolkit's rival for the norms.
+// Times the steps on real models, beside a device-to-device copy and the toolkit's rival for the norms.
 #include <algorithm>
-#include <list>
+#include <functional>
 #include <sstream>
 
 #include "gpu.d/rivals.h"
 #include "gpu.d/stages.h"
-#include "gpu.d/twin.h"
+#include "gpu.d/timed_row.h"
 #include "models.h"
 
 namespace bench {
 namespace {
 
-constexpr int64_t kReserve = int64_t{1} << 29;  // bytes left to the device
-constexpr double kRowSeconds = 0.5;
-constexpr int64_t kCheckedElements = int64_t{1} << 25;
 constexpr int kMostSets = 64;
-
-constexpr BufferDtypes kFull{kF32, kF32, kF32}, kMasters{kF32, kBf16, kF32}, kAllBf16{kBf16, kBf16, kBf16},
-    kHalf{kF16, kF16, kF32};
-
-struct Row {
-  std::string model;
-  BufferDtypes dtypes;
-  Op op;
-};
+constexpr const char* kSegmentedNorms = "norms alone, cub::DeviceSegmentedReduce";
 
 // The most telling first: what is not begun in time is listed as not run.
 std::vector<Row> usual_rows() {
   std::vector<Row> rows;
-  for (const Op op : kOps)
+  for (const Op op : {Op::kNovograd, Op::kLarcScale, Op::kLarcSgd})
     for (const char* model : {"resnet50", "jasper10x5", "400x1000"}) rows.push_back({model, kFull, op});
   for (const BufferDtypes& dtypes : {kMasters, kAllBf16})
     for (const char* model : {"resnet50", "jasper10x5", "llama3-8b"}) rows.push_back({model, dtypes, Op::kNovograd});
+  for (const Op op : {Op::kLarcNovograd, Op::kNovogradApply, Op::kLarcScaleApply, Op::kLarcSgdApply})
+    for (const char* model : {"resnet50", "jasper10x5"}) rows.push_back({model, kFull, op});
+  rows.push_back({"llama3-8b", kAllBf16, Op::kNovogradApply});
   rows.push_back({"resnet50", kHalf, Op::kNovograd});
   rows.push_back({"bert-large", kFull, Op::kNovograd});
   for (const Op op : {Op::kLarcScale, Op::kLarcSgd})
@@ -43,14 +35,12 @@ std::vector<Row> rows_of(const std::string& models) {
   if (models.empty()) return usual_rows();
   std::vector<Row> rows;
   std::istringstream names(models);
-  for (std::string model; std::getline(names, model, ',');)
-    for (const Op op : kOps)
+  for (std::string model; std::getline(names, model, ',');) {
+    for (const Op op : kSteps)
       for (const BufferDtypes& dtypes : {kFull, kMasters, kAllBf16}) rows.push_back({model, dtypes, op});
+    for (const Op op : kApplies) rows.push_back({model, kMasters, op});
+  }
   return rows;
-}
-
-std::string name_of(const Row& row) {
-  return std::string(bench::name_of(row.op)) + " " + row.model + " " + short_name(row.dtypes);
 }
 
 // Bytes read and written per second by the runtime's own copy: the most that this device is asked to move.
@@ -68,108 +58,6 @@ double copy_rate(const Stream& stream) {
   JsonLine().add("kind", "copy").add("bytes", bytes).add("us", us).add("gb_per_s", rate).print();
   return rate;
 }
-
-// As many buffer sets as it takes for a set to have left the cache before its turn comes again.
-int set_count(const Layers& layers) {
-  const int64_t bytes = DeviceModel::bytes(layers), cache = device_attribute(cudaDevAttrL2CacheSize);
-  const int64_t wanted = (4 * cache + bytes - 1) / std::max<int64_t>(bytes, 1);
-  const int64_t room = (free_device_bytes() - kReserve) / std::max<int64_t>(bytes, 1);
-  return static_cast<int>(std::clamp<int64_t>(std::min(wanted, room), 1, kMostSets));
-}
-
-struct Times {
-  double us, fastest, q1, q3;
-};
-Times summary(const std::vector<double>& times, int steps) {
-  return {quantile(times, 0.5) / steps, quantile(times, 0) / steps, quantile(times, 0.25) / steps, quantile(times, 0.75) / steps};
-}
-
-int repeats_for(double us) { return static_cast<int>(std::clamp(kRowSeconds * 1e6 / us, 10.0, 200.0)); }
-
-// One row: the model's buffer sets, a graph of one or more steps on each, and its times.
-class TimedStep {
- public:
-  TimedStep(const Row& row, const Layers& layers)
-      : row_(row), layers_(layers), plan_(layers.sizes, {layers.dtypes, 0}) {
-    for (int set = set_count(layers); set > 0; --set) sets_.emplace_back(layers_);
-    for (DeviceModel& set : sets_) set.fill();
-  }
-
-  // Times the graph; the first launch, from freshly filled buffers, is compared with the CPU.
-  bool run(double copy_gb_per_s) {
-    launch_all(1);
-    const Times eager = summary(event_microseconds(stream_, 10, [&] { launch_all(1); }), sets());
-    const int rounds = static_cast<int>(std::clamp(2000 / (eager.us * sets()), 1.0, 1000.0));
-    const Graph graph(stream_, [&] { launch_all(rounds); });
-    const bool good = check(graph, rounds);
-    event_microseconds(stream_, 3, [&] { graph.launch(stream_); });
-    const auto first = event_microseconds(stream_, 3, [&] { graph.launch(stream_); });
-    const auto times = event_microseconds(stream_, repeats_for(quantile(first, 0.5)), [&] { graph.launch(stream_); });
-    check_device();
-    report(summary(times, rounds * sets()), eager, graph, rounds, static_cast<int>(times.size()), copy_gb_per_s);
-    return good;
-  }
-
- private:
-  int sets() const { return static_cast<int>(sets_.size()); }
-
-  void launch_all(int rounds) {
-    for (int round = 0; round < rounds; ++round)
-      for (const DeviceModel& set : sets_) step(row_.op, plan_, set.buffers(), {}, stream_.get());
-  }
-
-  bool check(const Graph& graph, int rounds) {
-    stream_.wait();
-    for (DeviceModel& set : sets_) set.fill();
-    graph.launch(stream_);
-    stream_.wait();
-    CpuTwin cpu(layers_, some_layers(layers_, kCheckedElements));
-    cpu.fill();
-    // Many steps of a small model cost the CPU no more than one of a large one.
-    for (int round = 0; round < rounds; ++round) cpu.step(row_.op, {});
-    std::string difference = cpu.difference(sets_.front().buffers());
-    if (difference.empty()) difference = cpu.difference(sets_.back().buffers());
-    return report_check("timing: " + name_of(row_) + ", what is timed is the CPU's result", difference,
-                        JsonLine().add("steps", rounds));
-  }
-
-  void report(const Times& times, const Times& eager, const Graph& graph, int rounds, int repeats, double copy_rate) const {
-    const ElementBytes bytes = element_bytes(row_.dtypes);
-    const int moved = plan_.query(LAYERWISE_QUERY_PATH) == LAYERWISE_PATH_TWO_PASS ? two_pass_bytes(row_.op, bytes)
-                                                                                  : floor_bytes(row_.op, bytes);
-    const double elements = static_cast<double>(layers_.elements()), rate = moved * elements / times.us / 1e3;
-    const double floor_rate = floor_bytes(row_.op, bytes) * elements / times.us / 1e3;
-    JsonLine()
-        .add("kind", "timing")
-        .add("op", bench::name_of(row_.op))
-        .add("model", row_.model)
-        .add("dtypes", short_name(row_.dtypes))
-        .add("layers", static_cast<int64_t>(layers_.sizes.size()))
-        .add("parameters", layers_.elements())
-        .add("us", times.us)
-        .add("us_fastest", times.fastest)
-        .add("us_q1", times.q1)
-        .add("us_q3", times.q3)
-        .add("us_eager", eager.us)
-        .add("path", plan_.query(LAYERWISE_QUERY_PATH))
-        .add("bytes_per_parameter", moved)
-        .add("floor_bytes_per_parameter", floor_bytes(row_.op, bytes))
-        .add("gb_per_s", rate)
-        .add("share_of_copy", rate / copy_rate)
-        .add("floor_share_of_copy", floor_rate / copy_rate)
-        .add("buffer_sets", sets())
-        .add("steps_per_graph", rounds * sets())
-        .add("graph_nodes", graph.nodes())
-        .add("repeats", repeats)
-        .print();
-  }
-
-  const Row row_;
-  const Layers& layers_;
-  const Stream stream_;
-  const Plan plan_;
-  std::list<DeviceModel> sets_;
-};
 
 // cub::DeviceSegmentedReduce over the gradients of a float32 model, as a row of its own.
 void time_segmented_norms(const std::string& model, double copy_gb_per_s) {
@@ -204,19 +92,41 @@ void time_segmented_norms(const std::string& model, double copy_gb_per_s) {
   const Times times = summary(event_microseconds(stream, 50, all), static_cast<int>(grads.size()));
   check_device();
   const double rate = 4.0 * static_cast<double>(layers.elements()) / times.us / 1e3;
-  JsonLine().add("kind", "rival").add("op", "norms alone, cub::DeviceSegmentedReduce").add("model", model).add("dtypes", "f32")
+  JsonLine().add("kind", "rival").add("op", kSegmentedNorms).add("model", model).add("dtypes", "f32")
       .add("us", times.us).add("us_fastest", times.fastest).add("us_q1", times.q1).add("us_q3", times.q3)
       .add("bytes_per_parameter", 4).add("gb_per_s", rate).add("share_of_copy", rate / copy_gb_per_s).print();
 }
 
+// Whether there is time and memory for a row; else says so.
+bool can_begin(const std::string& name, int64_t bytes, const Deadline& deadline) {
+  const int64_t needed = bytes + kDeviceReserve, available = free_device_bytes();
+  if (deadline.is_over())
+    report_not_run("timing: " + name, "no time left");
+  else if (needed > available)
+    report_not_run("timing: " + name, "needs " + std::to_string(needed / 1'000'000) + " MB of device memory, free are " +
+                                          std::to_string(available / 1'000'000) + " MB");
+  return !deadline.is_over() && needed <= available;
+}
+
 // A row that fails, such as one without memory for its last buffer, does not take the others with it.
-bool run_row(const Row& row, const Layers& layers, double copy_gb_per_s) {
+bool survives(const std::string& name, const std::function<bool()>& row) {
   try {
-    return TimedStep(row, layers).run(copy_gb_per_s);
+    return row();
   } catch (const std::exception& problem) {
     cudaGetLastError();
-    return report_check("timing: " + name_of(row), problem.what());
+    return report_check("timing: " + name, problem.what());
   }
+}
+
+bool time_rivals(double copy_gb_per_s, const Deadline& deadline) {
+  bool all = true;
+  for (const char* model : {"resnet50", "jasper10x5", "400x1000"}) {
+    const std::string name = std::string(kSegmentedNorms) + " " + model;
+    const int64_t bytes = 4 * (element_count(layer_sizes(model)) + device_attribute(cudaDevAttrL2CacheSize));
+    if (can_begin(name, bytes, deadline))
+      all &= survives(name, [&] { return time_segmented_norms(model, copy_gb_per_s), true; });
+  }
+  return all;
 }
 
 }  // namespace
@@ -229,21 +139,12 @@ bool timing_stage(const StageOptions& options) {
   std::string last = "";
   for (const Row& row : rows_of(options.models)) {
     const Layers layers(layer_sizes(row.model), row.dtypes);
-    const int64_t needed = DeviceModel::bytes(layers) + kReserve, available = free_device_bytes();
-    if (deadline.is_over()) {
-      report_not_run("timing: " + name_of(row), "no time left");
-    } else if (needed > available) {
-      report_not_run("timing: " + name_of(row), "needs " + std::to_string(needed / 1'000'000) + " MB of device memory, free are " +
-                                                    std::to_string(available / 1'000'000) + " MB");
-    } else {
-      all &= run_row(row, layers, copy);
-      if (row.model != last) copy = copy_rate(stream);
-      last = row.model;
-    }
+    if (!can_begin(name_of(row), DeviceModel::bytes(layers), deadline)) continue;
+    all &= survives(name_of(row), [&] { return time_row(row, layers, copy); });
+    if (row.model != last) copy = copy_rate(stream);
+    last = row.model;
   }
-  for (const char* model : {"resnet50", "jasper10x5", "400x1000"})
-    if (options.models.empty() && !deadline.is_over()) time_segmented_norms(model, copy);
-  return all;
+  return options.models.empty() ? all & time_rivals(copy, deadline) : all;
 }
 
 }  // namespace bench

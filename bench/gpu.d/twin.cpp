@@ -14,6 +14,7 @@ namespace {
 constexpr float kWeights = 0.05f, kGrads = 0.01f, kMoments = 0.001f;  // amplitudes
 constexpr uint32_t kWeightSeed = 1, kGradSeed = 2, kMomentSeed = 3;
 constexpr float kSecondMoment = 1e-3f;
+constexpr int kPoison = 0x7b;
 constexpr int64_t kStaging = 64 << 20;  // bytes
 
 void fill_pattern(void* to, int32_t dtype, int64_t first, int64_t count, uint32_t seed, float amplitude) {
@@ -109,7 +110,8 @@ DeviceModel::DeviceModel(const Layers& layers, bool with_stats)
       grads_(layers.extent * element_bytes(layers.dtypes.grads)),
       moment_(layers.extent * element_bytes(layers.dtypes.moment)),
       second_moment_(static_cast<int64_t>(layers.sizes.size() * sizeof(float))),
-      stats_(with_stats ? static_cast<int64_t>(layers.sizes.size() * LAYERWISE_STAT_COUNT * sizeof(double)) : 0) {}
+      stats_(with_stats ? static_cast<int64_t>(layers.sizes.size() * LAYERWISE_STAT_COUNT * sizeof(double)) : 0),
+      sums_(static_cast<int64_t>(2 * layers.sizes.size() * sizeof(double))) {}
 
 int64_t DeviceModel::bytes(const Layers& layers) {
   const ElementBytes bytes = element_bytes(layers.dtypes);
@@ -123,13 +125,15 @@ void DeviceModel::fill() {
   const std::vector<float> second_moment(layers_.sizes.size(), kSecondMoment);
   BENCH_CUDA(cudaMemcpy, second_moment_.get(), second_moment.data(), second_moment.size() * sizeof(float),
              cudaMemcpyHostToDevice);
-  if (stats_.get()) BENCH_CUDA(cudaMemset, stats_.get(), 0x7b, static_cast<size_t>(stats_.bytes()));
+  if (stats_.get()) BENCH_CUDA(cudaMemset, stats_.get(), kPoison, static_cast<size_t>(stats_.bytes()));
+  BENCH_CUDA(cudaMemset, sums_.get(), kPoison, static_cast<size_t>(sums_.bytes()));
   BENCH_CUDA(cudaDeviceSynchronize);
 }
 
 StepBuffers DeviceModel::buffers() const {
+  double* const sums = static_cast<double*>(sums_.get());
   return {weights_.get(), grads_.get(), moment_.get(), static_cast<float*>(second_moment_.get()),
-          static_cast<double*>(stats_.get())};
+          static_cast<double*>(stats_.get()), sums, sums + layers_.sizes.size()};
 }
 
 CpuTwin::CpuTwin(const Layers& layers, std::vector<int64_t> chosen, bool with_stats)
@@ -141,6 +145,7 @@ CpuTwin::CpuTwin(const Layers& layers, std::vector<int64_t> chosen, bool with_st
       moment_(host_memory(own_.extent, layers.dtypes.moment)),
       second_moment_(own_.sizes.size()),
       stats_(with_stats ? own_.sizes.size() * LAYERWISE_STAT_COUNT : 0),
+      sums_(2 * own_.sizes.size()),
       plan_(own_.sizes, {layers.dtypes}) {}
 
 int64_t CpuTwin::bytes(const Layers& layers, const std::vector<int64_t>& chosen) {
@@ -148,7 +153,8 @@ int64_t CpuTwin::bytes(const Layers& layers, const std::vector<int64_t>& chosen)
 }
 
 StepBuffers CpuTwin::buffers() {
-  return {weights_.get(), grads_.get(), moment_.get(), second_moment_.data(), stats_.empty() ? nullptr : stats_.data()};
+  return {weights_.get(), grads_.get(), moment_.get(), second_moment_.data(), stats_.empty() ? nullptr : stats_.data(),
+          sums_.data(), sums_.data() + own_.sizes.size()};
 }
 
 void CpuTwin::fill() {
@@ -167,7 +173,20 @@ void CpuTwin::fill() {
     }
   });
   std::fill(second_moment_.begin(), second_moment_.end(), kSecondMoment);
-  if (!stats_.empty()) std::memset(stats_.data(), 0x7b, stats_.size() * sizeof(double));
+  for (std::vector<double>* const table : {&stats_, &sums_})
+    if (!table->empty()) std::memset(table->data(), kPoison, table->size() * sizeof(double));
+}
+
+void CpuTwin::take(const StepBuffers& device) {
+  const auto copy = [](void* to, const void* from, int64_t bytes) {
+    BENCH_CUDA(cudaMemcpy, to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost);
+  };
+  copy(weights_.get(), device.weights, own_.extent * element_bytes(layers_.dtypes.weights));
+  copy(grads_.get(), device.grads, own_.extent * element_bytes(layers_.dtypes.grads));
+  copy(moment_.get(), device.moment, own_.extent * element_bytes(layers_.dtypes.moment));
+  copy(second_moment_.data(), device.second_moment, static_cast<int64_t>(second_moment_.size() * sizeof(float)));
+  copy(sums_.data(), device.grad_sums, static_cast<int64_t>(sums_.size() * sizeof(double)));
+  if (!stats_.empty()) copy(stats_.data(), device.stats, static_cast<int64_t>(stats_.size() * sizeof(double)));
 }
 
 // Buffers are compared layer by layer, through a piece of host memory.
@@ -211,7 +230,10 @@ std::string CpuTwin::difference(const StepBuffers& device) const {
     if (found.empty()) found = layer_difference("moment", layers_.dtypes.moment, device.moment, moment_.get(), l);
     if (!found.empty()) return found;
   }
-  const std::string found = table_difference("second moment", device.second_moment, second_moment_.data(), 1, false);
+  std::string found = table_difference("second moment", device.second_moment, second_moment_.data(), 1, false);
+  if (found.empty()) found = table_difference("sums of gradients", device.grad_sums, sums_.data(), 1, true);
+  if (found.empty())
+    found = table_difference("sums of weights", device.weight_sums, sums_.data() + own_.sizes.size(), 1, true);
   if (!found.empty() || stats_.empty() || !device.stats) return found;
   return table_difference("statistics", device.stats, stats_.data(), LAYERWISE_STAT_COUNT, true);
 }

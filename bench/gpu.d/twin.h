@@ -29,14 +29,14 @@ class DeviceModel {
  public:
   explicit DeviceModel(const Layers& layers, bool with_stats = false);
 
-  // Weights, gradients and moments as the pattern has them, every second moment 1e-3, statistics poisoned.
+  // Weights, gradients and moments as the pattern has them, every second moment 1e-3, statistics and sums poisoned.
   void fill();
   StepBuffers buffers() const;
   static int64_t bytes(const Layers& layers);
 
  private:
   const Layers layers_;
-  const DeviceBuffer weights_, grads_, moment_, second_moment_, stats_;
+  const DeviceBuffer weights_, grads_, moment_, second_moment_, stats_, sums_;
 };
 
 // The CPU's copy of some of the layers, all that is needed since a layer's result depends on that layer alone.
@@ -46,8 +46,11 @@ class CpuTwin {
 
   void fill();
   void step(Op op, const StepSettings& settings) { bench::step(op, plan_, buffers(), settings); }
+  void partial_norms(Op op) { bench::partial_norms(op, plan_, buffers()); }
   // Packed like the device's when every layer is chosen and there are no gaps.
   StepBuffers buffers();
+  // What a device has, in the place of its own. Every layer is chosen, and there are no gaps.
+  void take(const StepBuffers& device);
   static int64_t bytes(const Layers& layers, const std::vector<int64_t>& chosen);
 
   // The first difference from the device's buffers, NaN equal to any NaN; empty where there is none.
@@ -62,7 +65,7 @@ class CpuTwin {
   const Layers own_;  // the chosen layers, one after the other
   const std::unique_ptr<char[]> weights_, grads_, moment_;
   std::vector<float> second_moment_;
-  std::vector<double> stats_;
+  std::vector<double> stats_, sums_;
   const Plan plan_;
 };
 

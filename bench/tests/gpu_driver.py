@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,30 @@ GPU = Path(__file__).resolve().parent.parent / "gpu"
 GOOD = {
     "facts": """echo '{"kind": "facts", "device": "Test GPU 9000", "l2_bytes": 1}'""",
     "cases": """echo '{"kind": "check", "name": "case", "ok": true}'""",
+    "grids": """echo '{"kind": "check", "name": "grid", "ok": true}'""",
+    "soak": """echo '{"kind": "check", "name": "soak", "ok": true}'""",
     "graph": """echo '{"kind": "check", "name": "graph", "ok": true}'""",
     "large": """echo '{"kind": "check", "name": "large", "ok": true}'""",
     "timing": """echo '{"kind": "copy", "gb_per_s": 3000.0}'
                  echo '{"kind": "timing", "op": "novograd_step", "model": "m", "us": 12.5, "gb_per_s": 2500.0}'""",
+    "profile": """for path in "two passes" "one pass"; do echo "{\\"kind\\": \\"profiled\\", \\"model\\": \\"m\\",\
+ \\"asked\\": \\"$path\\", \\"ran\\": \\"$path\\", \\"parameters\\": 100, \\"steps\\": 2}"; done""",
 }
 CROSS = "echo \"$LAYERWISE_CROSS_SEED $LAYERWISE_CROSS_CASES\" >>\"$(dirname \"$0\")/calls\"; sleep 1; echo 'All tests passed'"
+# Two launches of each kernel; the profiler's words before the table, thousands apart.
+NCU = r"""exec python3 - "$@" <<'END'
+import subprocess, sys
+log, command = sys.argv[sys.argv.index("--log-file") + 1], sys.argv[-2:]
+with open(log, "w") as file:
+    print("==PROF== Connected to process 1", file=file)
+    print('"ID","Kernel Name","Metric Name","Metric Unit","Metric Value"', file=file)
+    for kernel, *values in (("norms", "400", "0"), ("update", "1,200", "800"), ("other", "9", "9"),
+                            ("void layerwise::one_pass<Novograd, float>(DevicePlan)", "1,250", "790")):
+        for launch in (1, 2):
+            for metric, value in zip(("read", "write"), values):
+                print(f'"{launch}","{kernel}","dram__bytes_{metric}.sum","byte","{value}"', file=file)
+sys.exit(subprocess.run(command).returncode)
+END"""
 SANITIZER = 'shift 4; "$@"; rc=$?; echo "========= ERROR SUMMARY: 0 errors"; exit $rc'
 CTEST = """while [ "$1" != --output-junit ]; do shift; done
 echo '<testsuite tests="5" failures="0" skipped="1" disabled="0"/>' >"$2" """
@@ -37,6 +56,7 @@ class Driver(unittest.TestCase):
         (self.build / "CMakeCache.txt").write_text(f"CMAKE_CACHEFILE_DIR:INTERNAL={self.build}\n")
         self.script(self.path / "compute-sanitizer", SANITIZER)
         self.script(self.path / "ctest", CTEST)
+        self.script(self.path / "ncu", NCU)
         self.script(self.path / "nvidia-smi", "echo '1.2.3, 1000 MHz, 2000 MHz, 700 W, Enabled'")
 
     def script(self, path, body):
@@ -70,7 +90,7 @@ class Driver(unittest.TestCase):
         return "\n".join(problem for stage in self.json["stages"] for problem in stage["problems"])
 
     def test_all_good(self):
-        code = self.run_gpu(only="facts,graph,large,timing,suite,sanitize")
+        code = self.run_gpu(only="facts,graph,soak,large,timing,profile,suite,sanitize")
         self.assertEqual(code, 0, self.text)
         self.assertEqual(set(self.verdicts.values()), {"passed"})
         self.assertIn("test-gpu-9000", sorted(self.out.glob("*.md"))[0].name)
@@ -82,6 +102,7 @@ class Driver(unittest.TestCase):
 
     def test_cross_takes_ever_new_seeds_until_its_time_is_over(self):
         self.assertEqual(self.run_gpu(seconds=12, only="bits"), 0, self.text)
+        self.assertEqual([f["name"] for f in self.json["stages"][1]["findings"]][:2], ["case", "grid"])
         calls = [[int(n) for n in line.split()] for line in (self.build / "tests" / "cross" / "calls").read_text().splitlines()]
         self.assertGreater(len(calls), 3)
         for (seed, cases), (following, _) in zip(calls, calls[1:]):
@@ -121,6 +142,54 @@ class Driver(unittest.TestCase):
         self.assertIn("| large | no room |", self.markdown)
         self.assertIn("made in another folder", self.markdown)
         self.assertIn("Device not supported", self.markdown)
+
+    def test_the_memorys_counters_stand_beside_the_model(self):
+        self.assertEqual(self.run_gpu(only="profile"), 0, self.text)
+        found = {f["ran"]: f for stage in self.json["stages"] for f in stage["findings"] if f["kind"] == "profiled"}
+        two, one = found["two passes"], found["one pass"]  # 100 parameters, 2 steps
+        self.assertEqual((two["dram_bytes_read"], two["dram_bytes_written"], two["dram_bytes"]), (16, 8, 24))
+        self.assertEqual((one["dram_bytes_read"], one["dram_bytes_written"], one["dram_bytes"]), (12.5, 7.9, 20.4))
+        self.assertIn("## Memory traffic", self.markdown)
+        self.assertIn("| one pass | 12.5 | 7.90 | 20.4 |", self.markdown)
+
+    def test_a_fallen_back_profile_is_not_counted_twice(self):
+        fallen = GOOD["profile"].replace('\\"ran\\": \\"$path', '\\"note\\": \\"fell back\\", \\"ran\\": \\"two passes')
+        self.assertEqual(self.run_gpu(only="profile", profile=fallen), 0, self.text)
+        found = [f for stage in self.json["stages"] for f in stage["findings"] if f["kind"] == "profiled"]
+        self.assertEqual([f["dram_bytes"] for f in found], [12, 12])  # the same sum over 4 steps
+        self.assertIn("2 x fell back", self.text)
+
+    def profile_is_not_run(self, reason):
+        self.assertEqual(self.run_gpu(only="profile"), 0, self.text)
+        self.assertEqual(self.verdicts["profile"], "not run")
+        self.assertIn(reason, self.markdown)
+
+    def test_a_profiler_that_is_refused_the_counters_is_listed(self):
+        self.script(self.path / "ncu", "echo '==ERROR== ERR_NVGPUCTRPERM - The user does not have permission'; exit 1")
+        self.profile_is_not_run("ERR_NVGPUCTRPERM")
+
+    def test_a_profiler_that_is_absent_is_listed(self):
+        (self.path / "ncu").unlink()
+        if any(shutil.which("ncu", path=path) for path in (None, "/usr/local/cuda/bin", "/opt/cuda/bin")):
+            self.skipTest("this machine has an ncu")
+        self.profile_is_not_run("there is no ncu")
+
+    def test_a_profiler_that_saw_nothing_of_ours_is_no_evidence(self):
+        self.script(self.path / "ncu", NCU.replace("one_pass<", "another<"))
+        self.assertEqual((self.run_gpu(only="profile"), self.verdicts["profile"]), (1, "failed"))
+        self.assertIn("one pass: the profiler saw no kernel", self.problems())
+
+    def test_what_fell_back_is_said(self):
+        row = GOOD["timing"].replace('"us":', '"note": "asked for one pass, ran in two passes", "us":')
+        self.assertEqual(self.run_gpu(only="timing", timing=row), 0, self.text)
+        self.assertIn("1 x asked for one pass, ran in two passes", self.text)
+        self.assertEqual(self.markdown.count("asked for one pass, ran in two passes"), 2)  # its row and its stage
+
+    def test_the_stages_fit_into_the_time_there_is(self):
+        sys.path.insert(0, str(GPU.parent / "gpu.d"))
+        import stages  # noqa: PLC0415
+        self.assertLessEqual(sum(stage.most for stage in stages.ALL), 480)
+        self.assertEqual({stage.name for stage in stages.ALL} - {"facts", "bits", "suite", "sanitize"}, set(GOOD) - {"facts", "cases", "grids"})
 
     def test_what_a_sanitizer_finds_fails(self):
         self.script(self.path / "compute-sanitizer", "echo '========= ERROR SUMMARY: 2 errors'; exit 86")

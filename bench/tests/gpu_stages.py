@@ -10,13 +10,18 @@ import sys
 import unittest
 
 PROGRAM = ""
+ONE_PASS = "2"  # as FAKE_CUDA_FLAW_PATH has it
 STAGES = {
     "facts": ["facts"],
-    "graph": ["graph", "--replays", "60"],
-    "large": ["large", "--elements", "300000"],
-    "timing": ["timing", "--models", "20x1000", "--seconds", "30"],
     "cases": ["cases"],
+    "grids": ["grids"],
+    "graph": ["graph", "--replays", "60"],
+    "soak": ["soak", "--steps", "60"],
+    "large": ["large", "--elements", "300000"],
+    "timing": ["timing", "--models", "20x1000", "--seconds", "60"],
+    "profile": ["profile"],
 }
+ROWS = 15  # of the timing: 4 steps with 3 kinds of dtypes, 3 apply calls
 MEMORY = {"timing": "650000000"}  # the copy takes its share
 CALLS = ("cudaMalloc", "cudaMallocHost", "cudaMemcpy", "cudaMemcpyAsync", "cudaMemset", "cudaStreamCreateWithFlags",
          "cudaStreamSynchronize", "cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphGetNodes",
@@ -36,31 +41,92 @@ def names(findings, kind, **having):
 
 class Stages(unittest.TestCase):
     def test_checks_hold(self):
-        for stage, least in (("graph", 3), ("large", 3), ("cases", 20), ("timing", 9)):
+        for stage, least in (("cases", 62), ("grids", 36), ("graph", 8), ("soak", 2), ("large", 6), ("timing", 2 * 12 + 3)):
             with self.subTest(stage):
                 code, findings, errors = run(stage)
                 self.assertEqual(code, 0, errors)
-                self.assertGreaterEqual(len(names(findings, "check", ok=True)), least)
-                self.assertFalse(names(findings, "check", ok=False))
+                self.assertEqual(len(names(findings, "check", ok=True)), least)
+                self.assertFalse(names(findings, "check", ok=False) + names(findings, "not_run"))
+                self.assertFalse([f for f in findings if "note" in f])
 
     def test_timing_says_what_it_moved(self):
         _, findings, _ = run("timing")
-        rows = {(f["op"], f["dtypes"]): f for f in findings if f["kind"] == "timing"}
-        self.assertEqual(len(rows), 9)
-        row = rows["novograd_step", "f32/bf16/f32"]
-        self.assertEqual((row["bytes_per_parameter"], row["floor_bytes_per_parameter"]), (20, 18))
-        self.assertAlmostEqual(row["gb_per_s"], 20 * 20000 / row["us"] / 1e3, delta=0.01 * row["gb_per_s"])
-        self.assertGreater(row["buffer_sets"], 1)  # one set would stay in the cache
-        self.assertEqual(row["graph_nodes"], row["steps_per_graph"])
+        rows = {(f["op"], f["dtypes"], f["asked"]): f for f in findings if f["kind"] == "timing"}
+        self.assertEqual(len(rows), 2 * 12 + 3)
         copies = [f["gb_per_s"] for f in findings if f["kind"] == "copy"]
-        self.assertTrue(any(abs(row["share_of_copy"] * copy / row["gb_per_s"] - 1) < 0.01 for copy in copies))
+        for path, nodes, moved in (("two passes", 1, 20), ("one pass", 1, 18)):  # the pretended step is one node
+            row = rows["novograd_step", "f32/bf16/f32", path]
+            self.assertEqual((row["ran"], row["auto"]), (path, "one pass"))
+            self.assertEqual((row["bytes_per_parameter"], row["floor_bytes_per_parameter"]), (moved, 18))
+            self.assertEqual(row["model_bytes_asked"], moved)
+            self.assertEqual(row["held_elements"], row["held_elements_model"])
+            self.assertAlmostEqual(row["gb_per_s"], moved * 20000 / row["us"] / 1e3, delta=0.01 * row["gb_per_s"])
+            self.assertGreater(row["buffer_sets"], 1)  # one set would stay in the cache
+            self.assertEqual(row["graph_nodes"], nodes * row["steps_per_graph"])
+            self.assertTrue(any(abs(row["share_of_copy"] * copy / row["gb_per_s"] - 1) < 0.01 for copy in copies))
+            self.assertTrue(any(abs(row["us_model"] - (20000 * row["model_bytes_from_memory"] / copy / 1e3
+                                                       + (6.5 if path == "one pass" else 9))) < 0.05 for copy in copies))
+            self.assertEqual("one_over_two" in row, path == "one pass")
+        # half of the pretended cache is 100 000 bytes: two passes find the 40 000 of the gradients there
+        self.assertEqual(rows["novograd_step", "f32/bf16/f32", "two passes"]["model_bytes_from_memory"], 18)
+        self.assertEqual(rows["novograd_apply", "f32/bf16/f32", "one launch"]["bytes_per_parameter"], 18)
+        self.assertEqual(rows["larc_apply:scale", "f32/bf16/f32", "one launch"]["bytes_per_parameter"], 4)
+
+    def test_layers_larger_than_the_chip_are_met(self):
+        _, findings, _ = run("soak")
+        for f in findings:
+            self.assertLess(f["held_elements"], f["elements"])
+        _, findings, _ = run("grids")
+        rooms = {(f["name"].split(",")[0], f["multiprocessors"]): f["room"] for f in findings}
+        self.assertEqual(rooms["grids: novograd_step f32/f32/f32", 1], 3 * 8192)  # 99 KiB hold 3 tiles of 32 KiB
+        self.assertEqual(rooms["grids: novograd_step f32/f32/f32", 0], 4 * 3 * 8192)
+
+    # Hazard: figures of a one-pass step that ran in two.
+    def test_a_step_that_falls_back_says_so(self):
+        for stage in ("cases", "grids", "graph", "soak", "large", "timing", "profile"):
+            with self.subTest(stage):
+                code, findings, errors = run(stage, FAKE_CUDA_REFUSES="1")
+                self.assertEqual(code, 0, errors)
+                asked = [f for f in findings if f.get("asked") == "one pass"]
+                self.assertTrue(asked)
+                for f in asked:
+                    self.assertEqual((f["ran"], f["note"]), ("two passes", "asked for one pass, ran in two passes"))
+                    self.assertNotIn("one_over_two", f)
+                self.assertFalse([f for f in findings if "note" in f and f["asked"] != "one pass"])
+        row = [f for f in run("timing", FAKE_CUDA_REFUSES="1")[1] if f.get("op") == "novograd_step"][0]
+        self.assertEqual((row["auto"], row["bytes_per_parameter"]), ("two passes", 24))
 
     def test_one_wrong_bit_is_found(self):
-        for stage, step in (("graph", 2), ("graph", 121), ("large", 2), ("cases", 30)):
+        for stage, step in (("graph", 2), ("graph", 121), ("large", 2), ("cases", 30), ("grids", 60), ("soak", 2), ("soak", 237)):
             with self.subTest(stage, step=step):
                 code, findings, _ = run(stage, FAKE_CUDA_FLAW=str(step))
                 self.assertEqual(code, 1)
-                self.assertEqual(len(names(findings, "check", ok=False)), 1 if stage != "large" else 2)
+                self.assertEqual(len(names(findings, "check", ok=False)), 1 if stage != "large" else 5)
+
+    def test_one_wrong_bit_of_a_one_pass_step_is_found(self):
+        for stage, step in (("graph", 2), ("large", 1), ("cases", 30), ("grids", 36), ("soak", 2), ("soak", 60)):
+            with self.subTest(stage, step=step):
+                code, findings, _ = run(stage, FAKE_CUDA_FLAW=str(step), FAKE_CUDA_FLAW_PATH=ONE_PASS)
+                self.assertEqual(code, 1)
+                failed = [f for f in findings if f["kind"] == "check" and not f["ok"]]
+                self.assertEqual(failed[0]["ran"], "one pass")
+
+    def test_the_soak_goes_on_without_the_cpu(self):
+        code, findings, _ = run("soak", "--cpu-steps", "20")
+        self.assertEqual((code, [(f["steps"], f["cpu_steps"]) for f in findings]), (0, [(60, 20)] * 2))
+        code, findings, _ = run("soak", "--cpu-steps", "20", FAKE_CUDA_FLAW="41", FAKE_CUDA_FLAW_PATH=ONE_PASS)
+        self.assertEqual(code, 1)
+        self.assertIn("in the CPU's place", [f for f in findings if not f["ok"]][0]["detail"])
+
+    def test_what_the_time_cuts_off_is_said(self):
+        for stage, option in (("graph", "--replays"), ("soak", "--steps")):
+            with self.subTest(stage):
+                code, findings, _ = run(stage, option, "1000000", "--seconds", "3")
+                self.assertEqual(code, 0)
+                self.assertFalse(names(findings, "check", ok=False))
+                cut = [f for f in findings if f["kind"] == "not_run"]
+                self.assertTrue(cut)
+                self.assertIn("to 1000000", cut[-1]["name"])
 
     def test_a_wrong_bit_in_what_is_timed_is_found(self):
         for step in range(50, 250, 7):  # the compared launch is somewhere among the first
@@ -78,17 +144,26 @@ class Stages(unittest.TestCase):
                     self.assertEqual(code != 0, any("planned by the test" in detail for detail in words))
 
     def test_without_time_nothing_is_called_passed(self):
-        for stage in ("graph", "large", "timing"):
+        for stage in ("grids", "graph", "soak", "large", "timing"):
             code, findings, _ = run(stage, "--seconds", "0")
             self.assertEqual(code, 0)
             self.assertFalse(names(findings, "check"))
             self.assertTrue(names(findings, "not_run", reason="no time left"))
 
+    def test_the_usual_rows_are_all_accounted_for(self):
+        for options, memory in (("0", "2000000000"), ("60", "500000000")):  # no time, no room
+            code, findings, errors = run("timing", "--models", "", "--seconds", options, FAKE_CUDA_MEMORY=memory)
+            self.assertEqual(code, 0, errors)
+            left_out = names(findings, "not_run")
+            self.assertEqual(len([name for name in left_out if "cub::" in name]), 3)
+            for op in ("novograd_step", "larc_scale", "larc_sgd_step", "larc_novograd_step", "novograd_apply", "larc_apply"):
+                self.assertTrue([name for name in left_out if f"timing: {op}" in name], op)
+
     def test_too_little_memory_is_said(self):
         _, findings, _ = run("large", FAKE_CUDA_MEMORY="500000000")
         self.assertIn("GB", findings[0]["reason"])
         _, findings, _ = run("timing", FAKE_CUDA_MEMORY="500000000")
-        self.assertEqual(len(names(findings, "not_run")), 9)
+        self.assertEqual(len(names(findings, "not_run")), ROWS)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,10 @@ OnePassList one_pass_list(const Layout& layout, int64_t capacity) {
   return list;
 }
 
+bool is_mostly_held(const OnePassList& list, const Layout& layout) {
+  return static_cast<double>(list.held_elements) >= kLeastHeldShare * static_cast<double>(layout.elements);
+}
+
 int64_t most_one_pass_items(const Layout& layout) {
   int64_t items = 0;
   for (const LayerExtent& layer : layout.layers) {

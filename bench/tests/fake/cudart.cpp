@@ -98,7 +98,14 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   ENTER();
-  *value = attribute == cudaDevAttrL2CacheSize ? static_cast<int>(number("FAKE_CUDA_L2", 1'000'000)) : 1;
+  const std::map<cudaDeviceAttr, int> known{
+      {cudaDevAttrL2CacheSize, static_cast<int>(number("FAKE_CUDA_L2", 1'000'000))},
+      {cudaDevAttrMultiProcessorCount, fake::kMultiprocessors},
+      {cudaDevAttrMaxSharedMemoryPerMultiprocessor, fake::kSharedMemory.per_multiprocessor},
+      {cudaDevAttrMaxSharedMemoryPerBlockOptin, fake::kSharedMemory.per_block},
+      {cudaDevAttrReservedSharedMemoryPerBlock, fake::kSharedMemory.reserved_per_block}};
+  const auto found = known.find(attribute);
+  *value = found == known.end() ? 1 : found->second;
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
