@@ -5,6 +5,7 @@
 #include <exception>
 #include <iterator>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 
 #include "cost.h"
@@ -61,22 +62,28 @@ void print_gpu(const Gpu& gpu, const Choice& choice) {
           print_row(static_cast<Op>(op), model, dtypes, cost_of(static_cast<Op>(op), layer_sizes(model), dtypes, gpu));
 }
 
+// Refuses a name that is none of the known ones.
+template <class Known>
+void check_names(const char* option, const Names& names, const Known& known) {
+  std::string all;
+  for (const auto& one : known) all += std::string(all.empty() ? "" : ", ") + one.name;
+  for (const std::string& name : names) {
+    bool found = false;
+    for (const auto& one : known) found |= name == one.name;
+    if (!found) throw std::invalid_argument(std::string(option) + " has '" + name + "'; known are " + all);
+  }
+}
+
 int run(const Choice& choice) {
+  check_names("--gpus", choice.gpus, kGpus);
+  check_names("--ops", choice.ops, kTraffic);
   std::printf("Bytes a parameter: what the kernels ask for, and what of it comes from memory where half of L2 serves the "
               "reads that a second\npass repeats, newest first. Microseconds: the bytes from memory at the copy's rate, and "
               "%.1f a launch, %.1f a pass.\nNothing here is measured but the copy's rate where it says so.\n",
               kLaunchMicroseconds, kPassMicroseconds);
-  bool any = false;
   for (const Gpu& gpu : kGpus)
-    if (contains(choice.gpus, gpu.name)) {
-      print_gpu(gpu, choice);
-      any = true;
-    }
-  if (any) return 0;
-  std::fprintf(stderr, "bench_cost: no such GPU; known are");
-  for (const Gpu& gpu : kGpus) std::fprintf(stderr, " %s", gpu.name);
-  std::fprintf(stderr, "\n");
-  return 2;
+    if (contains(choice.gpus, gpu.name)) print_gpu(gpu, choice);
+  return 0;
 }
 
 }  // namespace

@@ -25,6 +25,8 @@ bool facts_stage() {
       .add("memory_bytes", static_cast<int64_t>(properties.totalGlobalMem))
       .add("free_memory_bytes", free)
       .add("l2_bytes", device_attribute(cudaDevAttrL2CacheSize))
+      .add("shared_memory_per_multiprocessor", device_attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor))
+      .add("shared_memory_per_block", device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin))
       .add("memory_bus_bits", device_attribute(cudaDevAttrGlobalMemoryBusWidth))
       .add("memory_clock_khz", device_attribute(cudaDevAttrMemoryClockRate))
       .add("cooperative_launch", device_attribute(cudaDevAttrCooperativeLaunch) != 0)
