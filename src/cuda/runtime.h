@@ -40,8 +40,12 @@ inline int attribute(cudaDeviceAttr which, int device) {
   return value;
 }
 
+// Waits for the copy: from pageable memory cudaMemcpy may return before it has arrived, and a step on a stream that does
+// not wait for the legacy one would overtake it.
 inline void upload(void* to, const void* from, size_t bytes) {
-  if (bytes > 0) LAYERWISE_CUDA(cudaMemcpy, to, from, bytes, cudaMemcpyHostToDevice);
+  if (bytes == 0) return;
+  LAYERWISE_CUDA(cudaMemcpy, to, from, bytes, cudaMemcpyHostToDevice);
+  LAYERWISE_CUDA(cudaStreamSynchronize, cudaStreamLegacy);
 }
 
 }  // namespace layerwise

@@ -94,8 +94,8 @@ TEST_CASE("what a one-pass step holds is what its blocks have room for", "[one_p
   CHECK(held(tiles_and(room, 0), LAYERWISE_QUERY_HELD_GRADS, two) == 0);
   // The plan's own choice: a model of which most is held, and one of which little is.
   CHECK(held(tiles_and(room, 1), LAYERWISE_QUERY_PATH, 0) == LAYERWISE_PATH_ONE_PASS);
-  CHECK(held(tiles_and(3 * room, 0), LAYERWISE_QUERY_PATH, 0) == LAYERWISE_PATH_TWO_PASS);
-  CHECK(held(tiles_and(3 * room, 0), LAYERWISE_QUERY_PATH, one) == LAYERWISE_PATH_ONE_PASS);
+  CHECK(held(tiles_and(5 * room, 0), LAYERWISE_QUERY_PATH, 0) == LAYERWISE_PATH_TWO_PASS);
+  CHECK(held(tiles_and(5 * room, 0), LAYERWISE_QUERY_PATH, one) == LAYERWISE_PATH_ONE_PASS);
   oracle::Layout half = tiles_and(2 * room, 0);
   half.grads = LAYERWISE_DTYPE_BFLOAT16;
   CHECK(held(half, LAYERWISE_QUERY_HELD_GRADS, 0) == 2 * room * kTile + 8);  // 16-bit tiles need half the room

@@ -99,6 +99,18 @@ TEST_CASE("sums are one launch, and applying them is one", "[runtime]") {
   CHECK(launches_of([&] { return device.larc_apply(larc, nullptr); }) == 1);
 }
 
+// Hazard: a copy from pageable memory that is still on its way when the call returns, and a step that overtakes it.
+TEST_CASE("setting the layers' options waits for its copy", "[runtime]") {
+  simt::reset();
+  const oracle::Model model = filled_model();
+  DeviceModel device(model);
+  layerwise_layer_options options;
+  REQUIRE_OK(layerwise_layer_options_init(&options, sizeof options));
+  const int waits = simt::calls("cudaStreamSynchronize");
+  REQUIRE_OK(layerwise_plan_set_layers(device.plan(), &options));
+  CHECK(simt::calls("cudaStreamSynchronize") > waits);
+}
+
 TEST_CASE("a plan frees what it allocated", "[runtime]") {
   simt::reset();
   const size_t allocations = simt::live_allocations();
@@ -109,7 +121,7 @@ TEST_CASE("a plan frees what it allocated", "[runtime]") {
 TEST_CASE("a plan whose creation fails anywhere leaves nothing behind", "[runtime]") {
   for (const char* function : {"cudaGetDevice", "cudaDeviceGetAttribute", "cudaFuncGetAttributes", "cudaFuncSetAttribute",
                                "cudaOccupancyMaxActiveBlocksPerMultiprocessor", "cudaMalloc", "cudaMemcpy", "cudaMemset",
-                               "cudaDeviceSynchronize"})
+                               "cudaStreamSynchronize", "cudaDeviceSynchronize"})
     for (int after = 0; after < 3; ++after) {
       simt::reset();
       CAPTURE(function, after);
