@@ -149,6 +149,10 @@ cudaError_t prepare_one_pass(void (*kernel)(Parameters...), int most_shared_byte
   const int dynamic = most_shared_bytes - static_cast<int>(attributes.sharedSizeBytes);
   if (const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, dynamic))
     return status;
+  // Left to itself the driver may give L1 what several blocks on a multiprocessor need.
+  if (const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                                      cudaSharedmemCarveoutMaxShared))
+    return status;
   return cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, kernel, kBlockThreads, shared_bytes);
 }
 
