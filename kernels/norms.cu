@@ -9,7 +9,7 @@ template <class Step>
 cudaError_t launch_grad_norms(const DevicePlan& plan, const Dtypes& dtypes, const Step& step,
                               const DeviceLimits& device, cudaStream_t stream) {
   return visit_element_dtype(dtypes.grads, [&]<class G>() {
-    return launch(&norms<GradNorm<G, Step>>, plan, kNormBlocks, device, stream, step);
+    return launch(&norms<GradNorm<G, Step>>, plan, GradNorm<G, Step>::kBlocks, device, stream, step);
   });
 }
 
@@ -18,7 +18,7 @@ cudaError_t launch_both_norms(const DevicePlan& plan, const Dtypes& dtypes, cons
                               const DeviceLimits& device, cudaStream_t stream) {
   return visit_element_dtype(dtypes.weights, [&]<class W>() {
     return visit_element_dtype(dtypes.grads, [&]<class G>() {
-      return launch(&norms<BothNorms<W, G, Step>>, plan, kNormBlocks, device, stream, step);
+      return launch(&norms<BothNorms<W, G, Step>>, plan, BothNorms<W, G, Step>::kBlocks, device, stream, step);
     });
   });
 }

@@ -72,6 +72,7 @@ __device__ __forceinline__ bool uses_infinity_norm(const PartialNorms& norms) { 
 template <class G, class GivenStep>
 struct GradNorm {
   using Step = GivenStep;
+  static constexpr int kBlocks = kNormBlocks;
 
   template <class Policy, class Held>
   static __device__ __forceinline__ Sums<1> of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
@@ -92,6 +93,7 @@ struct GradNorm {
 template <class W, class G, class GivenStep>
 struct BothNorms {
   using Step = GivenStep;
+  static constexpr int kBlocks = cuda::std::is_same_v<Step, NovogradStep> ? kLarcNovogradNormBlocks : kNormBlocks;
 
   template <class Policy, class Held>
   static __device__ __forceinline__ Sums<2> of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,

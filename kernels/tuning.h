@@ -19,6 +19,8 @@ inline constexpr int kRandomRowsInFlight = 2;
 // blocks may use 64 registers a thread and 3 update blocks 80; 5 norm blocks spill. 4 blocks of 8 rows are 128 KiB of
 // loads in flight on an SM, several times what hides the latency of any HBM. sm_75 has room for 4 blocks.
 inline constexpr int kNormBlocks = 4;
+// With LARC before NovoGrad: the thread that finishes a layer works out both, which spills at 64 registers from sm_100 on.
+inline constexpr int kLarcNovogradNormBlocks = 3;
 inline constexpr int kUpdateBlocks = 3;
 
 // ---- The one-pass step ----

@@ -22,7 +22,7 @@
 namespace layerwise {
 
 template <class Norm>
-__global__ void __launch_bounds__(kBlockThreads, kNormBlocks)
+__global__ void __launch_bounds__(kBlockThreads, Norm::kBlocks)
     norms(const __grid_constant__ DevicePlan plan, const __grid_constant__ typename Norm::Step step) {
   if (step_is_cancelled(step.buffers)) return;
   for (int64_t t = blockIdx.x; t < plan.tiles; t += gridDim.x) {
