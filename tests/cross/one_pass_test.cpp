@@ -104,7 +104,7 @@ TEST_CASE("what a one-pass step holds is what its blocks have room for", "[one_p
 // Hazard: a step that fills the whole device stops the communication beside it.
 TEST_CASE("a step fills no more multiprocessors than it may", "[one_pass]") {
   shape(5, 1);
-  const oracle::Layout layout = tiles_and(capacity(2, 1), 0);
+  const oracle::Layout layout = tiles_and(5 * layerwise::kNormBlocks, 0);  // for every block that five of them hold
   const oracle::Model model = filled(layout);
   auto options = oracle::plan_options(layout);
   options.device = 0;
@@ -117,8 +117,8 @@ TEST_CASE("a step fills no more multiprocessors than it may", "[one_pass]") {
       const uint64_t threads = simt::statistics().threads;
       REQUIRE_OK(device.novograd(novograd()));
       const uint64_t blocks = (simt::statistics().threads - threads) / layerwise::kBlockThreads;
-      const uint64_t launched = path == LAYERWISE_PATH_ONE_PASS ? 1 : 2;
-      CHECK(blocks <= launched * static_cast<uint64_t>(std::min<int64_t>(most, 5)) * layerwise::kNormBlocks);
+      const uint64_t filled = static_cast<uint64_t>(std::min<int64_t>(most, 5));
+      CHECK(blocks == filled * (path == LAYERWISE_PATH_ONE_PASS ? 1 : layerwise::kNormBlocks + layerwise::kUpdateBlocks));
       CHECK(device.query(LAYERWISE_QUERY_PATH) == path);
       CHECK(difference_after(model, device, 1) == "");
     }
