@@ -13,6 +13,12 @@ inline namespace LAYERWISE_ISA {
 
 inline constexpr int kBlockElements = 64;
 
+template <class T>
+LAYERWISE_INLINE void prefetch_block(const T* elements) {
+  constexpr int kLine = 64 / sizeof(T);
+  for (int i = 0; i < kBlockElements; i += kLine) __builtin_prefetch(elements + i, 1);
+}
+
 // The elements [0, count) from an address on; count is at most kBlockElements.
 template <class T>
 class BlockReader {

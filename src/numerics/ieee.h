@@ -56,7 +56,11 @@ LAYERWISE_INLINE float to_float(double a) { return static_cast<float>(a); }
 
 LAYERWISE_INLINE double abs(double a) { return a < 0 ? -a : a; }
 LAYERWISE_INLINE double larger(double a, double b) { return a < b ? b : a; }
+LAYERWISE_INLINE uint32_t larger(uint32_t a, uint32_t b) { return a < b ? b : a; }
 LAYERWISE_INLINE double smaller(double a, double b) { return b < a ? b : a; }
+
+// A float's bits without its sign: they order as the magnitudes do, with NaN above infinity.
+LAYERWISE_INLINE uint32_t magnitude_bits(float a) { return bit_cast<uint32_t>(a) & 0x7fffffffu; }
 
 // Infinity and NaN minus themselves are NaN.
 LAYERWISE_INLINE bool is_finite(double a) { return sub(a, a) == 0; }

@@ -67,7 +67,7 @@ struct LarcCall {
 };
 
 template <class Element>
-struct LayerUpdate {
+struct alignas(64) LayerUpdate {
   bool takes_part;  // false: the layer keeps every bit
   Element element;
   LayerStats stats;

@@ -36,16 +36,22 @@ struct Rescale {
   double sum;
 };
 
-// The squared l2 norm.
+// The squared l2 norm. Float is float32, or a register of them side by side.
 struct SquareSum {
   using Accumulator = float;
-  static LAYERWISE_INLINE float accumulate(float sum, float x) { return fma(x, x, sum); }
-  static LAYERWISE_INLINE float accumulate(float sum, float x, Rescale by) {
-    const float scaled = mul(x, by.element);
+  template <class Float>
+  static LAYERWISE_INLINE Float accumulate(Float sum, Float x) {
+    return fma(x, x, sum);
+  }
+  template <class Float>
+  static LAYERWISE_INLINE Float accumulate(Float sum, Float x, Rescale by) {
+    const Float scaled = mul(x, by.element);
     return fma(scaled, scaled, sum);
   }
-  static LAYERWISE_INLINE float combine(float a, float b) { return add(a, b); }
-  static LAYERWISE_INLINE double combine(double a, double b) { return add(a, b); }
+  template <class Float>
+  static LAYERWISE_INLINE Float combine(Float a, Float b) {
+    return add(a, b);
+  }
   static LAYERWISE_INLINE double widen(float tile_sum) { return static_cast<double>(tile_sum); }
   static LAYERWISE_INLINE double widen(float tile_sum, Rescale by) { return mul(static_cast<double>(tile_sum), by.sum); }
 
@@ -56,14 +62,21 @@ struct SquareSum {
   }
 };
 
-// The infinity norm: the largest magnitude. Sign-cleared bit patterns order as the numbers do, with NaN above infinity.
+// The infinity norm: the largest magnitude, found among bit patterns.
 struct LargestMagnitude {
   using Accumulator = uint32_t;
-  static LAYERWISE_INLINE uint32_t accumulate(uint32_t largest, float x) {
-    return combine(largest, bit_cast<uint32_t>(x) & 0x7fffffffu);
+  template <class Word, class Float>
+  static LAYERWISE_INLINE Word accumulate(Word largest, Float x) {
+    return larger(largest, magnitude_bits(x));
   }
-  static LAYERWISE_INLINE uint32_t accumulate(uint32_t largest, float x, Rescale) { return accumulate(largest, x); }
-  static LAYERWISE_INLINE uint32_t combine(uint32_t a, uint32_t b) { return a < b ? b : a; }
+  template <class Word, class Float>
+  static LAYERWISE_INLINE Word accumulate(Word largest, Float x, Rescale) {
+    return accumulate(largest, x);
+  }
+  template <class Word>
+  static LAYERWISE_INLINE Word combine(Word a, Word b) {
+    return larger(a, b);
+  }
   static LAYERWISE_INLINE double combine(double a, double b) {
     constexpr uint64_t magnitude = ~(uint64_t{1} << 63);
     return (bit_cast<uint64_t>(a) & magnitude) < (bit_cast<uint64_t>(b) & magnitude) ? b : a;

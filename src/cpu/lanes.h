@@ -1,0 +1,210 @@
+// As many float32, or as many 32-bit words, as one register of the instruction set holds: what sums are kept in. The
+// operations are those of ieee.h on each lane, so that the formulas of summation.h read the same for a register as for
+// a float. Without a fused multiply-add
+// there is no hurry: an array stands in for the register.
+#pragma once
+
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#include "numerics/summation.h"
+
+namespace layerwise {
+inline namespace LAYERWISE_ISA {
+
+#if defined(__AVX512F__)
+
+inline constexpr int kLanes = 16;
+struct Floats {
+  __m512 value;
+};
+struct Words {
+  __m512i value;
+};
+
+LAYERWISE_INLINE Floats load_lanes(const float* from) { return {_mm512_loadu_ps(from)}; }
+LAYERWISE_INLINE Floats load_lanes(const bfloat16* from) {
+  const __m512i bits = _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  return {_mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, bits, 16))};
+}
+LAYERWISE_INLINE Floats load_lanes(const float16* from) {
+  return {_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)))};
+}
+// The first count elements; the lanes from there on are 0.
+LAYERWISE_INLINE __mmask16 first_lanes(int64_t count) {
+  return static_cast<__mmask16>(count >= kLanes ? 0xffff : count <= 0 ? 0 : (1 << count) - 1);
+}
+LAYERWISE_INLINE Floats load_lanes(const float* from, int64_t count) {
+  return {_mm512_maskz_loadu_ps(first_lanes(count), from)};
+}
+LAYERWISE_INLINE Floats load_lanes(const bfloat16* from, int64_t count) {
+  const __m512i bits = _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_maskz_loadu_epi16(first_lanes(count), from));
+  return {_mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, bits, 16))};
+}
+LAYERWISE_INLINE Floats load_lanes(const float16* from, int64_t count) {
+  return {_mm512_maskz_cvtph_ps(0xffff, _mm256_maskz_loadu_epi16(first_lanes(count), from))};
+}
+LAYERWISE_INLINE Floats add(Floats a, Floats b) { return {_mm512_add_ps(a.value, b.value)}; }
+LAYERWISE_INLINE Floats mul(Floats a, float b) { return {_mm512_mul_ps(a.value, _mm512_set1_ps(b))}; }
+LAYERWISE_INLINE Floats fma(Floats a, Floats b, Floats c) { return {_mm512_fmadd_ps(a.value, b.value, c.value)}; }
+LAYERWISE_INLINE Words magnitude_bits(Floats a) {
+  return {_mm512_and_si512(_mm512_castps_si512(a.value), _mm512_set1_epi32(0x7fffffff))};
+}
+LAYERWISE_INLINE Words larger(Words a, Words b) { return {_mm512_maskz_max_epu32(0xffff, a.value, b.value)}; }
+
+// The lanes of even, and of odd number, of a and then of b.
+LAYERWISE_INLINE Floats evens(Floats a, Floats b) {
+  const __m512i index = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  return {_mm512_permutex2var_ps(a.value, index, b.value)};
+}
+LAYERWISE_INLINE Floats odds(Floats a, Floats b) {
+  const __m512i index = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  return {_mm512_permutex2var_ps(a.value, index, b.value)};
+}
+LAYERWISE_INLINE Floats in_order(Floats a) { return a; }
+LAYERWISE_INLINE Floats as_floats(Words a) { return {_mm512_castsi512_ps(a.value)}; }
+LAYERWISE_INLINE Words as_words(Floats a) { return {_mm512_castps_si512(a.value)}; }
+LAYERWISE_INLINE float first_lane(Floats a) { return _mm512_cvtss_f32(a.value); }
+
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+
+inline constexpr int kLanes = 8;
+struct Floats {
+  __m256 value;
+};
+struct Words {
+  __m256i value;
+};
+
+LAYERWISE_INLINE Floats load_lanes(const float* from) { return {_mm256_loadu_ps(from)}; }
+LAYERWISE_INLINE Floats load_lanes(const bfloat16* from) {
+  const __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(bits, 16))};
+}
+LAYERWISE_INLINE Floats load_lanes(const float16* from) {
+  return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))};
+}
+LAYERWISE_INLINE Floats add(Floats a, Floats b) { return {_mm256_add_ps(a.value, b.value)}; }
+LAYERWISE_INLINE Floats mul(Floats a, float b) { return {_mm256_mul_ps(a.value, _mm256_set1_ps(b))}; }
+LAYERWISE_INLINE Floats fma(Floats a, Floats b, Floats c) { return {_mm256_fmadd_ps(a.value, b.value, c.value)}; }
+LAYERWISE_INLINE Words magnitude_bits(Floats a) {
+  return {_mm256_and_si256(_mm256_castps_si256(a.value), _mm256_set1_epi32(0x7fffffff))};
+}
+LAYERWISE_INLINE Words larger(Words a, Words b) { return {_mm256_max_epu32(a.value, b.value)}; }
+
+// The lanes of even, and of odd number, of a and b, each half of the register for itself: in_order() sorts the halves.
+LAYERWISE_INLINE Floats evens(Floats a, Floats b) { return {_mm256_shuffle_ps(a.value, b.value, 0x88)}; }
+LAYERWISE_INLINE Floats odds(Floats a, Floats b) { return {_mm256_shuffle_ps(a.value, b.value, 0xdd)}; }
+LAYERWISE_INLINE Floats in_order(Floats a) {
+  return {_mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a.value), 0xd8))};
+}
+LAYERWISE_INLINE Floats as_floats(Words a) { return {_mm256_castsi256_ps(a.value)}; }
+LAYERWISE_INLINE Words as_words(Floats a) { return {_mm256_castps_si256(a.value)}; }
+LAYERWISE_INLINE float first_lane(Floats a) { return _mm256_cvtss_f32(a.value); }
+
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+
+inline constexpr int kLanes = 4;
+struct Floats {
+  float32x4_t value;
+};
+struct Words {
+  uint32x4_t value;
+};
+
+LAYERWISE_INLINE Floats load_lanes(const float* from) { return {vld1q_f32(from)}; }
+LAYERWISE_INLINE Floats load_lanes(const bfloat16* from) {
+  return {vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(&from->bits), 16))};
+}
+LAYERWISE_INLINE Floats load_lanes(const float16* from) {
+  return {vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(&from->bits)))};
+}
+LAYERWISE_INLINE Floats add(Floats a, Floats b) { return {vaddq_f32(a.value, b.value)}; }
+LAYERWISE_INLINE Floats mul(Floats a, float b) { return {vmulq_n_f32(a.value, b)}; }
+LAYERWISE_INLINE Floats fma(Floats a, Floats b, Floats c) { return {vfmaq_f32(c.value, a.value, b.value)}; }
+LAYERWISE_INLINE Words magnitude_bits(Floats a) {
+  return {vandq_u32(vreinterpretq_u32_f32(a.value), vdupq_n_u32(0x7fffffff))};
+}
+LAYERWISE_INLINE Words larger(Words a, Words b) { return {vmaxq_u32(a.value, b.value)}; }
+
+// The lanes of even, and of odd number, of a and then of b.
+LAYERWISE_INLINE Floats evens(Floats a, Floats b) { return {vuzp1q_f32(a.value, b.value)}; }
+LAYERWISE_INLINE Floats odds(Floats a, Floats b) { return {vuzp2q_f32(a.value, b.value)}; }
+LAYERWISE_INLINE Floats in_order(Floats a) { return a; }
+LAYERWISE_INLINE Floats as_floats(Words a) { return {vreinterpretq_f32_u32(a.value)}; }
+LAYERWISE_INLINE Words as_words(Floats a) { return {vreinterpretq_u32_f32(a.value)}; }
+LAYERWISE_INLINE float first_lane(Floats a) { return vgetq_lane_f32(a.value, 0); }
+
+#else
+
+inline constexpr int kLanes = 16;
+struct Floats {
+  float lane[kLanes];
+};
+struct Words {
+  uint32_t lane[kLanes];
+};
+
+// of(i) for every lane i.
+template <class Lanes, class Of>
+LAYERWISE_INLINE Lanes each_lane(Of of) {
+  Lanes lanes;
+  for (int i = 0; i < kLanes; ++i) lanes.lane[i] = of(i);
+  return lanes;
+}
+template <class T>
+LAYERWISE_INLINE Floats load_lanes(const T* from) {
+  return each_lane<Floats>([=](int i) { return load(from[i]); });
+}
+LAYERWISE_INLINE Floats add(Floats a, Floats b) {
+  return each_lane<Floats>([=](int i) { return add(a.lane[i], b.lane[i]); });
+}
+LAYERWISE_INLINE Floats mul(Floats a, float b) {
+  return each_lane<Floats>([=](int i) { return mul(a.lane[i], b); });
+}
+LAYERWISE_INLINE Floats fma(Floats a, Floats b, Floats c) {
+  return each_lane<Floats>([=](int i) { return fma(a.lane[i], b.lane[i], c.lane[i]); });
+}
+LAYERWISE_INLINE Words magnitude_bits(Floats a) {
+  return each_lane<Words>([=](int i) { return magnitude_bits(a.lane[i]); });
+}
+LAYERWISE_INLINE Words larger(Words a, Words b) {
+  return each_lane<Words>([=](int i) { return larger(a.lane[i], b.lane[i]); });
+}
+LAYERWISE_INLINE Floats evens(Floats a, Floats b) {
+  return each_lane<Floats>([=](int i) { return (i < kLanes / 2 ? a : b).lane[2 * i % kLanes]; });
+}
+LAYERWISE_INLINE Floats odds(Floats a, Floats b) {
+  return each_lane<Floats>([=](int i) { return (i < kLanes / 2 ? a : b).lane[2 * i % kLanes + 1]; });
+}
+LAYERWISE_INLINE Floats in_order(Floats a) { return a; }
+LAYERWISE_INLINE Floats as_floats(Words a) { return bit_cast<Floats>(a); }
+LAYERWISE_INLINE Words as_words(Floats a) { return bit_cast<Words>(a); }
+LAYERWISE_INLINE float first_lane(Floats a) { return a.lane[0]; }
+
+#endif
+
+#if !defined(__AVX512F__)
+
+// The first count elements; the lanes from there on are 0.
+template <class T>
+LAYERWISE_INLINE Floats load_lanes(const T* from, int64_t count) {
+  if (count >= kLanes) return load_lanes(from);
+  T padded[kLanes] = {};
+  for (int i = 0; i < kLanes - 1; ++i)
+    if (i < count) padded[i] = from[i];
+  return load_lanes(padded);
+}
+
+#endif
+
+LAYERWISE_INLINE Words evens(Words a, Words b) { return as_words(evens(as_floats(a), as_floats(b))); }
+LAYERWISE_INLINE Words odds(Words a, Words b) { return as_words(odds(as_floats(a), as_floats(b))); }
+LAYERWISE_INLINE Words in_order(Words a) { return as_words(in_order(as_floats(a))); }
+LAYERWISE_INLINE uint32_t first_lane(Words a) { return bit_cast<uint32_t>(first_lane(as_floats(a))); }
+
+}  // namespace LAYERWISE_ISA
+}  // namespace layerwise

@@ -1,0 +1,114 @@
+// A tile's norm. Each block of columns is summed down its rows in registers, meets in the first levels of the pair tree
+// there, and leaves one register behind; those meet in the levels above.
+#pragma once
+
+#include "cpu/block.h"
+#include "cpu/lanes.h"
+#include "numerics/summation.h"
+
+namespace layerwise {
+inline namespace LAYERWISE_ISA {
+
+// What a register of accumulators is.
+template <class Reduction>
+using LanesOf = std::conditional_t<std::is_same_v<typename Reduction::Accumulator, float>, Floats, Words>;
+
+// A level of the tree: neighbouring lanes meet, a's before b's.
+template <class Reduction, class Lanes>
+LAYERWISE_INLINE Lanes combine_neighbours(Lanes a, Lanes b) {
+  return in_order(Reduction::combine(evens(a, b), odds(a, b)));
+}
+
+// Neighbouring accumulators, a power of two of registers. No array: g++ would keep one in memory, where its stores
+// queue behind those of the update before, which wait for the cache. Measured: 150 to 250 ns a layer of 4000 elements.
+template <class Reduction, int kRegisters>
+struct Accumulators {
+  Accumulators<Reduction, kRegisters / 2> low, high;
+  static constexpr int kHalf = kLanes * kRegisters / 2;
+
+  template <class T, class... By>
+  LAYERWISE_INLINE void add(const T* elements, By... by) {
+    low.add(elements, by...);
+    high.add(elements + kHalf, by...);
+  }
+  template <class T, class... By>
+  LAYERWISE_INLINE void add_first(int64_t count, const T* elements, By... by) {
+    low.add_first(count, elements, by...);
+    high.add_first(count - kHalf, elements + kHalf, by...);
+  }
+  LAYERWISE_INLINE LanesOf<Reduction> combined() const {
+    return combine_neighbours<Reduction>(low.combined(), high.combined());
+  }
+};
+template <class Reduction>
+struct Accumulators<Reduction, 1> {
+  LanesOf<Reduction> lanes;
+
+  template <class T, class... By>
+  LAYERWISE_INLINE void add(const T* elements, By... by) {
+    lanes = Reduction::accumulate(lanes, load_lanes(elements), by...);
+  }
+  template <class T, class... By>
+  LAYERWISE_INLINE void add_first(int64_t count, const T* elements, By... by) {
+    lanes = Reduction::accumulate(lanes, load_lanes(elements, count), by...);
+  }
+  LAYERWISE_INLINE LanesOf<Reduction> combined() const { return lanes; }
+};
+
+// A block of columns, of a tile that ends count elements behind its first. The rows of a whole tile are eight streams
+// for the prefetcher, and the next tile, whose pages those streams do not cross into, is fetched beside them.
+template <class Reduction, bool kWholeTile, class T, class... By>
+LAYERWISE_INLINE LanesOf<Reduction> sum_block(const T* elements, int64_t count, By... by) {
+  Accumulators<Reduction, kBlockElements / kLanes> sums = {};
+  int64_t row = 0;
+  for (; row + kBlockElements <= (kWholeTile ? kTileElements : count); row += kAccumulators) {
+    if (kWholeTile) prefetch_block(elements + kTileElements + row);
+    sums.add(elements + row, by...);
+  }
+  if (!kWholeTile && row < count) sums.add_first(count - row, elements + row, by...);
+  return sums.combined();
+}
+
+// A power of two of columns. Those without elements are left out: +0 changes nothing in the tree.
+template <class Reduction, bool kWholeTile, int kColumns, class T, class... By>
+LAYERWISE_INLINE LanesOf<Reduction> sum_columns(const T* elements, int64_t count, By... by) {
+  if constexpr (kColumns == kBlockElements) {
+    return sum_block<Reduction, kWholeTile>(elements, count, by...);
+  } else {
+    constexpr int kHalf = kColumns / 2;
+    const auto first = sum_columns<Reduction, kWholeTile, kHalf>(elements, count, by...);
+    if (!kWholeTile && count <= kHalf) return first;
+    const auto second = sum_columns<Reduction, kWholeTile, kHalf>(elements + kHalf, count - kHalf, by...);
+    return combine_neighbours<Reduction>(first, second);
+  }
+}
+
+template <class Reduction, bool kWholeTile, class T, class... By>
+LAYERWISE_INLINE typename Reduction::Accumulator sum_tile(const T* elements, int64_t count, By... by) {
+  constexpr int kPart = kAccumulators / 4;
+  LanesOf<Reduction> parts[4] = {};
+  for (int part = 0; part < 4 && part * kPart < count; ++part)
+    parts[part] = sum_columns<Reduction, kWholeTile, kPart>(elements + part * kPart, count - part * kPart, by...);
+  auto sums = combine_neighbours<Reduction>(combine_neighbours<Reduction>(parts[0], parts[1]),
+                                            combine_neighbours<Reduction>(parts[2], parts[3]));
+  for (int width = kLanes; width > 1; width /= 2) sums = combine_neighbours<Reduction>(sums, sums);
+  return first_lane(sums);
+}
+
+template <class Reduction, class T, class... By>
+typename Reduction::Accumulator accumulate_tile(const T* elements, int64_t count, By... by) {
+  return count == kTileElements ? sum_tile<Reduction, true>(elements, count, by...)
+                                : sum_tile<Reduction, false>(elements, count, by...);
+}
+
+template <class Reduction, class T>
+double tile_norm(const void* address, int64_t count) {
+  const T* elements = static_cast<const T*>(address);
+  const auto sum = accumulate_tile<Reduction>(elements, count);
+  if (Reduction::in_range(sum)) return Reduction::widen(sum);
+  const Rescale by = Reduction::rescale(sum);
+  return Reduction::widen(accumulate_tile<Reduction>(elements, count, by), by);
+}
+
+}  // namespace LAYERWISE_ISA
+}  // namespace layerwise
