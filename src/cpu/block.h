@@ -1,5 +1,6 @@
-// A block of elements as float32, the way each dtype and instruction set reads and writes it fastest. Where the compiler
-// vectorises the conversions of dtype.h they are used as they are; where it does not, a block is converted at once.
+// A block of elements as float32, the way each dtype and instruction set reads and writes it fastest. Where the
+// compiler vectorises the conversions of dtype.h they are used as they are; where it does not, a block is converted at
+// once.
 #pragma once
 
 #if defined(__F16C__)

@@ -34,19 +34,19 @@ int32_t checked_isa(int32_t isa) {
   return isa;
 }
 
-const TileKernels& tile_kernels_for(int32_t isa) {
+const StepFunctions& step_functions_for(int32_t isa) {
   switch (isa) {
 #if defined(__x86_64__)
     case LAYERWISE_ISA_AVX512:
-      return tile_kernels_avx512();
+      return step_functions_avx512();
     case LAYERWISE_ISA_AVX2:
-      return tile_kernels_avx2();
+      return step_functions_avx2();
 #elif defined(__aarch64__)
     case LAYERWISE_ISA_NEON:
-      return tile_kernels_neon();
+      return step_functions_neon();
 #endif
   }
-  return tile_kernels_baseline();
+  return step_functions_baseline();
 }
 
 }  // namespace layerwise

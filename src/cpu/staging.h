@@ -2,6 +2,7 @@
 // stochastically. A tile of it is worked on as float32, in memory of the thread's own, and stored from there.
 #pragma once
 
+#include "cpu/staged.h"
 #include "cpu/tile.h"
 #include "numerics/summation.h"
 
@@ -13,11 +14,12 @@ struct StagedTile {
   alignas(64) float moments[kTileElements];
 };
 
+inline namespace LAYERWISE_ISA {
+
 class Staging {
  public:
-  Staging(const TileKernels& kernels, const Dtypes& dtypes, const StepBuffers& buffers)
-      : kernels_(kernels),
-        dtypes_(dtypes),
+  Staging(const Dtypes& dtypes, const StepBuffers& buffers)
+      : dtypes_(dtypes),
         weights_(dtypes.weights_extra == Dtype::kRemainder16 && buffers.weights_extra),
         moments_(buffers.stochastic_moment) {}
 
@@ -38,7 +40,7 @@ class Staging {
   // A tile's weights alone; stage may be null where a plan does not need it.
   const void* weights(const TileBuffers& stored, StagedTile* stage) const {
     if (!weights_) return stored.weights;
-    kernels_.load_weights(stored.weights, stored.weights_extra, stage->weights, stored.count);
+    load_weights(stored.weights, stored.weights_extra, stage->weights, stored.count);
     return stage->weights;
   }
   // One tile at most.
@@ -49,21 +51,21 @@ class Staging {
       seen.weights = stage.weights;
     }
     if (moments_) {
-      kernels_.load_moments(stored.first_moment, stage.moments, stored.count);
+      load_moments(stored.first_moment, stage.moments, stored.count);
       seen.first_moment = stage.moments;
     }
     return seen;
   }
   // first: the tile's first element of the layer.
   void store(const StagedTile& stage, const TileBuffers& stored, const RandomKey& key, int64_t first) const {
-    if (weights_) kernels_.store_weights(stage.weights, stored.weights, stored.weights_extra, stored.count);
-    if (moments_) kernels_.store_moments(stage.moments, stored.first_moment, stored.count, key, first);
+    if (weights_) store_weights(stage.weights, stored.weights, stored.weights_extra, stored.count);
+    if (moments_) store_moments(stage.moments, stored.first_moment, stored.count, key, first);
   }
 
  private:
-  const TileKernels& kernels_;
   const Dtypes dtypes_;
   const bool weights_, moments_;
 };
 
+}  // namespace LAYERWISE_ISA
 }  // namespace layerwise

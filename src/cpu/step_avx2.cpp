@@ -3,9 +3,9 @@
 
 namespace layerwise {
 
-const TileKernels& tile_kernels_avx2() {
-  static constexpr TileKernels kernels = tile_kernels("avx2");
-  return kernels;
+const StepFunctions& step_functions_avx2() {
+  static constexpr StepFunctions functions = step_functions("avx2");
+  return functions;
 }
 
 }  // namespace layerwise

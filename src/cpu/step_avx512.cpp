@@ -3,9 +3,9 @@
 
 namespace layerwise {
 
-const TileKernels& tile_kernels_avx512() {
-  static constexpr TileKernels kernels = tile_kernels("avx512");
-  return kernels;
+const StepFunctions& step_functions_avx512() {
+  static constexpr StepFunctions functions = step_functions("avx512");
+  return functions;
 }
 
 }  // namespace layerwise

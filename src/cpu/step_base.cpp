@@ -3,9 +3,9 @@
 
 namespace layerwise {
 
-const TileKernels& tile_kernels_baseline() {
-  static constexpr TileKernels kernels = tile_kernels("baseline");
-  return kernels;
+const StepFunctions& step_functions_baseline() {
+  static constexpr StepFunctions functions = step_functions("baseline");
+  return functions;
 }
 
 }  // namespace layerwise

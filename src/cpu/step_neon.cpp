@@ -3,9 +3,9 @@
 
 namespace layerwise {
 
-const TileKernels& tile_kernels_neon() {
-  static constexpr TileKernels kernels = tile_kernels("neon");
-  return kernels;
+const StepFunctions& step_functions_neon() {
+  static constexpr StepFunctions functions = step_functions("neon");
+  return functions;
 }
 
 }  // namespace layerwise

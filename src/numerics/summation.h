@@ -53,7 +53,9 @@ struct SquareSum {
     return add(a, b);
   }
   static LAYERWISE_INLINE double widen(float tile_sum) { return static_cast<double>(tile_sum); }
-  static LAYERWISE_INLINE double widen(float tile_sum, Rescale by) { return mul(static_cast<double>(tile_sum), by.sum); }
+  static LAYERWISE_INLINE double widen(float tile_sum, Rescale by) {
+    return mul(static_cast<double>(tile_sum), by.sum);
+  }
 
   static LAYERWISE_INLINE bool in_range(float tile_sum) { return tile_sum >= 0x1p-80f && tile_sum <= 0x1.fffffep127f; }
   // 2^-80 keeps 8192 squares of the largest float32 finite; 2^100 lifts the square of the smallest out of underflow.
@@ -92,10 +94,10 @@ LAYERWISE_INLINE void combine_pairs(const Value* __restrict__ from, Value* __res
   for (int i = 0; i < pairs; ++i) to[i] = Reduction::combine(from[2 * i], from[2 * i + 1]);
 }
 
-// The adjacent-pair tree over count values, a power of two up to kAccumulators. Overwrites them.
+// The adjacent-pair tree over count values, a power of two up to kGroupLanes. Overwrites them.
 template <class Reduction, class Value>
 LAYERWISE_INLINE Value pair_tree(Value* values, int count) {
-  alignas(64) Value other[kAccumulators / 2];
+  Value other[kGroupLanes / 2];
   Value *from = values, *to = other;  // never in place, so that a level vectorises
   for (int pairs = count / 2; pairs > 0; pairs /= 2) {
     combine_pairs<Reduction>(from, to, pairs);

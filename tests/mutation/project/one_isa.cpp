@@ -1,9 +1,9 @@
 // The other instruction sets compile the same text: in a mutation run the first stands in for them.
-#include "cpu/tile.h"
+#include "cpu/work.h"
 
 namespace layerwise {
 
-const TileKernels& tile_kernels_avx2() { return tile_kernels_baseline(); }
-const TileKernels& tile_kernels_avx512() { return tile_kernels_baseline(); }
+const StepFunctions& step_functions_avx2() { return step_functions_baseline(); }
+const StepFunctions& step_functions_avx512() { return step_functions_baseline(); }
 
 }  // namespace layerwise
