@@ -108,19 +108,26 @@ TEST_CASE("buffers that overlap where one is written", "[bad_input]") {
   novograd(kAliased, {"weights_extra"}, [](Arguments& a) { a.extra = a.weights; });
   novograd(kAliased, {"second_moment", "max_second_moment"},
            [](Arguments& a) { a.max_second_moment = a.second_moment; });
-  // One element from the end, one element before the beginning.
-  novograd(kAliased, {"weights", "grads"}, [](Arguments& a) { a.grads = plus(a.weights, 43 * 4); });
-  novograd(kAliased, {"weights", "grads"}, [](Arguments& a) { a.grads = plus(a.weights, -43 * 4); });
-  novograd(kAliased, {"second_moment", "weights"}, [](Arguments& a) { a.second_moment = plus(a.weights, 160); });
-  novograd(kAliased, {"layer_stats", "weights"}, [](Arguments& a) { a.stats = static_cast<double*>(a.weights); });
-  novograd(kAliased, {"layer_stats", "second_moment"}, [](Arguments& a) {
-    a.second_moment = plus(a.stats, LAYERWISE_STAT_COUNT * 4 * 8 - 8);  // the last value of the statistics
+  // One element from the end, one element before the beginning; in a place of their own, since what reaches beyond a
+  // buffer's end may meet another one on the heap.
+  static double room[1024];
+  void* const place = room + 512;
+  novograd(kAliased, {"weights", "grads"}, [=](Arguments& a) { a.grads = plus(a.weights = place, 43 * 4); });
+  novograd(kAliased, {"weights", "grads"}, [=](Arguments& a) { a.grads = plus(a.weights = place, -43 * 4); });
+  novograd(kAliased, {"second_moment", "weights"},
+           [=](Arguments& a) { a.second_moment = plus(a.weights = place, 160); });
+  novograd(kAliased, {"layer_stats", "weights"},
+           [=](Arguments& a) { a.stats = static_cast<double*>(a.weights = place); });
+  novograd(kAliased, {"layer_stats", "second_moment"}, [=](Arguments& a) {
+    a.stats = static_cast<double*>(place);
+    a.second_moment = plus(place, LAYERWISE_STAT_COUNT * 4 * 8 - 8);  // the last value of the statistics
   });
-  novograd(kAliased, {"layer_mask"}, [](Arguments& a) { a.mask = plus(static_cast<uint8_t*>(a.weights), 170); });
+  novograd(kAliased, {"layer_mask"},
+           [=](Arguments& a) { a.mask = plus(static_cast<uint8_t*>(a.weights = place), 170); });
   larc(kAliased, {"weights", "grads"}, [](Arguments& a) { a.grads = a.weights; });
-  larc(kAliased, {"layer_stats"}, [](Arguments& a) { a.stats = static_cast<double*>(a.weights); });
+  larc(kAliased, {"layer_stats"}, [=](Arguments& a) { a.stats = static_cast<double*>(a.weights = place); });
   sgd(kAliased, {"momentum", "weights"}, [](Arguments& a) { a.moment = a.weights; });
-  sgd(kAliased, {"momentum", "grads"}, [](Arguments& a) { a.moment = plus(a.grads, 16); });
+  sgd(kAliased, {"momentum", "grads"}, [=](Arguments& a) { a.moment = plus(a.grads = place, 16); });
   sgd(kAliased, {"weights_extra"}, [](Arguments& a) { a.extra = a.moment; });
 }
 
