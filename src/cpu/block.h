@@ -3,16 +3,17 @@
 // once.
 #pragma once
 
-#if defined(__F16C__)
-#include <immintrin.h>
-#endif
-
-#include "numerics/dtype.h"
+#include "cpu/lanes.h"
 
 namespace layerwise {
 inline namespace LAYERWISE_ISA {
 
 inline constexpr int kBlockElements = 64;
+
+LAYERWISE_INLINE void prefetch_bytes(const void* address, int64_t bytes) {
+  constexpr int64_t kLine = 64;
+  for (int64_t at = 0; at < bytes; at += kLine) __builtin_prefetch(static_cast<const char*>(address) + at);
+}
 
 template <class T>
 LAYERWISE_INLINE void prefetch_block(const T* elements) {
@@ -55,14 +56,7 @@ class BlockReader<float16> {
       return;
     }
     // As wide as what reads it next: a wide load does not see narrow stores before they reach the cache.
-#if defined(__AVX512F__)
-    for (int i = 0; i < kBlockElements; i += 16)
-      _mm512_store_ps(values_ + i,
-                      _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i))));
-#else
-    for (int i = 0; i < kBlockElements; i += 8)
-      _mm256_store_ps(values_ + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
-#endif
+    for (int i = 0; i < kBlockElements; i += kLanes) store_lanes(values_ + i, load_lanes(from + i));
   }
   LAYERWISE_INLINE float operator[](int i) const { return values_[i]; }
 

@@ -25,28 +25,30 @@ struct Words {
   __m512i value;
 };
 
+LAYERWISE_INLINE Floats widened(__m256i bits, bfloat16) {
+  const __m512i words = _mm512_maskz_cvtepu16_epi32(0xffff, bits);
+  return {_mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, words, 16))};
+}
+LAYERWISE_INLINE Floats widened(__m256i bits, float16) { return {_mm512_maskz_cvtph_ps(0xffff, bits)}; }
 LAYERWISE_INLINE Floats load_lanes(const float* from) { return {_mm512_loadu_ps(from)}; }
-LAYERWISE_INLINE Floats load_lanes(const bfloat16* from) {
-  const __m512i bits = _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-  return {_mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, bits, 16))};
+template <class T>
+LAYERWISE_INLINE Floats load_lanes(const T* from) {
+  return widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)), T());
 }
-LAYERWISE_INLINE Floats load_lanes(const float16* from) {
-  return {_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)))};
-}
-// The first count elements; the lanes from there on are 0.
+
 LAYERWISE_INLINE __mmask16 first_lanes(int64_t count) {
   return static_cast<__mmask16>(count >= kLanes ? 0xffff : count <= 0 ? 0 : (1 << count) - 1);
 }
+// The first count elements; the lanes from there on are 0.
 LAYERWISE_INLINE Floats load_lanes(const float* from, int64_t count) {
   return {_mm512_maskz_loadu_ps(first_lanes(count), from)};
 }
-LAYERWISE_INLINE Floats load_lanes(const bfloat16* from, int64_t count) {
-  const __m512i bits = _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_maskz_loadu_epi16(first_lanes(count), from));
-  return {_mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, bits, 16))};
+template <class T>
+LAYERWISE_INLINE Floats load_lanes(const T* from, int64_t count) {
+  return widened(_mm256_maskz_loadu_epi16(first_lanes(count), from), T());
 }
-LAYERWISE_INLINE Floats load_lanes(const float16* from, int64_t count) {
-  return {_mm512_maskz_cvtph_ps(0xffff, _mm256_maskz_loadu_epi16(first_lanes(count), from))};
-}
+LAYERWISE_INLINE void store_lanes(float* to, Floats a) { _mm512_storeu_ps(to, a.value); }
+
 LAYERWISE_INLINE Floats add(Floats a, Floats b) { return {_mm512_add_ps(a.value, b.value)}; }
 LAYERWISE_INLINE Floats mul(Floats a, float b) { return {_mm512_mul_ps(a.value, _mm512_set1_ps(b))}; }
 LAYERWISE_INLINE Floats fma(Floats a, Floats b, Floats c) { return {_mm512_fmadd_ps(a.value, b.value, c.value)}; }
@@ -87,6 +89,7 @@ LAYERWISE_INLINE Floats load_lanes(const bfloat16* from) {
 LAYERWISE_INLINE Floats load_lanes(const float16* from) {
   return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))};
 }
+LAYERWISE_INLINE void store_lanes(float* to, Floats a) { _mm256_storeu_ps(to, a.value); }
 LAYERWISE_INLINE Floats add(Floats a, Floats b) { return {_mm256_add_ps(a.value, b.value)}; }
 LAYERWISE_INLINE Floats mul(Floats a, float b) { return {_mm256_mul_ps(a.value, _mm256_set1_ps(b))}; }
 LAYERWISE_INLINE Floats fma(Floats a, Floats b, Floats c) { return {_mm256_fmadd_ps(a.value, b.value, c.value)}; }

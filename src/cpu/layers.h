@@ -51,13 +51,8 @@ class LayerLoop final : public LayerWork {
   LAYERWISE_INLINE void fetch_start(const TileBuffers& tile) const {
     constexpr int64_t kMost = 1024;
     const int64_t count = tile.count < kMost ? tile.count : kMost;
-    fetch(tile.weights, count * size_of(layers_.dtypes.weights));
-    fetch(tile.first_moment, count * size_of(layers_.dtypes.first_moment));
-  }
-  LAYERWISE_INLINE static void fetch(const void* address, int64_t bytes) {
-    constexpr int64_t kLine = 64;
-    if (!address) return;
-    for (int64_t at = 0; at < bytes; at += kLine) __builtin_prefetch(static_cast<const char*>(address) + at);
+    if (tile.weights) prefetch_bytes(tile.weights, count * size_of(layers_.dtypes.weights));
+    if (tile.first_moment) prefetch_bytes(tile.first_moment, count * size_of(layers_.dtypes.first_moment));
   }
 
   LAYERWISE_INLINE void sum(int64_t layer, int64_t begin, int64_t end, LayerSums sums, Scratch& scratch) const {

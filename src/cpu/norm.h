@@ -3,8 +3,6 @@
 #pragma once
 
 #include "cpu/block.h"
-#include "cpu/lanes.h"
-#include "numerics/summation.h"
 
 namespace layerwise {
 inline namespace LAYERWISE_ISA {
@@ -108,6 +106,18 @@ double tile_norm(const void* address, int64_t count) {
   if (Reduction::in_range(sum)) return Reduction::widen(sum);
   const Rescale by = Reduction::rescale(sum);
   return Reduction::widen(accumulate_tile<Reduction>(elements, count, by), by);
+}
+
+using Norm = double (*)(const void* elements, int64_t count);
+
+inline Norm norm_for(Dtype dtype, bool infinity_norm) {
+  return visit_element_dtype(dtype, [&]<class T>() -> Norm {
+    return infinity_norm ? &tile_norm<LargestMagnitude, T> : &tile_norm<SquareSum, T>;
+  });
+}
+
+LAYERWISE_INLINE double reduce(double* sums, int64_t tiles, bool infinity_norm) {
+  return infinity_norm ? reduce_sums<LargestMagnitude>(sums, tiles) : reduce_sums<SquareSum>(sums, tiles);
 }
 
 }  // namespace LAYERWISE_ISA

@@ -10,18 +10,6 @@
 namespace layerwise {
 inline namespace LAYERWISE_ISA {
 
-using Norm = double (*)(const void* elements, int64_t count);
-
-inline Norm norm_for(Dtype dtype, bool infinity_norm) {
-  return visit_element_dtype(dtype, [&]<class T>() -> Norm {
-    return infinity_norm ? &tile_norm<LargestMagnitude, T> : &tile_norm<SquareSum, T>;
-  });
-}
-
-LAYERWISE_INLINE double reduce(double* sums, int64_t tiles, bool infinity_norm) {
-  return infinity_norm ? reduce_sums<LargestMagnitude>(sums, tiles) : reduce_sums<SquareSum>(sums, tiles);
-}
-
 // NovoGrad, with or without LARC before it.
 class NovogradOperation {
  public:
@@ -108,6 +96,7 @@ class NormsOperation {
 
   NormsOperation(const Dtypes& dtypes, const PartialNorms& norms)
       : norms_(norms),
+        grads_dtype_(dtypes.grads),
         staging_(dtypes, norms.buffers),
         grad_norm_(norm_for(dtypes.grads, norms.infinity_norm)),
         weight_norm_(norm_for(staging_.dtypes().weights, false)) {}
@@ -117,6 +106,9 @@ class NormsOperation {
   bool sums_tiles() const { return true; }
 
   void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, StagedTile* stage) const {
+    // No update before has fetched it, and its columns alone would leave the hardware behind. Measured on two cores of
+    // a Zen 5: layers of 4000 elements take 30 % less time, of 1000 25 %.
+    if (tile.count < kTileElements) prefetch_bytes(tile.grads, tile.count * size_of(grads_dtype_));
     sums.grads[index] = grad_norm_(tile.grads, tile.count);
     if (norms_.weight_sums) sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count);
   }
@@ -129,6 +121,7 @@ class NormsOperation {
 
  private:
   const PartialNorms& norms_;
+  const Dtype grads_dtype_;
   const Staging staging_;
   const Norm grad_norm_, weight_norm_;
 };

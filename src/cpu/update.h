@@ -18,7 +18,7 @@ inline namespace LAYERWISE_ISA {
 // fetched so many elements ahead. Measured on two cores of a Zen 5: either way costs the other kind of layer 3 %.
 constexpr int64_t kPrefetchDistance = 1024;
 
-inline bool is_a_small_layer(int64_t count) { return count <= kTileElements; }
+inline bool is_one_tile(int64_t count) { return count <= kTileElements; }
 
 // Calls body(begin, count) for consecutive blocks of [0, count), fetching a block of each of the addresses with it. The
 // count of a whole block is a compile-time constant.
@@ -54,7 +54,7 @@ LAYERWISE_INLINE void update_tiles(const TileBuffers& tiles, Update update) {
     new_moments.finish();
     new_weights.finish();
   };
-  if (!is_a_small_layer(tiles.count))
+  if (!is_one_tile(tiles.count))
     for_each_block(tiles.count, block, weights + kPrefetchDistance, moments + kPrefetchDistance);
   else if (kNormReadsWeights)
     for_each_block(tiles.count, block, grads + tiles.count, weights + tiles.count);
@@ -91,7 +91,7 @@ void larc_scale_tiles(const TileBuffers& tiles, const LarcElement& given) {
     }
     scaled.finish();
   };
-  if (is_a_small_layer(tiles.count))
+  if (is_one_tile(tiles.count))
     for_each_block(tiles.count, block, grads + tiles.count, weights + tiles.count);
   else
     for_each_block(tiles.count, block, grads + kPrefetchDistance);
@@ -114,7 +114,7 @@ void larc_sgd_tiles(const TileBuffers& tiles, const LarcElement& given) {
     }
     new_weights.finish();
   };
-  if (is_a_small_layer(tiles.count))
+  if (is_one_tile(tiles.count))
     for_each_block(tiles.count, block, grads + tiles.count, weights + tiles.count);
   else
     for_each_block(tiles.count, block, weights + kPrefetchDistance);

@@ -67,7 +67,7 @@ struct LarcCall {
 };
 
 template <class Element>
-struct alignas(64) LayerUpdate {
+struct LayerUpdate {
   bool takes_part;  // false: the layer keeps every bit
   Element element;
   LayerStats stats;
