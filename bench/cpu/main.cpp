@@ -72,25 +72,7 @@ void print_heading() {
                "dtypes", "isa", "th", "us", "bytes/param", "GB/s", "x plain loop", "fastest", "ns/layer");
 }
 
-// What a model of small layers may cost: its bytes at the rate the plain loop reaches on a large model, and 100 ns a
-// layer over the threads.
-class Allowance {
- public:
-  explicit Allowance(double seconds) : large_(measure({"allowance", Op::kNovograd, "resnet50"}, seconds)) {
-    bytes_per_us_ = 20 * static_cast<double>(large_.elements) / large_.plain_us;
-    std::fprintf(stderr, "the plain loop on resnet50: %.2f GB/s; allowance: bytes at that rate and 100 ns a layer over the threads\n",
-                 bytes_per_us_ / 1e3);
-  }
-  double us(int bytes, const Measurement& m) const {
-    return bytes * static_cast<double>(m.elements) / bytes_per_us_ + 0.1 * static_cast<double>(m.layers) / m.threads;
-  }
-
- private:
-  Measurement large_;
-  double bytes_per_us_;
-};
-
-void report(const Case& row, const Measurement& m, const Allowance* allowance) {
+void report(const Case& row, const Measurement& m) {
   const int bytes = floor_bytes(row.op, element_bytes(row.dtypes));
   const double rate = bytes * static_cast<double>(m.elements) / m.step_us / 1e3;
   // What a layer costs beyond the plain loop, of one thread's time.
@@ -100,10 +82,9 @@ void report(const Case& row, const Measurement& m, const Allowance* allowance) {
                name_of(row.op), label(row).c_str(), short_name(row.dtypes).c_str(), isa_name(m.isa), m.threads, m.step_us,
                bytes, rate, m.ratio, m.ratio_q1, m.ratio_q3, fastest, per_layer);
   JsonLine line;
-  if (allowance) {
-    const double share = m.step_us / allowance->us(bytes, m);
-    std::fprintf(stderr, "%32s %.2f of its allowance\n", "", share);
-    line.add("share_of_allowance", share);
+  if (m.share_of_allowance > 0) {
+    std::fprintf(stderr, "%32s %.2f of its allowance\n", "", m.share_of_allowance);
+    line.add("share_of_allowance", m.share_of_allowance);
   }
   line
       .add("suite", row.suite)
@@ -141,7 +122,7 @@ void leave_out(const Case& row, const std::string& reason) {
       .print();
 }
 
-void run_row(const Case& row, double seconds, double memory_gb, const Allowance* allowance) {
+void run_row(const Case& row, double seconds, double memory_gb, Allowance* allowance) {
   const double needed = static_cast<double>(memory_bytes(row)) / 1e9;
   if (needed > memory_gb) {
     char reason[100];
@@ -149,7 +130,7 @@ void run_row(const Case& row, double seconds, double memory_gb, const Allowance*
     return leave_out(row, reason);
   }
   try {
-    report(row, measure(row, seconds), allowance);
+    report(row, measure(row, seconds, allowance));
   } catch (const std::exception& problem) {
     leave_out(row, problem.what());
   }
@@ -171,7 +152,10 @@ int main(int argc, char** argv) {
   for (const char* suite : kSuites) {
     if (!contains(options.suites, suite)) continue;
     std::fprintf(stderr, "\n%s\n", suite);
-    const auto allowance = suite == std::string("layers") ? std::make_unique<Allowance>(options.seconds) : nullptr;
+    const auto allowance = suite == std::string("layers") ? std::make_unique<Allowance>() : nullptr;
+    if (allowance)
+      std::fprintf(stderr, "the plain loop on resnet50: %.2f GB/s; allowance: bytes at that rate and 100 ns a layer over the threads\n",
+                   allowance->gb_per_s());
     print_heading();
     for (const Case& row : suite_rows(suite, layerwise::available_cores()))
       if (options.models.empty() || contains(options.models, row.model)) {

@@ -31,6 +31,21 @@ class Pages {
   size_t bytes_;
 };
 
+double quantile(std::vector<double>& values, double q) {
+  const auto at = values.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(values.size() - 1));
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
+
+template <class Body>
+double microseconds(Body&& body) {
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
 class Workload {
  public:
   explicit Workload(const Case& row)
@@ -87,45 +102,57 @@ class Workload {
   volatile uint32_t mask_ = 0;
 };
 
-template <class Body>
-double microseconds(Body&& body) {
-  const auto start = std::chrono::steady_clock::now();
-  body();
-  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
-}
-
-double quantile(std::vector<double>& values, double q) {
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
-
-}  // namespace
-
 int64_t memory_bytes(const Case& row) {
   const ElementBytes bytes = element_bytes(row.dtypes);
   const int per_element = bytes.weight + bytes.grad + (row.op == Op::kLarcScale ? 0 : bytes.moment);
   return element_count(layer_sizes(row.model)) * per_element;
 }
 
-Measurement measure(const Case& row, double seconds) {
+Allowance::Allowance() : large_(std::make_unique<Workload>(Case{"allowance", Op::kNovograd, "resnet50"})) {
+  large_->run_plain_loop();
+  measure_rate();
+}
+Allowance::~Allowance() = default;
+
+void Allowance::measure_rate() {
+  const double us = microseconds([&] { large_->run_plain_loop(); });
+  bytes_per_us_ = static_cast<double>(floor_bytes(Op::kNovograd, element_bytes({kF32, kF32, kF32})) * large_->elements()) / us;
+}
+
+double Allowance::us(int64_t bytes, int64_t layers, int threads) const {
+  return static_cast<double>(bytes) / bytes_per_us_ + 0.1 * static_cast<double>(layers) / threads;
+}
+
+Measurement measure(const Case& row, double seconds, Allowance* allowance) {
   constexpr size_t kFewest = 5, kMost = 20000;
+  constexpr double kRateHolds_us = 1e5;
   Workload work(row);
-  std::vector<double> steps, plains, ratios;
-  for (int warm_up = 0; warm_up < 2; ++warm_up) {
+  const auto threads = static_cast<int32_t>(work.plan().query(LAYERWISE_QUERY_THREADS));
+  const int64_t bytes = floor_bytes(row.op, element_bytes(row.dtypes)) * work.elements();
+  const auto warm_up = [&] {
     work.run_step();
     work.run_plain_loop();
-  }
+  };
+  warm_up();
+  warm_up();
+  std::vector<double> steps, plains, ratios, shares;
+  double next_rate = 0;
   for (double spent = 0; steps.size() < kFewest || (spent < seconds * 1e6 && steps.size() < kMost);) {
+    if (allowance && spent >= next_rate) {
+      allowance->measure_rate();
+      next_rate = spent + kRateHolds_us;
+      warm_up();
+    }
     steps.push_back(microseconds([&] { work.run_step(); }));
     plains.push_back(microseconds([&] { work.run_plain_loop(); }));
     ratios.push_back(plains.back() / steps.back());
+    if (allowance) shares.push_back(steps.back() / allowance->us(bytes, work.layers(), threads));
     spent += steps.back() + plains.back();
   }
   return {work.layers(),
           work.elements(),
           static_cast<int64_t>(steps.size()),
-          static_cast<int32_t>(work.plan().query(LAYERWISE_QUERY_THREADS)),
+          threads,
           static_cast<int32_t>(work.plan().query(LAYERWISE_QUERY_ISA)),
           quantile(steps, 0.5),
           quantile(plains, 0.5),
@@ -133,7 +160,8 @@ Measurement measure(const Case& row, double seconds) {
           quantile(plains, 0),
           quantile(ratios, 0.5),
           quantile(ratios, 0.25),
-          quantile(ratios, 0.75)};
+          quantile(ratios, 0.75),
+          allowance ? quantile(shares, 0.5) : 0};
 }
 
 }  // namespace bench
