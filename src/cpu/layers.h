@@ -40,19 +40,16 @@ class LayerLoop final : public LayerWork {
 
   LAYERWISE_INLINE void step_layer(int64_t layer, Scratch& scratch) const {
     const int64_t tiles = tiles_of(layers_.extents[layer].size);
-    fetch_start(this->tiles(layer, 0, 1));
+    fetch_short(this->tiles(layer, 0, 1));
     sum(layer, 0, tiles, scratch.sums, scratch);
     const auto layer_update = finish(layer, scratch.sums, scratch);
     if (layer_update.takes_part) update(layer, 0, tiles, layer_update.element, scratch);
   }
 
-  // What the update reads first comes from memory while the norm is computed. Measured on two cores of a Zen 5: 10 % of
-  // a step over layers of 1000 elements.
-  LAYERWISE_INLINE void fetch_start(const TileBuffers& tile) const {
-    constexpr int64_t kMost = 1024;
-    const int64_t count = tile.count < kMost ? tile.count : kMost;
-    if (tile.weights) prefetch_bytes(tile.weights, count * size_of(layers_.dtypes.weights));
-    if (tile.first_moment) prefetch_bytes(tile.first_moment, count * size_of(layers_.dtypes.first_moment));
+  LAYERWISE_INLINE void fetch_short(const TileBuffers& tile) const {
+    if (tile.count > kShort) return;
+    Fetched(tile.weights, layers_.dtypes.weights).elements(0, tile.count);
+    Fetched(tile.first_moment, layers_.dtypes.first_moment).elements(0, tile.count);
   }
 
   LAYERWISE_INLINE void sum(int64_t layer, int64_t begin, int64_t end, LayerSums sums, Scratch& scratch) const {

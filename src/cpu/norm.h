@@ -2,7 +2,8 @@
 // there, and leaves one register behind; those meet in the levels above.
 #pragma once
 
-#include "cpu/block.h"
+#include "cpu/fetch.h"
+#include "cpu/lanes.h"
 
 namespace layerwise {
 inline namespace LAYERWISE_ISA {
@@ -53,40 +54,41 @@ struct Accumulators<Reduction, 1> {
   LAYERWISE_INLINE LanesOf<Reduction> combined() const { return lanes; }
 };
 
-// A block of columns, of a tile that ends count elements behind its first. The rows of a whole tile are eight streams
-// for the prefetcher, and the next tile, whose pages those streams do not cross into, is fetched beside them.
-template <class Reduction, bool kWholeTile, class T, class... By>
-LAYERWISE_INLINE LanesOf<Reduction> sum_block(const T* elements, int64_t count, By... by) {
+// The block of columns from one on.
+template <class Reduction, bool kWholeTile, class Fetching, class T, class... By>
+LAYERWISE_INLINE LanesOf<Reduction> sum_block(const T* tile, int64_t column, int64_t count, Fetching beside, By... by) {
   Accumulators<Reduction, kBlockElements / kLanes> sums = {};
-  int64_t row = 0;
-  for (; row + kBlockElements <= (kWholeTile ? kTileElements : count); row += kAccumulators) {
-    if (kWholeTile) prefetch_block(elements + kTileElements + row);
-    sums.add(elements + row, by...);
+  beside.first_row(column);
+  int64_t at = column;
+  for (; at + kBlockElements <= (kWholeTile ? kTileElements : count); at += kAccumulators) {
+    beside.block(at);
+    sums.add(tile + at, by...);
   }
-  if (!kWholeTile && row < count) sums.add_first(count - row, elements + row, by...);
+  if (!kWholeTile && at < count) sums.add_first(count - at, tile + at, by...);
   return sums.combined();
 }
 
 // A power of two of columns. Those without elements are left out: +0 changes nothing in the tree.
-template <class Reduction, bool kWholeTile, int kColumns, class T, class... By>
-LAYERWISE_INLINE LanesOf<Reduction> sum_columns(const T* elements, int64_t count, By... by) {
+template <class Reduction, bool kWholeTile, int kColumns, class Fetching, class T, class... By>
+LAYERWISE_INLINE LanesOf<Reduction> sum_columns(const T* tile, int64_t column, int64_t count, Fetching beside,
+                                                By... by) {
   if constexpr (kColumns == kBlockElements) {
-    return sum_block<Reduction, kWholeTile>(elements, count, by...);
+    return sum_block<Reduction, kWholeTile>(tile, column, count, beside, by...);
   } else {
     constexpr int kHalf = kColumns / 2;
-    const auto first = sum_columns<Reduction, kWholeTile, kHalf>(elements, count, by...);
-    if (!kWholeTile && count <= kHalf) return first;
-    const auto second = sum_columns<Reduction, kWholeTile, kHalf>(elements + kHalf, count - kHalf, by...);
+    const auto first = sum_columns<Reduction, kWholeTile, kHalf>(tile, column, count, beside, by...);
+    if (!kWholeTile && count <= column + kHalf) return first;
+    const auto second = sum_columns<Reduction, kWholeTile, kHalf>(tile, column + kHalf, count, beside, by...);
     return combine_neighbours<Reduction>(first, second);
   }
 }
 
-template <class Reduction, bool kWholeTile, class T, class... By>
-LAYERWISE_INLINE typename Reduction::Accumulator sum_tile(const T* elements, int64_t count, By... by) {
+template <class Reduction, bool kWholeTile, class Fetching, class T, class... By>
+LAYERWISE_INLINE typename Reduction::Accumulator sum_tile(const T* tile, int64_t count, Fetching beside, By... by) {
   constexpr int kPart = kAccumulators / 4;
   LanesOf<Reduction> parts[4] = {};
   for (int part = 0; part < 4 && part * kPart < count; ++part)
-    parts[part] = sum_columns<Reduction, kWholeTile, kPart>(elements + part * kPart, count - part * kPart, by...);
+    parts[part] = sum_columns<Reduction, kWholeTile, kPart>(tile, part * kPart, count, beside, by...);
   auto sums = combine_neighbours<Reduction>(combine_neighbours<Reduction>(parts[0], parts[1]),
                                             combine_neighbours<Reduction>(parts[2], parts[3]));
   for (int width = kLanes; width > 1; width /= 2) sums = combine_neighbours<Reduction>(sums, sums);
@@ -94,21 +96,23 @@ LAYERWISE_INLINE typename Reduction::Accumulator sum_tile(const T* elements, int
 }
 
 template <class Reduction, class T, class... By>
-typename Reduction::Accumulator accumulate_tile(const T* elements, int64_t count, By... by) {
-  return count == kTileElements ? sum_tile<Reduction, true>(elements, count, by...)
-                                : sum_tile<Reduction, false>(elements, count, by...);
+typename Reduction::Accumulator accumulate_tile(const T* tile, int64_t count, const Beside& beside, By... by) {
+  if (count == kTileElements)
+    return sum_tile<Reduction, true>(tile, count, NextTileBeside<T>{tile + kTileElements}, by...);
+  if (count <= kShort) return sum_tile<Reduction, false>(tile, count, NothingBeside(), by...);
+  return sum_tile<Reduction, false>(tile, count, beside, by...);
 }
 
 template <class Reduction, class T>
-double tile_norm(const void* address, int64_t count) {
-  const T* elements = static_cast<const T*>(address);
-  const auto sum = accumulate_tile<Reduction>(elements, count);
+double tile_norm(const void* address, int64_t count, const Beside& beside) {
+  const T* tile = static_cast<const T*>(address);
+  const auto sum = accumulate_tile<Reduction>(tile, count, beside);
   if (Reduction::in_range(sum)) return Reduction::widen(sum);
   const Rescale by = Reduction::rescale(sum);
-  return Reduction::widen(accumulate_tile<Reduction>(elements, count, by), by);
+  return Reduction::widen(accumulate_tile<Reduction>(tile, count, Beside(), by), by);
 }
 
-using Norm = double (*)(const void* elements, int64_t count);
+using Norm = double (*)(const void* elements, int64_t count, const Beside& beside);
 
 inline Norm norm_for(Dtype dtype, bool infinity_norm) {
   return visit_element_dtype(dtype, [&]<class T>() -> Norm {

@@ -10,6 +10,20 @@
 namespace layerwise {
 inline namespace LAYERWISE_ISA {
 
+// The arrays of a tile that a norm may fetch for what comes after it.
+class Fetchable {
+ public:
+  explicit Fetchable(const Dtypes& dtypes) : dtypes_(dtypes) {}
+  Fetched weights(const TileBuffers& tile) const { return {tile.weights, dtypes_.weights}; }
+  Fetched moments(const TileBuffers& tile) const { return {tile.first_moment, dtypes_.first_moment}; }
+  Fetched next_grads(const TileBuffers& tile) const {
+    return {static_cast<const char*>(tile.grads) + tile.count * size_of(dtypes_.grads), dtypes_.grads};
+  }
+
+ private:
+  const Dtypes dtypes_;
+};
+
 // NovoGrad, with or without LARC before it.
 class NovogradOperation {
  public:
@@ -17,6 +31,7 @@ class NovogradOperation {
 
   NovogradOperation(const Dtypes& dtypes, const NovogradStep& step)
       : step_(step),
+        fetchable_(dtypes),
         staging_(dtypes, step.buffers),
         call_(novograd_call(step.hyper)),
         norm_(norm_for(dtypes.grads, step.hyper.infinity_norm)),
@@ -28,8 +43,12 @@ class NovogradOperation {
   bool sums_tiles() const { return !step_.given.grads; }
 
   void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, StagedTile* stage) const {
-    sums.grads[index] = norm_(tile.grads, tile.count);
-    if (step_.applies_larc) sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count);
+    if (!step_.applies_larc) {
+      sums.grads[index] = norm_(tile.grads, tile.count, {{}, fetchable_.weights(tile), fetchable_.moments(tile)});
+      return;
+    }
+    sums.grads[index] = norm_(tile.grads, tile.count, {fetchable_.weights(tile), {}, {}});
+    sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count, {{}, fetchable_.moments(tile), {}});
   }
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
     SecondMoment moment = load_second_moment(step_, layer);
@@ -44,6 +63,7 @@ class NovogradOperation {
 
  private:
   const NovogradStep& step_;
+  const Fetchable fetchable_;
   const Staging staging_;
   const NovogradCall call_;
   const Norm norm_, weight_norm_;
@@ -57,6 +77,7 @@ class LarcOperation {
 
   LarcOperation(const Dtypes& dtypes, const LarcStep& step)
       : step_(step),
+        fetchable_(dtypes),
         staging_(dtypes, step.buffers),
         call_(larc_call(step.larc, step.sgd)),
         grad_norm_(norm_for(dtypes.grads, false)),
@@ -69,8 +90,9 @@ class LarcOperation {
   bool sums_tiles() const { return !step_.given.grads; }
 
   void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, StagedTile* stage) const {
-    sums.grads[index] = grad_norm_(tile.grads, tile.count);
-    sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count);
+    const Fetched next = step_.applies_sgd ? fetchable_.moments(tile) : fetchable_.next_grads(tile);
+    sums.grads[index] = grad_norm_(tile.grads, tile.count, {fetchable_.weights(tile), {}, {}});
+    sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count, {{}, next, {}});
   }
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
     const double weights = sums_tiles() ? reduce(sums.weights, tiles, false) : step_.given.weights[layer];
@@ -81,6 +103,7 @@ class LarcOperation {
 
  private:
   const LarcStep& step_;
+  const Fetchable fetchable_;
   const Staging staging_;
   const LarcCall call_;
   const Norm grad_norm_, weight_norm_;
@@ -96,7 +119,7 @@ class NormsOperation {
 
   NormsOperation(const Dtypes& dtypes, const PartialNorms& norms)
       : norms_(norms),
-        grads_dtype_(dtypes.grads),
+        fetchable_(dtypes),
         staging_(dtypes, norms.buffers),
         grad_norm_(norm_for(dtypes.grads, norms.infinity_norm)),
         weight_norm_(norm_for(staging_.dtypes().weights, false)) {}
@@ -106,11 +129,9 @@ class NormsOperation {
   bool sums_tiles() const { return true; }
 
   void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, StagedTile* stage) const {
-    // No update before has fetched it, and its columns alone would leave the hardware behind. Measured on two cores of
-    // a Zen 5: layers of 4000 elements take 30 % less time, of 1000 25 %.
-    if (tile.count < kTileElements) prefetch_bytes(tile.grads, tile.count * size_of(grads_dtype_));
-    sums.grads[index] = grad_norm_(tile.grads, tile.count);
-    if (norms_.weight_sums) sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count);
+    const Fetched next = fetchable_.next_grads(tile);
+    sums.grads[index] = grad_norm_(tile.grads, tile.count, {norms_.weight_sums ? fetchable_.weights(tile) : next, {}, {}});
+    if (norms_.weight_sums) sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count, {next, {}, {}});
   }
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions&, LayerSums sums, int64_t tiles) const {
     norms_.grad_sums[layer] = reduce(sums.grads, tiles, norms_.infinity_norm);
@@ -121,7 +142,7 @@ class NormsOperation {
 
  private:
   const PartialNorms& norms_;
-  const Dtype grads_dtype_;
+  const Fetchable fetchable_;
   const Staging staging_;
   const Norm grad_norm_, weight_norm_;
 };

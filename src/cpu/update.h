@@ -1,10 +1,11 @@
-// The loops over the elements of a layer's tiles. Each is left to the compiler to vectorise: the operations on an
-// element are ordered, the elements are independent, so no vector width changes a bit.
+// The loops over the elements of a layer's tiles, a register at a time: the operations on an element are ordered, the
+// elements are independent, so no register's width changes a bit.
 #pragma once
 
 #include <type_traits>
 
-#include "cpu/block.h"
+#include "cpu/fetch.h"
+#include "cpu/lanes.h"
 #include "cpu/tile.h"
 #include "numerics/step.h"
 #include "numerics/summation.h"
@@ -12,60 +13,50 @@
 namespace layerwise {
 inline namespace LAYERWISE_ISA {
 
-// Where a tile is a layer of its own, the next layer's norm would wait for memory again and again: what it reads lies
-// behind this layer in a packed buffer and is fetched with each block. What an update reads itself comes by hardware
-// there. In larger layers its streams start afresh with every run of tiles, which leaves the hardware behind: they are
-// fetched so many elements ahead. Measured on two cores of a Zen 5: either way costs the other kind of layer 3 %.
+// In layers of more than one tile an update's streams start afresh with every run of tiles, which leaves the hardware
+// behind: they are fetched so many elements ahead. Where a tile is a layer of its own they are not; what the next layer's
+// norms read, which lies behind this layer in a packed buffer, is fetched there. Measured on two cores of a Zen 5: either
+// way costs the other kind of layer 3 %.
 constexpr int64_t kPrefetchDistance = 1024;
 
 inline bool is_one_tile(int64_t count) { return count <= kTileElements; }
 
-// Calls body(begin, count) for consecutive blocks of [0, count), fetching a block of each of the addresses with it. The
-// count of a whole block is a compile-time constant.
+// Calls body(at, count) for consecutive registers of elements of [0, count), of which the last may be a part, fetching a
+// block of each of the arrays with every block of them.
 template <class Body, class... Fetched>
-LAYERWISE_INLINE void for_each_block(int64_t count, Body body, const Fetched*... fetched) {
-  int64_t begin = 0;
-  for (; begin + kBlockElements <= count; begin += kBlockElements) {
-    (prefetch_block(fetched + begin), ...);
-    body(begin, std::integral_constant<int, kBlockElements>());
+LAYERWISE_INLINE void for_each_register(int64_t count, Body body, Fetched... fetched) {
+  int64_t at = 0;
+  while (at + kBlockElements <= count) {
+    (fetch_block(fetched, at), ...);
+    for (int i = 0; i < kBlockElements / kLanes; ++i, at += kLanes) body(at, AllLanes());
   }
-  if (begin < count) body(begin, static_cast<int>(count - begin));
+  for (; at < count; at += kLanes) body(at, count - at);
 }
 
-// What NovoGrad and SGD share: update(g, m, w) turns an old moment and weight into new ones.
+// What NovoGrad and SGD share: update(g, m, w) turns old moments and weights into new ones.
 template <class W, class G, class M, bool kNormReadsWeights, class Update>
 LAYERWISE_INLINE void update_tiles(const TileBuffers& tiles, Update update) {
   W* const weights = static_cast<W*>(tiles.weights);
   const G* const grads = static_cast<const G*>(tiles.grads);
   M* const moments = static_cast<M*>(tiles.first_moment);
-  const auto block = [=](int64_t begin, auto given_count) {
-    const int count = given_count;
-    const BlockReader<W> old_weights(weights + begin, count);
-    const BlockReader<G> gradients(grads + begin, count);
-    const BlockReader<M> old_moments(moments + begin, count);
-    BlockWriter<W> new_weights(weights + begin, count);
-    BlockWriter<M> new_moments(moments + begin, count);
-    _Pragma("GCC ivdep") for (int i = 0; i < count; ++i) {
-      float w = old_weights[i], m = old_moments[i];
-      update(gradients[i], m, w);
-      new_moments.set(i, m);
-      new_weights.set(i, w);
-    }
-    new_moments.finish();
-    new_weights.finish();
+  const auto body = [=](int64_t at, auto count) {
+    Floats m = load_lanes(moments + at, count), w = load_lanes(weights + at, count);
+    update(load_lanes(grads + at, count), m, w);
+    store_lanes(moments + at, m, count);
+    store_lanes(weights + at, w, count);
   };
   if (!is_one_tile(tiles.count))
-    for_each_block(tiles.count, block, weights + kPrefetchDistance, moments + kPrefetchDistance);
+    for_each_register(tiles.count, body, weights + kPrefetchDistance, moments + kPrefetchDistance);
   else if (kNormReadsWeights)
-    for_each_block(tiles.count, block, grads + tiles.count, weights + tiles.count);
+    for_each_register(tiles.count, body, grads + tiles.count, Start(weights + tiles.count));
   else
-    for_each_block(tiles.count, block, grads + tiles.count);
+    for_each_register(tiles.count, body, grads + tiles.count);
 }
 
 template <class W, class G, class M, bool kDecoupled>
 void novograd_tiles(const TileBuffers& tiles, const NovogradElement& given) {
   const NovogradElement layer = given;
-  update_tiles<W, G, M, false>(tiles, [=](float g, float& m, float& w) __attribute__((always_inline)) {
+  update_tiles<W, G, M, false>(tiles, [=](Floats g, Floats& m, Floats& w) __attribute__((always_inline)) {
     if constexpr (kDecoupled)
       novograd_decoupled_element(layer, g, m, w);
     else
@@ -78,23 +69,17 @@ void larc_scale_tiles(const TileBuffers& tiles, const LarcElement& given) {
   const W* const weights = static_cast<const W*>(tiles.weights);
   G* const grads = static_cast<G*>(tiles.grads);
   const LarcElement layer = given;
-  const auto block = [=](int64_t begin, auto given_count) {
-    const int count = given_count;
-    const BlockReader<G> gradients(grads + begin, count);
-    BlockWriter<G> scaled(grads + begin, count);
-    if constexpr (kDecayed) {
-      const BlockReader<W> w(weights + begin, count);
-      _Pragma("GCC ivdep") for (int i = 0; i < count; ++i)
-          scaled.set(i, larc_decayed_element(layer, gradients[i], w[i]));
-    } else {
-      _Pragma("GCC ivdep") for (int i = 0; i < count; ++i) scaled.set(i, larc_element(layer, gradients[i]));
-    }
-    scaled.finish();
+  const auto body = [=](int64_t at, auto count) {
+    const Floats g = load_lanes(grads + at, count);
+    if constexpr (kDecayed)
+      store_lanes(grads + at, larc_decayed_element(layer, g, load_lanes(weights + at, count)), count);
+    else
+      store_lanes(grads + at, larc_element(layer, g), count);
   };
   if (is_one_tile(tiles.count))
-    for_each_block(tiles.count, block, grads + tiles.count, weights + tiles.count);
+    for_each_register(tiles.count, body, grads + tiles.count, Start(weights + tiles.count));
   else
-    for_each_block(tiles.count, block, grads + kPrefetchDistance);
+    for_each_register(tiles.count, body, grads + kPrefetchDistance);
 }
 
 // Without momentum b = h, and there is no buffer.
@@ -103,28 +88,22 @@ void larc_sgd_tiles(const TileBuffers& tiles, const LarcElement& given) {
   W* const weights = static_cast<W*>(tiles.weights);
   const G* const grads = static_cast<const G*>(tiles.grads);
   const LarcElement layer = given;
-  const auto block = [=](int64_t begin, auto given_count) {
-    const int count = given_count;
-    const BlockReader<W> old_weights(weights + begin, count);
-    const BlockReader<G> gradients(grads + begin, count);
-    BlockWriter<W> new_weights(weights + begin, count);
-    _Pragma("GCC ivdep") for (int i = 0; i < count; ++i) {
-      const float w = old_weights[i], h = larc_decayed_element(layer, gradients[i], w);
-      new_weights.set(i, sgd_weight(layer, false, h, h, w));
-    }
-    new_weights.finish();
+  const auto body = [=](int64_t at, auto count) {
+    const Floats w = load_lanes(weights + at, count);
+    const Floats h = larc_decayed_element(layer, load_lanes(grads + at, count), w);
+    store_lanes(weights + at, sgd_weight(layer, false, h, h, w), count);
   };
   if (is_one_tile(tiles.count))
-    for_each_block(tiles.count, block, grads + tiles.count, weights + tiles.count);
+    for_each_register(tiles.count, body, grads + tiles.count, Start(weights + tiles.count));
   else
-    for_each_block(tiles.count, block, weights + kPrefetchDistance);
+    for_each_register(tiles.count, body, weights + kPrefetchDistance);
 }
 
 template <class W, class G, class M, bool kNesterov>
 void larc_sgd_momentum_tiles(const TileBuffers& tiles, const LarcElement& given) {
   const LarcElement layer = given;
-  update_tiles<W, G, M, true>(tiles, [=](float g, float& m, float& w) __attribute__((always_inline)) {
-    const float h = larc_decayed_element(layer, g, w);
+  update_tiles<W, G, M, true>(tiles, [=](Floats g, Floats& m, Floats& w) __attribute__((always_inline)) {
+    const Floats h = larc_decayed_element(layer, g, w);
     m = sgd_momentum(layer, h, m);
     w = sgd_weight(layer, kNesterov, h, m, w);
   });
@@ -134,13 +113,8 @@ template <class E>
 void copy_tiles(const TileBuffers& tiles) {
   const float* const weights = static_cast<const float*>(tiles.weights);
   E* const copy = static_cast<E*>(tiles.weights_extra);
-  const auto block = [=](int64_t begin, auto given_count) {
-    const int count = given_count;
-    BlockWriter<E> written(copy + begin, count);
-    _Pragma("GCC ivdep") for (int i = 0; i < count; ++i) written.set(i, weights[begin + i]);
-    written.finish();
-  };
-  for_each_block(tiles.count, block, copy + kPrefetchDistance);
+  const auto body = [=](int64_t at, auto count) { store_lanes(copy + at, load_lanes(weights + at, count), count); };
+  for_each_register(tiles.count, body, copy + kPrefetchDistance);
 }
 
 template <class Element>

@@ -36,36 +36,49 @@ struct LarcElement {
 
 inline namespace LAYERWISE_ISA {
 
-LAYERWISE_INLINE float scale(float x, Factor factor) { return mul(mul(x, factor.power), factor.rest); }
+// V is a float, or a register of them.
+
+template <class V>
+LAYERWISE_INLINE V scale(V x, Factor factor) {
+  return mul(mul(x, factor.power), factor.rest);
+}
 
 // m = beta1*m + c*(g'/d + wd*w); w = w - lr*m.
-LAYERWISE_INLINE void novograd_element(const NovogradElement& layer, float g, float& m, float& w) {
-  const float u = fma(layer.weight_decay, w, scale(g, layer.gradient));
-  m = fma(layer.beta1, m, mul(layer.averaging, u));
+template <class V>
+LAYERWISE_INLINE void novograd_element(const NovogradElement& layer, V g, V& m, V& w) {
+  const V u = fma(layer.weight_decay, w, scale(g, layer.gradient));
+  m = fma(layer.beta1, m, mul(u, layer.averaging));
   w = fma(layer.step_size, m, w);
 }
 
 // m = beta1*m + c*g'; w = w - lr*(m/d + wd*w).
-LAYERWISE_INLINE void novograd_decoupled_element(const NovogradElement& layer, float g, float& m, float& w) {
-  m = fma(layer.beta1, m, mul(layer.averaging, scale(g, layer.gradient)));
+template <class V>
+LAYERWISE_INLINE void novograd_decoupled_element(const NovogradElement& layer, V g, V& m, V& w) {
+  m = fma(layer.beta1, m, mul(scale(g, layer.gradient), layer.averaging));
   w = fma(layer.step_size, fma(layer.weight_decay, w, scale(m, layer.update)), w);
 }
 
 // r*g'.
-LAYERWISE_INLINE float larc_element(const LarcElement& layer, float g) { return scale(g, layer.gradient); }
+template <class V>
+LAYERWISE_INLINE V larc_element(const LarcElement& layer, V g) {
+  return scale(g, layer.gradient);
+}
 
 // h = r*(g' + wd*w), or r*g' + wd*w.
-LAYERWISE_INLINE float larc_decayed_element(const LarcElement& layer, float g, float w) {
+template <class V>
+LAYERWISE_INLINE V larc_decayed_element(const LarcElement& layer, V g, V w) {
   return fma(layer.decay, w, larc_element(layer, g));
 }
 
 // b = h, or mu*b + (1-dampening)*h.
-LAYERWISE_INLINE float sgd_momentum(const LarcElement& layer, float h, float b) {
-  return layer.first_step ? h : fma(layer.momentum, b, mul(layer.undampened, h));
+template <class V>
+LAYERWISE_INLINE V sgd_momentum(const LarcElement& layer, V h, V b) {
+  return layer.first_step ? h : fma(layer.momentum, b, mul(h, layer.undampened));
 }
 
 // w = w - lr*b, or w - lr*(h + mu*b).
-LAYERWISE_INLINE float sgd_weight(const LarcElement& layer, bool nesterov, float h, float b, float w) {
+template <class V>
+LAYERWISE_INLINE V sgd_weight(const LarcElement& layer, bool nesterov, V h, V b, V w) {
   return fma(layer.step_size, nesterov ? fma(layer.momentum, b, h) : b, w);
 }
 

@@ -1,0 +1,86 @@
+// Memory fetched ahead of its use.
+//
+// A core draws its memory's rate only while it waits for as many lines as it can. Layers of one tile alternate between
+// norms, which compute on what the cache holds, and updates, which stream; so each fetches, block by block, what comes
+// after it: all that the next norm reads, and of an update's streams the start, which the hardware follows. Measured on
+// two cores of a Zen 3, layers of 4000 elements, against all at once: LARC 5 to 10 % of a step, NovoGrad 3 %.
+#pragma once
+
+#include <cstdint>
+
+#include "numerics/dtype.h"
+
+namespace layerwise {
+inline namespace LAYERWISE_ISA {
+
+inline constexpr int kBlockElements = 64;
+
+LAYERWISE_INLINE void prefetch_bytes(const void* address, int64_t bytes) {
+  constexpr int64_t kLine = 64;
+  for (int64_t at = 0; at < bytes; at += kLine) __builtin_prefetch(static_cast<const char*>(address) + at);
+}
+
+template <class T>
+LAYERWISE_INLINE void prefetch_block(const T* elements) {
+  constexpr int kLine = 64 / sizeof(T);
+  for (int i = 0; i < kBlockElements; i += kLine) __builtin_prefetch(elements + i, 1);
+}
+
+// What passes in less time than memory takes to answer: fetched before, all at once.
+inline constexpr int64_t kShort = 256;
+
+template <class T>
+LAYERWISE_INLINE void fetch_block(const T* array, int64_t at) {
+  prefetch_block(array + at);
+}
+
+// An array of which a short start alone is fetched.
+template <class T>
+struct Start {
+  explicit Start(const T* from) : array(from) {}
+  const T* array;
+};
+template <class T>
+LAYERWISE_INLINE void fetch_block(Start<T> start, int64_t at) {
+  if (at < kShort) prefetch_block(start.array + at);
+}
+
+// An array of the tile's shape; without an address nothing is fetched.
+class Fetched {
+ public:
+  Fetched() = default;
+  LAYERWISE_INLINE Fetched(const void* address, Dtype dtype)
+      : address_(static_cast<const char*>(address)), element_bytes_(address ? size_of(dtype) : 0) {}
+  LAYERWISE_INLINE void elements(int64_t at, int64_t count) const {
+    prefetch_bytes(address_ + at * element_bytes_, count * element_bytes_);
+  }
+
+ private:
+  const char* address_ = nullptr;
+  int64_t element_bytes_ = 0;
+};
+
+// What a norm fetches with each of its blocks: the same block of other arrays, of some the first row alone.
+struct Beside {
+  Fetched whole, start, second_start;
+
+  LAYERWISE_INLINE void first_row(int64_t at) const {
+    start.elements(at, kBlockElements);
+    second_start.elements(at, kBlockElements);
+  }
+  LAYERWISE_INLINE void block(int64_t at) const { whole.elements(at, kBlockElements); }
+};
+struct NothingBeside {
+  LAYERWISE_INLINE void first_row(int64_t) const {}
+  LAYERWISE_INLINE void block(int64_t) const {}
+};
+// The rows of a whole tile are eight streams for the hardware, which do not cross into the next tile's pages.
+template <class T>
+struct NextTileBeside {
+  const T* next;
+  LAYERWISE_INLINE void first_row(int64_t) const {}
+  LAYERWISE_INLINE void block(int64_t at) const { prefetch_block(next + at); }
+};
+
+}  // namespace LAYERWISE_ISA
+}  // namespace layerwise
