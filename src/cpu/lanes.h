@@ -52,7 +52,8 @@ LAYERWISE_INLINE __m256i narrowed(Floats a, bfloat16) {
   const __m512i odd = _mm512_and_si512(_mm512_maskz_srli_epi32(0xffff, bits, 16), _mm512_set1_epi32(1));
   const __m512i up = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
   const __mmask16 nan = _mm512_cmp_ps_mask(a.value, a.value, _CMP_UNORD_Q);
-  const __m512i rounded = _mm512_mask_mov_epi32(_mm512_maskz_srli_epi32(0xffff, up, 16), nan, _mm512_set1_epi32(0x7fff));
+  const __m512i rounded =
+      _mm512_mask_mov_epi32(_mm512_maskz_srli_epi32(0xffff, up, 16), nan, _mm512_set1_epi32(0x7fff));
   return _mm512_maskz_cvtepi32_epi16(0xffff, rounded);
 }
 LAYERWISE_INLINE __m256i narrowed(Floats a, float16) {

@@ -130,8 +130,10 @@ class NormsOperation {
 
   void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, StagedTile* stage) const {
     const Fetched next = fetchable_.next_grads(tile);
-    sums.grads[index] = grad_norm_(tile.grads, tile.count, {norms_.weight_sums ? fetchable_.weights(tile) : next, {}, {}});
-    if (norms_.weight_sums) sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count, {next, {}, {}});
+    sums.grads[index] =
+        grad_norm_(tile.grads, tile.count, {norms_.weight_sums ? fetchable_.weights(tile) : next, {}, {}});
+    if (norms_.weight_sums)
+      sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count, {next, {}, {}});
   }
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions&, LayerSums sums, int64_t tiles) const {
     norms_.grad_sums[layer] = reduce(sums.grads, tiles, norms_.infinity_norm);

@@ -14,15 +14,15 @@ namespace layerwise {
 inline namespace LAYERWISE_ISA {
 
 // In layers of more than one tile an update's streams start afresh with every run of tiles, which leaves the hardware
-// behind: they are fetched so many elements ahead. Where a tile is a layer of its own they are not; what the next layer's
-// norms read, which lies behind this layer in a packed buffer, is fetched there. Measured on two cores of a Zen 5: either
-// way costs the other kind of layer 3 %.
+// behind: they are fetched so many elements ahead. Where a tile is a layer of its own they are not; what the next
+// layer's norms read, which lies behind this layer in a packed buffer, is fetched there. Measured on two cores of a Zen
+// 5: either way costs the other kind of layer 3 %.
 constexpr int64_t kPrefetchDistance = 1024;
 
 inline bool is_one_tile(int64_t count) { return count <= kTileElements; }
 
-// Calls body(at, count) for consecutive registers of elements of [0, count), of which the last may be a part, fetching a
-// block of each of the arrays with every block of them.
+// Calls body(at, count) for consecutive registers of elements of [0, count), of which the last may be a part, fetching
+// a block of each of the arrays with every block of them.
 template <class Body, class... Fetched>
 LAYERWISE_INLINE void for_each_register(int64_t count, Body body, Fetched... fetched) {
   int64_t at = 0;

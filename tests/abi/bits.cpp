@@ -34,7 +34,8 @@ std::vector<unsigned char> filled(int32_t dtype, uint32_t seed) {
       const uint32_t middle = half ? 10 : 120, small = 0, large = half ? 24 : 200;
       const uint32_t exponent = (layer % 8 == 2 ? small : layer % 8 == 5 ? large : middle) + spread;
       const uint32_t bits32 = sign << 31 | exponent << 23 | (random & 0x7fffffu);
-      const uint16_t bits16 = static_cast<uint16_t>(half ? sign << 15 | exponent << 10 | (random & 0x3ffu) : bits32 >> 16);
+      const uint16_t bits16 =
+          static_cast<uint16_t>(half ? sign << 15 | exponent << 10 | (random & 0x3ffu) : bits32 >> 16);
       const void* const from = bytes_of(dtype) == 4 ? static_cast<const void*>(&bits32) : &bits16;
       const unsigned char* const bytes = static_cast<const unsigned char*>(from);
       buffer.insert(buffer.end(), bytes, bytes + bytes_of(dtype));
@@ -96,7 +97,8 @@ struct Steps {
         return larc_scale(plan, weights.data(), grads.data(), nullptr, nullptr, &larc, nullptr);
       case 3:
         sgd.momentum = 0;
-        return larc_sgd_step(plan, weights.data(), grads.data(), nullptr, nullptr, nullptr, nullptr, &larc, &sgd, nullptr);
+        return larc_sgd_step(plan, weights.data(), grads.data(), nullptr, nullptr, nullptr, nullptr, &larc, &sgd,
+                             nullptr);
       default:
         sgd.nesterov = variant == 5;
         return larc_sgd_step(plan, weights.data(), grads.data(), moment.data(), nullptr, nullptr, nullptr, &larc, &sgd,
