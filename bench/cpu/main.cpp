@@ -154,7 +154,9 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "\n%s\n", suite);
     const auto allowance = suite == std::string("layers") ? std::make_unique<Allowance>() : nullptr;
     if (allowance)
-      std::fprintf(stderr, "the plain loop on resnet50: %.2f GB/s; allowance: bytes at that rate and 100 ns a layer over the threads\n",
+      std::fprintf(stderr,
+                   "the plain loop on resnet50: %.2f GB/s at first; allowance: bytes at its rate and 100 ns a layer over "
+                   "the threads\n",
                    allowance->gb_per_s());
     print_heading();
     for (const Case& row : suite_rows(suite, layerwise::available_cores()))

@@ -125,7 +125,7 @@ double Allowance::us(int64_t bytes, int64_t layers, int threads) const {
 
 Measurement measure(const Case& row, double seconds, Allowance* allowance) {
   constexpr size_t kFewest = 5, kMost = 20000;
-  constexpr double kRateHolds_us = 1e5;
+  constexpr double kRateHoldsUs = 1e5;
   Workload work(row);
   const auto threads = static_cast<int32_t>(work.plan().query(LAYERWISE_QUERY_THREADS));
   const int64_t bytes = floor_bytes(row.op, element_bytes(row.dtypes)) * work.elements();
@@ -140,7 +140,7 @@ Measurement measure(const Case& row, double seconds, Allowance* allowance) {
   for (double spent = 0; steps.size() < kFewest || (spent < seconds * 1e6 && steps.size() < kMost);) {
     if (allowance && spent >= next_rate) {
       allowance->measure_rate();
-      next_rate = spent + kRateHolds_us;
+      next_rate = spent + kRateHoldsUs;
       warm_up();
     }
     steps.push_back(microseconds([&] { work.run_step(); }));

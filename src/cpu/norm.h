@@ -2,6 +2,8 @@
 // there, and leaves one register behind; those meet in the levels above.
 #pragma once
 
+#include <type_traits>
+
 #include "cpu/fetch.h"
 #include "cpu/lanes.h"
 

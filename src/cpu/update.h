@@ -2,8 +2,6 @@
 // elements are independent, so no register's width changes a bit.
 #pragma once
 
-#include <type_traits>
-
 #include "cpu/fetch.h"
 #include "cpu/lanes.h"
 #include "cpu/tile.h"
@@ -23,8 +21,8 @@ inline bool is_one_tile(int64_t count) { return count <= kTileElements; }
 
 // Calls body(at, count) for consecutive registers of elements of [0, count), of which the last may be a part, fetching
 // a block of each of the arrays with every block of them.
-template <class Body, class... Fetched>
-LAYERWISE_INLINE void for_each_register(int64_t count, Body body, Fetched... fetched) {
+template <class Body, class... Arrays>
+LAYERWISE_INLINE void for_each_register(int64_t count, Body body, Arrays... fetched) {
   int64_t at = 0;
   while (at + kBlockElements <= count) {
     (fetch_block(fetched, at), ...);
