@@ -2,6 +2,9 @@
 // ieee.h on each lane, so that the formulas of summation.h and element.h read the same for a register as for a float.
 // Compilers do not find all of these loops: g++ 12 left SGD over bfloat16 for AVX2 four times slower. Without a fused
 // multiply-add there is no hurry: an array stands in for the register.
+//
+// Neighbouring accumulators meet in a tree. Where so many registers become one, evens and odds of two of them hold,
+// lane by lane, the neighbours that meet there, the first ones and the second ones.
 #pragma once
 
 #if defined(__AVX512F__) || defined(__F16C__)
@@ -83,10 +86,12 @@ LAYERWISE_INLINE Words magnitude_bits(Floats a) {
 LAYERWISE_INLINE Words larger(Words a, Words b) { return {_mm512_maskz_max_epu32(0xffff, a.value, b.value)}; }
 
 // The lanes of even, and of odd number, of a and then of b.
+template <int kRegisters>
 LAYERWISE_INLINE Floats evens(Floats a, Floats b) {
   const __m512i index = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   return {_mm512_permutex2var_ps(a.value, index, b.value)};
 }
+template <int kRegisters>
 LAYERWISE_INLINE Floats odds(Floats a, Floats b) {
   const __m512i index = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
   return {_mm512_permutex2var_ps(a.value, index, b.value)};
@@ -136,9 +141,19 @@ LAYERWISE_INLINE Words magnitude_bits(Floats a) {
 }
 LAYERWISE_INLINE Words larger(Words a, Words b) { return {_mm256_max_epu32(a.value, b.value)}; }
 
-// The lanes of even, and of odd number, of a and b, each half of the register for itself: in_order() sorts the halves.
-LAYERWISE_INLINE Floats evens(Floats a, Floats b) { return {_mm256_shuffle_ps(a.value, b.value, 0x88)}; }
-LAYERWISE_INLINE Floats odds(Floats a, Floats b) { return {_mm256_shuffle_ps(a.value, b.value, 0xdd)}; }
+// Lanes meet in each half of a register for itself, which is cheap, and the halves on every third level: after three,
+// the lanes of eight registers are in order. After one, in_order() sorts them.
+constexpr bool halves_meet(int registers) { return registers == 8 || registers == 64; }
+template <int kRegisters>
+LAYERWISE_INLINE Floats evens(Floats a, Floats b) {
+  if constexpr (halves_meet(kRegisters)) return {_mm256_permute2f128_ps(a.value, b.value, 0x20)};
+  return {_mm256_shuffle_ps(a.value, b.value, 0x88)};
+}
+template <int kRegisters>
+LAYERWISE_INLINE Floats odds(Floats a, Floats b) {
+  if constexpr (halves_meet(kRegisters)) return {_mm256_permute2f128_ps(a.value, b.value, 0x31)};
+  return {_mm256_shuffle_ps(a.value, b.value, 0xdd)};
+}
 LAYERWISE_INLINE Floats in_order(Floats a) {
   return {_mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a.value), 0xd8))};
 }
@@ -184,8 +199,14 @@ LAYERWISE_INLINE Words magnitude_bits(Floats a) {
 LAYERWISE_INLINE Words larger(Words a, Words b) { return {vmaxq_u32(a.value, b.value)}; }
 
 // The lanes of even, and of odd number, of a and then of b.
-LAYERWISE_INLINE Floats evens(Floats a, Floats b) { return {vuzp1q_f32(a.value, b.value)}; }
-LAYERWISE_INLINE Floats odds(Floats a, Floats b) { return {vuzp2q_f32(a.value, b.value)}; }
+template <int kRegisters>
+LAYERWISE_INLINE Floats evens(Floats a, Floats b) {
+  return {vuzp1q_f32(a.value, b.value)};
+}
+template <int kRegisters>
+LAYERWISE_INLINE Floats odds(Floats a, Floats b) {
+  return {vuzp2q_f32(a.value, b.value)};
+}
 LAYERWISE_INLINE Floats in_order(Floats a) { return a; }
 LAYERWISE_INLINE Floats as_floats(Words a) { return {vreinterpretq_f32_u32(a.value)}; }
 LAYERWISE_INLINE Words as_words(Floats a) { return {vreinterpretq_u32_f32(a.value)}; }
@@ -208,64 +229,75 @@ LAYERWISE_INLINE Lanes each_lane(Of of) {
   for (int i = 0; i < kLanes; ++i) lanes.lane[i] = of(i);
   return lanes;
 }
+// Called, not inlined: g++ took five minutes for the file instead of half of one, and the calls cost little beside that
+// of fmaf for each lane.
+#define LAYERWISE_CALLED [[gnu::noinline]] inline
 template <class T>
-LAYERWISE_INLINE Floats load_lanes(const T* from) {
-  return each_lane<Floats>([=](int i) { return load(from[i]); });
+LAYERWISE_CALLED Floats load_lanes(const T* from) {
+  return each_lane<Floats>([&](int i) { return load(from[i]); });
 }
 template <class T>
-LAYERWISE_INLINE void store_lanes(T* to, Floats a) {
+LAYERWISE_CALLED void store_lanes(T* to, const Floats& a) {
   for (int i = 0; i < kLanes; ++i) store(to[i], a.lane[i]);
 }
-LAYERWISE_INLINE Floats all_lanes(float a) {
-  return each_lane<Floats>([=](int) { return a; });
+LAYERWISE_CALLED Floats all_lanes(float a) {
+  return each_lane<Floats>([&](int) { return a; });
 }
-LAYERWISE_INLINE Floats add(Floats a, Floats b) {
-  return each_lane<Floats>([=](int i) { return add(a.lane[i], b.lane[i]); });
+LAYERWISE_CALLED Floats add(const Floats& a, const Floats& b) {
+  return each_lane<Floats>([&](int i) { return add(a.lane[i], b.lane[i]); });
 }
-LAYERWISE_INLINE Floats mul(Floats a, Floats b) {
-  return each_lane<Floats>([=](int i) { return mul(a.lane[i], b.lane[i]); });
+LAYERWISE_CALLED Floats mul(const Floats& a, const Floats& b) {
+  return each_lane<Floats>([&](int i) { return mul(a.lane[i], b.lane[i]); });
 }
-LAYERWISE_INLINE Floats fma(Floats a, Floats b, Floats c) {
-  return each_lane<Floats>([=](int i) { return fma(a.lane[i], b.lane[i], c.lane[i]); });
+LAYERWISE_CALLED Floats fma(const Floats& a, const Floats& b, const Floats& c) {
+  return each_lane<Floats>([&](int i) { return fma(a.lane[i], b.lane[i], c.lane[i]); });
 }
-LAYERWISE_INLINE Words magnitude_bits(Floats a) {
-  return each_lane<Words>([=](int i) { return magnitude_bits(a.lane[i]); });
+LAYERWISE_CALLED Words magnitude_bits(const Floats& a) {
+  return each_lane<Words>([&](int i) { return magnitude_bits(a.lane[i]); });
 }
-LAYERWISE_INLINE Words larger(Words a, Words b) {
-  return each_lane<Words>([=](int i) { return larger(a.lane[i], b.lane[i]); });
+LAYERWISE_CALLED Words larger(const Words& a, const Words& b) {
+  return each_lane<Words>([&](int i) { return larger(a.lane[i], b.lane[i]); });
 }
-LAYERWISE_INLINE Floats evens(Floats a, Floats b) {
-  return each_lane<Floats>([=](int i) { return (i < kLanes / 2 ? a : b).lane[2 * i % kLanes]; });
+template <int kRegisters>
+LAYERWISE_CALLED Floats evens(const Floats& a, const Floats& b) {
+  return each_lane<Floats>([&](int i) { return (i < kLanes / 2 ? a : b).lane[2 * i % kLanes]; });
 }
-LAYERWISE_INLINE Floats odds(Floats a, Floats b) {
-  return each_lane<Floats>([=](int i) { return (i < kLanes / 2 ? a : b).lane[2 * i % kLanes + 1]; });
+template <int kRegisters>
+LAYERWISE_CALLED Floats odds(const Floats& a, const Floats& b) {
+  return each_lane<Floats>([&](int i) { return (i < kLanes / 2 ? a : b).lane[2 * i % kLanes + 1]; });
 }
-LAYERWISE_INLINE Floats in_order(Floats a) { return a; }
-LAYERWISE_INLINE Floats as_floats(Words a) { return bit_cast<Floats>(a); }
-LAYERWISE_INLINE Words as_words(Floats a) { return bit_cast<Words>(a); }
-LAYERWISE_INLINE float first_lane(Floats a) { return a.lane[0]; }
+#undef LAYERWISE_CALLED
+LAYERWISE_INLINE Floats in_order(const Floats& a) { return a; }
+LAYERWISE_INLINE Floats as_floats(const Words& a) { return bit_cast<Floats>(a); }
+LAYERWISE_INLINE Words as_words(const Floats& a) { return bit_cast<Words>(a); }
+LAYERWISE_INLINE float first_lane(const Floats& a) { return a.lane[0]; }
 
 #endif
 
 #if !defined(__AVX512F__)
 
+// Less than a register. Called, not inlined: it is the end of a layer, and the loops are much code.
+template <class T>
+[[gnu::noinline]] inline Floats load_part(const T* from, int64_t count) {
+  T padded[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) padded[i] = from[i];
+  return load_lanes(padded);
+}
+template <class T>
+[[gnu::noinline]] inline void store_part(T* to, Floats a, int64_t count) {
+  T padded[kLanes];
+  store_lanes(padded, a);
+  for (int64_t i = 0; i < count; ++i) to[i] = padded[i];
+}
 // The first count elements; the lanes from there on are 0.
 template <class T>
 LAYERWISE_INLINE Floats load_lanes(const T* from, int64_t count) {
-  if (count >= kLanes) return load_lanes(from);
-  T padded[kLanes] = {};
-  for (int i = 0; i < kLanes - 1; ++i)
-    if (i < count) padded[i] = from[i];
-  return load_lanes(padded);
+  return count >= kLanes ? load_lanes(from) : load_part(from, count);
 }
 // The first count elements alone.
 template <class T>
 LAYERWISE_INLINE void store_lanes(T* to, Floats a, int64_t count) {
-  if (count >= kLanes) return store_lanes(to, a);
-  T padded[kLanes];
-  store_lanes(padded, a);
-  for (int i = 0; i < kLanes - 1; ++i)
-    if (i < count) to[i] = padded[i];
+  count >= kLanes ? store_lanes(to, a) : store_part(to, a, count);
 }
 
 #endif
@@ -284,8 +316,14 @@ LAYERWISE_INLINE void store_lanes(T* to, Floats a, AllLanes) {
 LAYERWISE_INLINE Floats mul(Floats a, float b) { return mul(a, all_lanes(b)); }
 LAYERWISE_INLINE Floats fma(float a, Floats b, Floats c) { return fma(all_lanes(a), b, c); }
 
-LAYERWISE_INLINE Words evens(Words a, Words b) { return as_words(evens(as_floats(a), as_floats(b))); }
-LAYERWISE_INLINE Words odds(Words a, Words b) { return as_words(odds(as_floats(a), as_floats(b))); }
+template <int kRegisters>
+LAYERWISE_INLINE Words evens(Words a, Words b) {
+  return as_words(evens<kRegisters>(as_floats(a), as_floats(b)));
+}
+template <int kRegisters>
+LAYERWISE_INLINE Words odds(Words a, Words b) {
+  return as_words(odds<kRegisters>(as_floats(a), as_floats(b)));
+}
 LAYERWISE_INLINE Words in_order(Words a) { return as_words(in_order(as_floats(a))); }
 LAYERWISE_INLINE uint32_t first_lane(Words a) { return bit_cast<uint32_t>(first_lane(as_floats(a))); }
 

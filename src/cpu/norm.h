@@ -14,10 +14,10 @@ inline namespace LAYERWISE_ISA {
 template <class Reduction>
 using LanesOf = std::conditional_t<std::is_same_v<typename Reduction::Accumulator, float>, Floats, Words>;
 
-// A level of the tree: neighbouring lanes meet, a's before b's.
-template <class Reduction, class Lanes>
+// The level of the tree on which so many registers become one.
+template <class Reduction, int kRegisters, class Lanes>
 LAYERWISE_INLINE Lanes combine_neighbours(Lanes a, Lanes b) {
-  return in_order(Reduction::combine(evens(a, b), odds(a, b)));
+  return Reduction::combine(evens<kRegisters>(a, b), odds<kRegisters>(a, b));
 }
 
 // Neighbouring accumulators, a power of two of registers. No array: g++ would keep one in memory, where its stores
@@ -38,7 +38,7 @@ struct Accumulators {
     high.add_first(count - kHalf, elements + kHalf, by...);
   }
   LAYERWISE_INLINE LanesOf<Reduction> combined() const {
-    return combine_neighbours<Reduction>(low.combined(), high.combined());
+    return combine_neighbours<Reduction, kRegisters>(low.combined(), high.combined());
   }
 };
 template <class Reduction>
@@ -70,7 +70,7 @@ LAYERWISE_INLINE LanesOf<Reduction> sum_block(const T* tile, int64_t column, int
   return sums.combined();
 }
 
-// A power of two of columns. Those without elements are left out: +0 changes nothing in the tree.
+// A power of two of columns. Those without elements are +0, which changes nothing in the tree.
 template <class Reduction, bool kWholeTile, int kColumns, class Fetching, class T, class... By>
 LAYERWISE_INLINE LanesOf<Reduction> sum_columns(const T* tile, int64_t column, int64_t count, Fetching beside,
                                                 By... by) {
@@ -79,9 +79,10 @@ LAYERWISE_INLINE LanesOf<Reduction> sum_columns(const T* tile, int64_t column, i
   } else {
     constexpr int kHalf = kColumns / 2;
     const auto first = sum_columns<Reduction, kWholeTile, kHalf>(tile, column, count, beside, by...);
-    if (!kWholeTile && count <= column + kHalf) return first;
-    const auto second = sum_columns<Reduction, kWholeTile, kHalf>(tile, column + kHalf, count, beside, by...);
-    return combine_neighbours<Reduction>(first, second);
+    LanesOf<Reduction> second = {};
+    if (kWholeTile || column + kHalf < count)
+      second = sum_columns<Reduction, kWholeTile, kHalf>(tile, column + kHalf, count, beside, by...);
+    return combine_neighbours<Reduction, kColumns / kLanes>(first, second);
   }
 }
 
@@ -91,9 +92,11 @@ LAYERWISE_INLINE typename Reduction::Accumulator sum_tile(const T* tile, int64_t
   LanesOf<Reduction> parts[4] = {};
   for (int part = 0; part < 4 && part * kPart < count; ++part)
     parts[part] = sum_columns<Reduction, kWholeTile, kPart>(tile, part * kPart, count, beside, by...);
-  auto sums = combine_neighbours<Reduction>(combine_neighbours<Reduction>(parts[0], parts[1]),
-                                            combine_neighbours<Reduction>(parts[2], parts[3]));
-  for (int width = kLanes; width > 1; width /= 2) sums = combine_neighbours<Reduction>(sums, sums);
+  constexpr int kRegisters = kAccumulators / kLanes;
+  const auto low = combine_neighbours<Reduction, kRegisters / 2>(parts[0], parts[1]);
+  const auto high = combine_neighbours<Reduction, kRegisters / 2>(parts[2], parts[3]);
+  auto sums = in_order(combine_neighbours<Reduction, kRegisters>(low, high));
+  for (int width = kLanes; width > 1; width /= 2) sums = in_order(combine_neighbours<Reduction, 2>(sums, sums));
   return first_lane(sums);
 }
 
