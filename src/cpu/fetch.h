@@ -30,22 +30,6 @@ LAYERWISE_INLINE void prefetch_block(const T* elements) {
 // What passes in less time than memory takes to answer: fetched before, all at once.
 inline constexpr int64_t kShort = 256;
 
-template <class T>
-LAYERWISE_INLINE void fetch_block(const T* array, int64_t at) {
-  prefetch_block(array + at);
-}
-
-// An array of which a short start alone is fetched.
-template <class T>
-struct Start {
-  explicit Start(const T* from) : array(from) {}
-  const T* array;
-};
-template <class T>
-LAYERWISE_INLINE void fetch_block(Start<T> start, int64_t at) {
-  if (at < kShort) prefetch_block(start.array + at);
-}
-
 // An array of the tile's shape; without an address nothing is fetched.
 class Fetched {
  public:

@@ -18,8 +18,23 @@ class LayerLoop final : public LayerWork {
       : layers_(layers), operation_(layers.dtypes, step), copy_(copy_for(layers.dtypes.weights_extra)) {}
 
   void step_layers(int64_t begin, int64_t end, Scratch& scratch) const override {
-    for (int64_t layer = begin; layer < end; ++layer)
-      if (layers_.extents[layer].size > 0 && takes_part(layer)) step_layer(layer, scratch);
+    [[maybe_unused]] LayerRows rows;
+    bool is_summed = false;
+    for (int64_t layer = next_layer(begin, end), next; layer < end; layer = next) {
+      next = next_layer(layer + 1, end);
+      const int64_t tiles = tiles_of(layers_.extents[layer].size);
+      if (!is_summed) sum_layer(layer, tiles, scratch);
+      const auto layer_update = finish(layer, scratch.sums, scratch);
+      is_summed = false;
+      if (!layer_update.takes_part) continue;
+      if constexpr (Operation::kSumsBeside) {
+        if (next < end && is_summed_beside(next, layer)) {
+          is_summed = update_beside(layer, layer_update.element, next, scratch.sums, rows);
+          continue;
+        }
+      }
+      update(layer, 0, tiles, layer_update.element, scratch);
+    }
   }
 
   bool takes_part(int64_t layer) const override {
@@ -38,18 +53,18 @@ class LayerLoop final : public LayerWork {
  private:
   using Element = typename Operation::Element;
 
-  LAYERWISE_INLINE void step_layer(int64_t layer, Scratch& scratch) const {
-    const int64_t tiles = tiles_of(layers_.extents[layer].size);
-    fetch_short(this->tiles(layer, 0, 1));
-    sum(layer, 0, tiles, scratch.sums, scratch);
-    const auto layer_update = finish(layer, scratch.sums, scratch);
-    if (layer_update.takes_part) update(layer, 0, tiles, layer_update.element, scratch);
+  LAYERWISE_INLINE int64_t next_layer(int64_t layer, int64_t end) const {
+    while (layer < end && (layers_.extents[layer].size == 0 || !takes_part(layer))) ++layer;
+    return layer;
   }
 
-  LAYERWISE_INLINE void fetch_short(const TileBuffers& tile) const {
-    if (tile.count > kShort) return;
-    Fetched(tile.weights, layers_.dtypes.weights).elements(0, tile.count);
-    Fetched(tile.first_moment, layers_.dtypes.first_moment).elements(0, tile.count);
+  LAYERWISE_INLINE void sum_layer(int64_t layer, int64_t tiles, Scratch& scratch) const {
+    const TileBuffers first = this->tiles(layer, 0, 1);
+    if (first.count <= kShort) {
+      Fetched(first.weights, layers_.dtypes.weights).elements(0, first.count);
+      Fetched(first.first_moment, layers_.dtypes.first_moment).elements(0, first.count);
+    }
+    sum(layer, 0, tiles, scratch.sums, scratch);
   }
 
   LAYERWISE_INLINE void sum(int64_t layer, int64_t begin, int64_t end, LayerSums sums, Scratch& scratch) const {
@@ -76,6 +91,20 @@ class LayerLoop final : public LayerWork {
       operation_.update(run, element);
       if (run.weights_extra) copy_(run);
     }
+  }
+
+  LAYERWISE_INLINE bool is_summed_beside(int64_t next, int64_t layer) const {
+    return is_worth_summing_beside(layers_.extents[layer].size) &&
+           is_worth_summing_beside(layers_.extents[next].size) && operation_.sums_tiles() &&
+           !operation_.staging().is_used();
+  }
+  // Whether the next layer is summed: it has to be again where it left float32's comfortable range.
+  LAYERWISE_INLINE bool update_beside(int64_t layer, const Element& element, int64_t next, LayerSums sums,
+                                      LayerRows& rows) const {
+    const TileBuffers tile = tiles(layer, 0, 1);
+    const bool is_summed = operation_.update_beside(tile, element, tiles(next, 0, 1), sums, rows);
+    if (tile.weights_extra) copy_(tile);
+    return is_summed;
   }
 
   void update_staged(int64_t layer, int64_t begin, int64_t end, const Element& element, StagedTile& stage) const {

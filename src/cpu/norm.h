@@ -117,6 +117,37 @@ double tile_norm(const void* address, int64_t count, const Beside& beside) {
   return Reduction::widen(accumulate_tile<Reduction>(tile, count, Beside(), by), by);
 }
 
+// A tile's rows, added a register at a time in the order in which they lie, by a loop with work of its own. The
+// accumulators are in memory.
+struct RowAccumulators {
+  alignas(64) float sums[kAccumulators];
+};
+template <class T>
+class RowSums {
+ public:
+  RowSums(const T* tile, RowAccumulators& rows) : tile_(tile), sums_(rows.sums) {}
+
+  template <class Count>
+  LAYERWISE_INLINE void add(int64_t at, Count count) const {
+    float* const sums = sums_ + at % kAccumulators;
+    const Floats before = at < kAccumulators ? Floats() : load_lanes(sums);
+    store_lanes(sums, SquareSum::accumulate(before, load_lanes(tile_ + at, count)));
+  }
+
+ private:
+  const T* const tile_;
+  float* const sums_;
+};
+// The squared norm of a tile of more than one row; false where it left float32's comfortable range.
+inline bool norm_of(const RowAccumulators& rows, double& norm) {
+  struct Rows : SquareSum {
+    static LAYERWISE_INLINE Floats accumulate(Floats, Floats sum) { return sum; }
+  };
+  const float sum = sum_tile<Rows, false>(rows.sums, kAccumulators, NothingBeside());
+  norm = SquareSum::widen(sum);
+  return SquareSum::in_range(sum);
+}
+
 using Norm = double (*)(const void* elements, int64_t count, const Beside& beside);
 
 inline Norm norm_for(Dtype dtype, bool infinity_norm) {

@@ -27,6 +27,7 @@ class Fetchable {
 // NovoGrad, with or without LARC before it.
 class NovogradOperation {
  public:
+  static constexpr bool kSumsBeside = false;  // the next layer, beside an update
   using Element = NovogradElement;
 
   NovogradOperation(const Dtypes& dtypes, const NovogradStep& step)
@@ -67,12 +68,13 @@ class NovogradOperation {
   const Staging staging_;
   const NovogradCall call_;
   const Norm norm_, weight_norm_;
-  const Update<Element> update_;
+  const NovogradUpdates update_;
 };
 
 // LARC, with or without SGD behind it.
 class LarcOperation {
  public:
+  static constexpr bool kSumsBeside = true;  // the next layer, beside an update
   using Element = LarcElement;
 
   LarcOperation(const Dtypes& dtypes, const LarcStep& step)
@@ -99,7 +101,14 @@ class LarcOperation {
     const double grads = sums_tiles() ? reduce(sums.grads, tiles, false) : step_.given.grads[layer];
     return larc_layer(step_.larc, step_.sgd, call_, options, weights, grads);
   }
-  void update(const TileBuffers& tiles, const Element& layer) const { update_(tiles, layer); }
+  void update(const TileBuffers& tiles, const Element& layer) const { update_.tiles(tiles, layer); }
+
+  // Updates a layer and sums the next; false where that one has to be summed again.
+  bool update_beside(const TileBuffers& tile, const Element& layer, const TileBuffers& next, LayerSums sums,
+                     LayerRows& rows) const {
+    update_.beside(tile, layer, next, rows);
+    return norm_of(rows.grads, *sums.grads) & norm_of(rows.weights, *sums.weights);
+  }
 
  private:
   const LarcStep& step_;
@@ -107,12 +116,13 @@ class LarcOperation {
   const Staging staging_;
   const LarcCall call_;
   const Norm grad_norm_, weight_norm_;
-  const Update<Element> update_;
+  const LarcUpdates update_;
 };
 
 // The norms alone: a layer's scalars are its sums, and nothing is updated.
 class NormsOperation {
  public:
+  static constexpr bool kSumsBeside = false;  // the next layer, beside an update
   struct Element {
     uint32_t step;
   };

@@ -9,14 +9,17 @@ namespace {
 
 using namespace oracle;
 
-// A model with something of everything: layers within a tile and over several, zeros, infinities, extreme scales.
+// A model with something of everything: layers within a tile and over several, zeros, infinities, extreme scales. From
+// the fourteenth on, layers of several rows in one tile, of which each may be summed beside the update of the one before:
+// gradients too small and too large for their squares, an infinity, small weights, a masked and an empty one between.
 Layout mixed_layout(int32_t weights, int32_t grads, int32_t moment, int32_t second, int32_t extra) {
   Layout layout;
-  layout.sizes = {1, 0, 8193, 7, 1024, 1025, 20000, 33, 3, 8192, 64, 41000, 5};
+  layout.sizes = {1,  0,     8193, 7,    1024, 1025, 20000, 33,   3, 8192,
+                  64, 41000, 5,    2000, 8191, 1025, 3000,  1030, 0, 1500, 5000};
   layout.weights = weights, layout.grads = grads, layout.moment = moment;
   layout.second_moment = second, layout.extra = extra;
   for (size_t l = 0; l < layout.sizes.size(); ++l) {
-    layout.mask.push_back(l != 3);
+    layout.mask.push_back(l != 3 && l != 19);
     layout.lr_mult.push_back(l == 4 ? 0.5 : 1);
     layout.wd_mult.push_back(l == 5 ? 0 : 1);
     layout.skip_larc.push_back(l == 7);
@@ -29,9 +32,9 @@ void fill(Model& model, uint64_t seed) {
   const auto begins = model.layout.begins();
   for (size_t l = 0; l < begins.size(); ++l) {
     const int64_t begin = begins[l], end = begin + model.layout.sizes[l];
-    fill_layer(random, model.weights, begin, end, l == 10 ? 0 : 0.1);
-    fill_layer(random, model.grads, begin, end, l == 6 ? 1e-30 : l == 7 ? 0 : 1);
-    if (l == 8) model.grads.set(begin, INFINITY);
+    fill_layer(random, model.weights, begin, end, l == 10 ? 0 : l == 17 ? 1e-30 : 0.1);
+    fill_layer(random, model.grads, begin, end, l == 6 || l == 14 ? 1e-30 : l == 7 ? 0 : l == 15 ? 1e25 : 1);
+    if (l == 8 || l == 16) model.grads.set(begin, INFINITY);
     fill_layer(random, model.moment, begin, end, 0.5);
     model.second_moment.set(static_cast<int64_t>(l), l % 2 ? 0 : 0.7);
     model.max_second_moment.set(static_cast<int64_t>(l), l % 3 ? 0 : 0.9);
