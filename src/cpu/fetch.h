@@ -3,8 +3,7 @@
 // A core draws its memory's rate only while it waits for as many lines as it can. Layers of one tile alternate between
 // norms, which compute on what the cache holds, and updates, which stream; so each fetches, block by block, what comes
 // after it: all that the next norm reads, and of an update's streams the start, which the hardware follows. Measured on
-// two cores of a Zen 3, against all at once: 5 to 10 % of novograd_step over layers of 1000 elements, 5 to 15 % of
-// larc_scale over layers of 4000.
+// two cores of a Zen 3, against all at once: 5 to 10 % of novograd_step over layers of 1000 elements.
 #pragma once
 
 #include <cstdint>
