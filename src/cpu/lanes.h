@@ -142,7 +142,8 @@ LAYERWISE_INLINE Words magnitude_bits(Floats a) {
 LAYERWISE_INLINE Words larger(Words a, Words b) { return {_mm256_max_epu32(a.value, b.value)}; }
 
 // Lanes meet in each half of a register for itself, which is cheap, and the halves on every third level: after three,
-// the lanes of eight registers are in order. After one, in_order() sorts them.
+// the lanes of eight registers are in order. After one, or seven, in_order() sorts them.
+static_assert(kAccumulators / kLanes == 1 << 7);
 constexpr bool halves_meet(int registers) { return registers == 8 || registers == 64; }
 template <int kRegisters>
 LAYERWISE_INLINE Floats evens(Floats a, Floats b) {

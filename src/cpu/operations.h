@@ -27,7 +27,7 @@ class Fetchable {
 // NovoGrad, with or without LARC before it.
 class NovogradOperation {
  public:
-  static constexpr bool kSumsBeside = false;  // the next layer, beside an update
+  static constexpr bool kSumsBeside = false;
   using Element = NovogradElement;
 
   NovogradOperation(const Dtypes& dtypes, const NovogradStep& step)
@@ -122,7 +122,7 @@ class LarcOperation {
 // The norms alone: a layer's scalars are its sums, and nothing is updated.
 class NormsOperation {
  public:
-  static constexpr bool kSumsBeside = false;  // the next layer, beside an update
+  static constexpr bool kSumsBeside = false;
   struct Element {
     uint32_t step;
   };

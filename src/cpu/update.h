@@ -43,7 +43,7 @@ void update_tiles(const TileBuffers& tiles, const typename Update::Element& give
 }
 
 // LARC sums both weights and gradients. A layer of several rows is summed beside the update of the layer before, so
-// that every array is one stream, from layer to layer. Measured on two cores of a Zen 3, against one after the other: 5
+// that every array is one stream, from layer to layer. Measured on two cores of a Zen 3, against one after the other: 4
 // to 11 % of larc_scale and larc_sgd_step over layers of 4000 to 8000 elements; a loss with two rows or fewer, and for
 // NovoGrad, which sums gradients alone.
 constexpr bool is_worth_summing_beside(int64_t count) { return count > 2 * kAccumulators && is_one_tile(count); }

@@ -15,7 +15,7 @@ using namespace oracle;
 Layout mixed_layout(int32_t weights, int32_t grads, int32_t moment, int32_t second, int32_t extra) {
   Layout layout;
   layout.sizes = {1,  0,     8193, 7,    1024, 1025, 20000, 33,   3, 8192,
-                  64, 41000, 5,    2000, 8191, 1025, 3000,  1030, 0, 1500, 5000};
+                  64, 41000, 5,    2100, 8191, 2050, 3000,  2049, 0, 2500, 5000};
   layout.weights = weights, layout.grads = grads, layout.moment = moment;
   layout.second_moment = second, layout.extra = extra;
   for (size_t l = 0; l < layout.sizes.size(); ++l) {
@@ -32,7 +32,7 @@ void fill(Model& model, uint64_t seed) {
   const auto begins = model.layout.begins();
   for (size_t l = 0; l < begins.size(); ++l) {
     const int64_t begin = begins[l], end = begin + model.layout.sizes[l];
-    fill_layer(random, model.weights, begin, end, l == 10 ? 0 : l == 17 ? 1e-30 : 0.1);
+    fill_layer(random, model.weights, begin, end, l == 10 ? 0 : l == 20 ? 1e-30 : 0.1);
     fill_layer(random, model.grads, begin, end, l == 6 || l == 14 ? 1e-30 : l == 7 ? 0 : l == 15 ? 1e25 : 1);
     if (l == 8 || l == 16) model.grads.set(begin, INFINITY);
     fill_layer(random, model.moment, begin, end, 0.5);
