@@ -1,5 +1,6 @@
 """Where the programs are, and how they are built where they are not."""
 
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -11,11 +12,28 @@ import process
 
 @dataclass
 class Tree:
+    """The programs, and what is known of them. A problem says why something cannot be used; empty where it can."""
+
     root: Path  # of the project
     folder: Path
     bench: Optional[Path]  # bench_gpu
     cross: Optional[Path]  # the tests' comparison of the backends
-    tests: str  # empty, or why ctest cannot be used
+    made: dict  # what bench/pack wrote about it; empty for a build tree
+    bench_problem: str = ""
+    cross_problem: str = ""
+    tests_problem: str = ""  # of ctest
+    device_problem: str = ""
+
+
+MADE = "tree.json"
+
+
+def made(folder):
+    """What bench/pack wrote about the tree, or nothing."""
+    try:
+        return json.loads((folder / MADE).read_text())
+    except OSError:
+        return {}
 
 
 def _program(folder, name):
@@ -38,7 +56,11 @@ def _tests_problem(folder):
 
 def find(root, folder):
     folder = folder.resolve()
-    return Tree(root, folder, _program(folder, "bench_gpu"), _program(folder, "cross"), _tests_problem(folder))
+    tree = Tree(root, folder, _program(folder, "bench_gpu"), _program(folder, "cross"), made(folder))
+    tree.bench_problem = "" if tree.bench else "the build has no bench_gpu"
+    tree.cross_problem = "" if tree.cross else tree.made.get("without cross") or "the build has no tests/cross"
+    tree.tests_problem = _tests_problem(folder)
+    return tree
 
 
 def _architecture(root):
@@ -48,20 +70,23 @@ def _architecture(root):
     return "".join(found.groups()) if asked.returncode == 0 and found else ""
 
 
+def commands(root, folder, architectures, tests, targets, *more):
+    """To configure a Release build offline, where what the tests would fetch is taken as missing, and to make the
+    targets one after the other, so that those made are there when a later one fails."""
+    configure = ["cmake", "-S", root, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", "-DLAYERWISE_CUDA=ON",
+                 "-DLAYERWISE_BENCH=ON", f"-DLAYERWISE_TESTS={tests}", "-DFETCHCONTENT_FULLY_DISCONNECTED=ON",
+                 f"-DCMAKE_CUDA_ARCHITECTURES={architectures}", *more]
+    make = ["cmake", "--build", folder, "--parallel", str(os.cpu_count() or 1)]
+    return [configure, *([*make, *(["--target", target] if target else [])] for target in targets)]
+
+
 def build(root, clock, results):
     """build/gpu, for the GPU that is here, within the time there is; without the tests where those cannot be built."""
-    folder = root / "build" / "gpu"
-    architecture = _architecture(root) or "native"
+    folder, architecture = root / "build" / "gpu", _architecture(root) or "native"
     stage = results.begin("build")
-    configure = ["cmake", "-S", root, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", "-DLAYERWISE_CUDA=ON",
-                 "-DLAYERWISE_BENCH=ON", f"-DCMAKE_CUDA_ARCHITECTURES={architecture}"]
-    make = ["cmake", "--build", folder, "--parallel", str(os.cpu_count() or 1)]
     problem = ""
-    for tests in ("ON", "OFF"):
-        # Offline: what the tests would fetch is taken as missing.
-        commands = [[*configure, f"-DLAYERWISE_TESTS={tests}", "-DFETCHCONTENT_FULLY_DISCONNECTED=ON"],
-                    [*make, "--target", "bench_gpu"], [*make, "--target", "cross"], make]
-        for command in commands if tests == "ON" else commands[:2]:
+    for tests, targets in (("ON", ("bench_gpu", "layerwise", "cross", "")), ("OFF", ("bench_gpu", "layerwise"))):
+        for command in commands(root, folder, architecture, tests, targets):
             outcome = process.run(command, clock.left(), root)
             stage.commands.append(outcome.command)
             if outcome.problem():
@@ -70,6 +95,6 @@ def build(root, clock, results):
         tree = find(root, folder)
         if tree.bench or clock.left() <= 0:
             break
-    stage.finish("passed" if tree.bench else "failed", problem)
+    stage.finish("passed" if tree.bench else "not run" if outcome.timed_out else "failed", problem)
     results.write()
     return tree

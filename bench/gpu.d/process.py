@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+
+HEARD_EVERY = 1  # seconds
 
 
 @dataclass
@@ -34,44 +37,74 @@ class Outcome:
         lines = [line for line in lines if line and not line.startswith("{")]
         return lines[-1][:300] if lines else ""
 
+    def cannot_start(self):
+        """The words of the system or the loader where the program is not for this machine, or an empty string."""
+        if self.returncode == 127 and not self.stdout:
+            return self.last_words() or "no such program"
+        words = re.search(r"[^\n]*(_[0-9.]+' not found|error while loading shared libraries)[^\n]*", self.stderr)
+        return words.group(0).strip() if words and self.returncode else ""
+
     def findings(self):
-        """The lines of JSON the benchmark's programs print; a line cut off or of another kind is no finding."""
-        found = []
-        for line in self.stdout.splitlines():
-            if line.startswith("{"):
-                try:
-                    finding = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(finding, dict) and isinstance(finding.get("kind"), str):
-                    found.append(finding)
-        return found
+        return findings(self.stdout)
 
 
-def run(arguments, limit, root, environment=None):
-    """Runs it in a process group of its own and ends the whole group when the time is over."""
+def findings(text):
+    """The lines of JSON that the programs print; a line cut off or of another kind is no finding."""
+    found = []
+    for line in text.splitlines():
+        if line.startswith("{"):
+            try:
+                finding = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(finding, dict) and isinstance(finding.get("kind"), str):
+                found.append(finding)
+    return found
+
+
+def run(arguments, limit, root, environment=None, heard=None):
+    """Runs it in a process group of its own and ends the whole group when the time is over. `heard` is called with what
+    it has printed so far, every second and at its end, however it ends: an interruption loses nothing."""
     arguments = [str(argument) for argument in arguments]
-    typed = [f"{name}={value}" for name, value in (environment or {}).items()]
-    typed += [_shown(argument, root) for argument in arguments]
+    typed = [f"{name}={os.pathsep.join(_shown(path, root) for path in str(value).split(os.pathsep))}"
+             for name, value in (environment or {}).items()]
+    command = " ".join(typed + [_shown(argument, root) for argument in arguments])
     begin = time.monotonic()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        timed_out = False
+        outcome = Outcome(command, 127, 0.0, False, "", "")
         try:
             process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=root,
                                        env={**os.environ, **(environment or {})}, start_new_session=True)
         except OSError as problem:
-            return Outcome(" ".join(typed), 127, 0.0, False, "", str(problem))
+            outcome.stderr = problem.strerror or str(problem)
+            return outcome
         try:
-            process.wait(timeout=max(limit, 0.1))
-        except subprocess.TimeoutExpired:
-            timed_out = True
+            outcome.timed_out = not _wait(process, begin + max(limit, 0.1), lambda: heard and heard(_text(out)))
         finally:
             _end(process)
-        texts = []
-        for file in (out, err):
-            file.seek(0)
-            texts.append(file.read().decode("utf-8", "replace"))
-    return Outcome(" ".join(typed), process.returncode, time.monotonic() - begin, timed_out, *texts)
+            outcome.returncode, outcome.seconds = process.returncode, time.monotonic() - begin
+            outcome.stdout, outcome.stderr = _text(out), _text(err)
+            if heard:
+                heard(outcome.stdout)
+    return outcome
+
+
+def _wait(process, end, meanwhile):
+    """False where the time is over first."""
+    while True:
+        try:
+            process.wait(timeout=max(min(HEARD_EVERY, end - time.monotonic()), 0))
+            return True
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= end:
+                return False
+            meanwhile()
+
+
+def _text(file):
+    """All of it, without moving the position that the program shares and writes at."""
+    size = os.fstat(file.fileno()).st_size
+    return os.pread(file.fileno(), size, 0).decode("utf-8", "replace")
 
 
 def _end(process):
