@@ -8,9 +8,10 @@ import subprocess
 import time
 from collections import Counter
 
-from tables import markdown
+from tables import by_reason, markdown
 
 EVIDENCE = ("timing", "rival", "kernel")  # and a check that held
+MOST_NOTES = 4  # of a stage; its rows have all of them
 
 
 class Entry:
@@ -48,7 +49,8 @@ class Entry:
     def notes(self):
         """What did not run as it was asked to, such as a one-pass step that fell back, and how often."""
         counted = Counter(f["note"] for f in self.findings if f.get("note"))
-        return [f"{count} x {note}" for note, count in counted.items()]
+        more = [f"{len(counted) - MOST_NOTES} other notes"] if len(counted) > MOST_NOTES else []
+        return [f"{count} x {note}" for note, count in counted.most_common(MOST_NOTES)] + more
 
     def line(self):
         held = f"{len(self.checks(True))} checks held"
@@ -123,7 +125,7 @@ class Results:
         return self.folder / name  # has no dot that with_suffix could take for a suffix
 
     def summary(self):
-        lines = [f"not run: {what}: {why}" for what, why in self.unfinished()]
+        lines = [f"not run: {what}: {why}" for what, why in by_reason(self.unfinished())]
         lines += [f"failed: {entry.name}" for entry in self.failed()]
         if self.path:
             lines.append(f"results: {os.path.relpath(self.path)}.json and .md")

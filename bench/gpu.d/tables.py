@@ -29,7 +29,7 @@ def markdown(results, content):
                       [[f["name"], f["reason"]] for f in results.findings("missing")])
     parts += _section("Device", "", ["fact", "value"], _fact_rows(content["facts"]))
     parts += _stages(results.entries)
-    parts += _section("Not run", "", ["what", "why"], content["not_run"])
+    parts += _section("Not run", "", ["what", "why"], by_reason(content["not_run"]))
     parts += _timing(results) + _profile(results) + _others(results)
     commands = [[e.name, f"`{command}`"] for e in results.entries for command in e.commands]
     return "\n\n".join(parts + ["## Commands", _table(["stage", "command"], commands)]) + "\n"
@@ -96,6 +96,14 @@ def _rows(title, words, columns, rows):
     used = [(key, heading) for key, heading in columns if any(row.get(key) not in (None, "") for row in rows)]
     return _section(title, words, [heading for _, heading in used],
                     [[_number("" if row.get(key) is None else row[key]) for key, _ in used] for row in rows])
+
+
+def by_reason(rows):
+    """What has the same reason, together."""
+    reasons = {}
+    for what, why in rows:
+        reasons.setdefault(why, []).append(str(what))
+    return [[", ".join(names), why] for why, names in reasons.items()]
 
 
 def _section(title, words, headings, rows):

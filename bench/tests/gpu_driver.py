@@ -124,7 +124,7 @@ class Driver(Pretended):
                                    env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.addCleanup(process.stdout.close)
         end = time.monotonic() + 30
-        while not any("still running" in path.read_text() for path in self.out.glob("*.md")):
+        while not any("| graph | still running" in path.read_text() for path in self.out.glob("*.md")):
             self.assertLess(time.monotonic(), end)
             time.sleep(0.05)
         return process
