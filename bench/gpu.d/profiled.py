@@ -8,6 +8,7 @@ import counters
 from part import NotRun, cut_off, tool
 
 REFUSED = re.compile("[^\n]*(?:ERR_NVGPUCTRPERM|not have permission|not supported|Failed to initialize)[^\n]*")
+PASSES = re.compile(r"==PROF== Profiling .* - (\d+) passes")
 SAID = re.compile(r"==(?:ERROR|WARNING)==\s*([^\n]*)")
 
 
@@ -50,14 +51,17 @@ def _run(part, profiler, metrics, limit):
 
 def _traffic(part, profiler):
     """The rows of bench_gpu profile with their bytes, and the launches of each."""
-    outcome, seen, _ = _run(part, profiler, counters.TRAFFIC, part.clock.left() / 2)
+    outcome, seen, words = _run(part, profiler, counters.TRAFFIC, part.clock.left() / 2)
     rows = [f for f in part.stage.findings if f["kind"] == "profiled"]
     if outcome.timed_out and not seen:
         raise NotRun(f"ncu: {cut_off(outcome)}")
     if not outcome.timed_out and not part.expect_success(outcome, "profile"):
         return [], []
     shares = counters.shares(rows, seen)
+    passes = max((int(number) for number in PASSES.findall(words)), default=1)
     for row, share in zip(rows, shares):
+        if passes > 1:
+            row["note"] = f"counted in {passes} passes: putting the buffers back in between is in the bytes"
         name = f"profile: {row.get('model')} {row.get('dtypes')}, {row['asked']}"
         if share:
             counters.add_traffic(row, share)

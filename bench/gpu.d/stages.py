@@ -36,7 +36,7 @@ def _bench(part, name, limit, *arguments):
 
 def _rivals(part):
     """The toolkit's and plain kernels, then other frameworks. One that is not finished does not cost the other."""
-    share = part.clock.left() / 2
+    share = part.clock.left() / 3
     for name, work in (("the toolkit and plain kernels", lambda: _bench(part, "rivals", share)),
                        ("other frameworks", lambda: rivals_stage(part))):
         try:
@@ -94,14 +94,14 @@ ALL = (
     Stage("timing-first", 45, _program("timing", "--rows", "first")),
     Stage("profile", 40, profile),
     Stage("memcheck", 35, sanitize("memcheck")),
-    Stage("racecheck", 35, sanitize("racecheck")),
+    Stage("racecheck", 30, sanitize("racecheck")),
     Stage("python", 75, python_stage),
     Stage("grids", 20, _program("grids")),
     Stage("graph", 30, _program("graph")),
     Stage("soak", 25, _program("soak")),
-    Stage("cross", 25, _cross),
+    Stage("cross", 20, _cross),
     Stage("timing-rest", 70, _program("timing", "--rows", "rest"), elastic=True),
-    Stage("rivals", 35, _rivals),
+    Stage("rivals", 45, _rivals, elastic=True),
     Stage("large", 30, _program("large")),
     Stage("initcheck", 15, sanitize("initcheck")),
     Stage("synccheck", 15, sanitize("synccheck")),

@@ -33,12 +33,14 @@ CROSS = """[ "$1" = --help ] && exit
 echo "$LAYERWISE_CROSS_SEED $LAYERWISE_CROSS_CASES" >>"$(dirname "$0")/calls"; sleep 0.2; echo 'All tests passed'"""
 # Prints a table of the values that a test has put beside it, then does as the program under it does.
 NCU = r"""exec python3 - "$(dirname "$0")" "$@" <<'END'
-import json, subprocess, sys
+import json, os, subprocess, sys
 folder, *arguments = sys.argv[1:]
 open(folder + "/ncu.calls", "a").write(json.dumps(arguments) + "\n")
 metrics = arguments[arguments.index("--metrics") + 1].split(",")
 file = open(arguments[arguments.index("--log-file") + 1], "w")
 print("==PROF== Connected to process 1", file=file)
+if "PASSES" in os.environ:
+    print(f'==PROF== Profiling "norms" - 0: 0%....50%....100% - {os.environ["PASSES"]} passes', file=file)
 print('"ID","Kernel Name","Metric Name","Metric Unit","Metric Value"', file=file)
 for number, (kernel, values) in enumerate(json.load(open(folder + "/ncu.json"))):
     for metric in metrics:
@@ -58,7 +60,7 @@ class Pretended(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name).resolve()
+        self.folder, self.variables = Path(folder.name).resolve(), {}
         self.build, self.out, self.path = self.folder / "tree", self.folder / "results", self.folder / "path"
         self.script(self.build / "tests" / "cross" / "cross", CROSS)
         (self.build / "CTestTestfile.cmake").touch()
@@ -88,7 +90,7 @@ class Pretended(unittest.TestCase):
         return [sys.executable, str(GPU), str(self.build), "--out", str(self.out), *options]
 
     def environment(self):
-        return {**os.environ, "PATH": f"{self.path}:{os.environ['PATH']}"}
+        return {**os.environ, **self.variables, "PATH": f"{self.path}:{os.environ['PATH']}"}
 
     def run_gpu(self, only, *options, seconds=30, **stages):
         return self.run_command(self.command("--seconds", str(seconds), "--only", only, *options, **stages))

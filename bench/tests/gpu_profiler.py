@@ -70,6 +70,15 @@ class Profiler(Pretended):
             self.assertIn("the profiler saw no kernel of it, or others", self.problems())
             shutil.rmtree(self.out)
 
+    # Hazard: a kernel that is replayed, whose bytes are not only its own.
+    def test_bytes_of_several_passes_say_so(self):
+        for passes, notes in (("3", 1), ("1", 0)):
+            self.variables["PASSES"] = passes
+            self.assertEqual(self.run_gpu("profile"), 0, self.text)
+            said = [f for f in self.findings("profiled") if "in 3 passes" in f.get("note", "")]
+            self.assertEqual(len(said), 2 * notes)
+            shutil.rmtree(self.out)
+
     def test_a_metric_that_is_not_counted_leaves_its_cell_empty(self):
         for absent in ([], ["n/a", ""], ["(!) n/a", "%"]):
             some = {**BEHAVIOUR, "lts__t_sector_hit_rate.pct": absent}
