@@ -95,9 +95,23 @@ def _identity(row):
 
 def _report(part, row, kernels, behaviour):
     """A finding for each kernel. What the profiler did not count is named, and its cell stays empty."""
-    for kernel, times in kernels.items():
-        values = {**times, **behaviour.get(kernel, {})}
+    for kernel, traffic in kernels.items():
+        values = {**_rates(row, kernel, traffic), **behaviour.get(kernel, {})}
         absent = [name for name in counters.BEHAVIOUR.values() if name not in values]
         note = {"note": f"not counted: {', '.join(absent)}"} if absent and behaviour else {}
         of = {key: row[key] for key in ("op", "model", "case", "dtypes", "asked", "ran") if key in row}
         part.stage.findings.append({"kind": "kernel", "kernel": kernel, **of, **values, **note})
+
+
+def _rates(row, kernel, traffic):
+    """Of one launch: bytes a parameter from and to memory, beside those that the kernel asks for; GB a second."""
+    values = {key: traffic[key] for key in ("launches", "us") if key in traffic}
+    asked = row.get("kernel_bytes_asked")
+    if isinstance(asked, dict) and kernel in asked:
+        values["bytes_asked"] = asked[kernel]
+    if "read" in traffic and "written" in traffic:
+        moved = traffic["read"] + traffic["written"]
+        values["bytes_per_parameter"] = moved / row["parameters"]
+        if traffic.get("us"):
+            values["gb_per_s"] = moved / traffic["us"] / 1e3
+    return values

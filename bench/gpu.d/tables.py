@@ -15,6 +15,7 @@ PREDICTED = (*ROW, ("us_model", "us, model"), ("us", "us, seen"), ("seen_over_mo
 PROFILE = (*ROW, ("dram_bytes_read", "read"), ("dram_bytes_written", "written"), ("dram_bytes", "both"),
            ("model_bytes_from_memory", "both, model"), ("model_bytes_asked", "asked for, model"), ("note", "note"))
 KERNELS = (*ROW, ("kernel", "kernel"), ("launches", "launches"), ("us", "us"),
+           ("bytes_per_parameter", "bytes/param from memory"), ("bytes_asked", "asked for"), ("gb_per_s", "GB/s"),
            ("dram_percent_of_peak", "memory, % of peak"), ("l2_hit_percent", "L2 hits, %"),
            ("stalled_barrier", "barrier"), ("stalled_fence", "fence"),
            ("stalled_memory", "memory"), ("occupancy_percent", "warps, % of most"), ("note", "note"))

@@ -25,13 +25,17 @@ class Profiler(Pretended):
 
     def test_the_memorys_counters_stand_beside_the_model(self):
         self.counted(LAUNCHES, **BEHAVIOUR)
-        self.assertEqual(self.run_gpu("profile"), 0, self.text)
+        asked = '"kernel_bytes_asked": {"norms": 4.0, "update": 20.0}, "steps"'
+        profile = GOOD["profile"].replace('"steps"', asked)
+        self.assertEqual(self.run_gpu("profile", profile=profile), 0, self.text)
         two, one = self.rows()["m", "two passes"], self.rows()["m", "one pass"]  # 100 parameters, 2 steps
         self.assertEqual([two[f"dram_bytes{which}"] for which in ("_read", "_written", "")], [16, 8, 24])
         self.assertEqual([one[f"dram_bytes{which}"] for which in ("_read", "_written", "")], [12.5, 7.9, 20.4])
         self.assertIn("| novograd_step | m | f32 | one pass | 12.5 | 7.90 | 20.4 |", self.markdown)
-        for kernel in ("two passes | norms", "two passes | update", "one pass | one_pass"):
-            values = "2 | 65.0 | 91.5 | 12.2 | 1.75 | 0.50 | 4.50 | 48.0"
+        for kernel, moved in (("two passes | norms", "4.00 | 4.00 | 0.01"),
+                              ("two passes | update", "20.0 | 20.0 | 0.03"),
+                              ("one pass | one_pass", "20.4 |  | 0.03")):
+            values = f"2 | 65.0 | {moved} | 91.5 | 12.2 | 1.75 | 0.50 | 4.50 | 48.0"
             self.assertIn(f"| novograd_step | m | f32 | {kernel} | {values} |", self.markdown)
         self.assertEqual(len(self.findings("profiled")), 2)  # though the program ran twice
 
