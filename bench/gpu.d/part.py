@@ -1,5 +1,7 @@
 """What a stage is given: the programs, a share of the time, and a place for what it finds."""
 
+import glob
+import os
 import shutil
 import time
 
@@ -70,8 +72,12 @@ def cut_off(outcome):
 
 def tool(name):
     """A program of the toolkit's, from PATH or where the toolkit is usually put."""
-    for path in (None, "/usr/local/cuda/bin", "/opt/cuda/bin"):
-        found = shutil.which(name, path=path)
-        if found:
-            return found
-    raise NotRun(f"there is no {name}")
+    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(tool_folders()))
+    if not found:
+        raise NotRun(f"there is no {name}")
+    return found
+
+
+def tool_folders():
+    return ["/usr/local/cuda/bin", "/opt/cuda/bin", "/usr/local/cuda/compute-sanitizer",
+            *sorted(glob.glob("/opt/nvidia/nsight-compute/*"), reverse=True)]

@@ -8,7 +8,7 @@ import unittest
 
 from gpu_pretended import CTEST, GOOD, Pretended, check
 
-HANGS = f"{check('first')}; sleep 1000 & sleep 1000"
+HANGS = f"{check('first')}; sleep 30 & sleep 30"
 
 
 class Driver(Pretended):

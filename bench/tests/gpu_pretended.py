@@ -52,6 +52,7 @@ sys.exit(subprocess.run(arguments[begin:]).returncode)
 END"""
 SANITIZER = """echo "$*" >>"$(dirname "$0")/sanitizer.calls"
 shift 4; "$@"; rc=$?; echo "========= ERROR SUMMARY: 0 errors"; exit $rc"""
+SMI = """echo "$*" >>"$(dirname "$0")/smi.calls"; echo '1.2.3, 1000 MHz, 2000 MHz, 700 W, Enabled'"""
 CTEST = """while [ "$1" != --output-junit ]; do shift; done
 echo '<testsuite tests="5" failures="0" skipped="1" disabled="0"/>' >"$2" """
 
@@ -66,7 +67,7 @@ class Pretended(unittest.TestCase):
         (self.build / "CTestTestfile.cmake").touch()
         (self.build / "CMakeCache.txt").write_text(f"CMAKE_CACHEFILE_DIR:INTERNAL={self.build}\n")
         for name, body in (("compute-sanitizer", SANITIZER), ("ctest", CTEST), ("ncu", NCU),
-                           ("nvidia-smi", "echo '1.2.3, 1000 MHz, 2000 MHz, 700 W, Enabled'")):
+                           ("nvidia-smi", SMI)):
             self.script(self.path / name, body)
         self.counted([("norms", "400", "0"), ("update", "1,200", "800")] * 2 + [("one_pass", "1,250", "790")] * 2)
 

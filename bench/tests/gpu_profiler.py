@@ -40,7 +40,7 @@ class Profiler(Pretended):
         self.assertEqual(len(self.findings("profiled")), 2)  # though the program ran twice
 
     # Hazard: the profiler's own default holds the clocks, and the device keeps them so.
-    def test_the_profiler_never_touches_the_clocks(self):
+    def test_nothing_touches_the_clocks(self):
         self.run_gpu("profile")
         calls = [json.loads(line) for line in (self.path / "ncu.calls").read_text().splitlines()]
         self.assertEqual(len(calls), 2)
@@ -48,6 +48,8 @@ class Profiler(Pretended):
             self.assertEqual(arguments[arguments.index("--clock-control") + 1], "none")
             program = arguments.index(str(self.build / "bench" / "bench_gpu"))
             self.assertLess(arguments.index("--clock-control"), program)
+        for call in (self.path / "smi.calls").read_text().splitlines():
+            self.assertTrue(call.startswith("--query-gpu="), call)
 
     # Hazard: one sum over all launches of a kernel, of which several models have some.
     def test_each_row_has_its_own_launches(self):

@@ -1,6 +1,7 @@
 """The tree that bench/pack makes, and what bench/gpu says is missing, with pretended programs."""
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from gpu_pretended import GOOD, ROOT, Pretended
 
 import carried
 import stages
+from part import tool_folders
 
 NO_FRAMEWORKS = """from part import NotRun
 
@@ -117,7 +119,7 @@ class Missing(Carried):
             (self.path / name).unlink()
         self.assertEqual(self.run_tree(self.fill(), "--only", "profile,memcheck"), 0, self.text)
         for name in ("ncu", "compute-sanitizer"):
-            if not any(shutil.which(name, path=path) for path in ("/usr/bin", "/usr/local/cuda/bin", "/opt/cuda/bin")):
+            if not shutil.which(name, path=os.pathsep.join(["/usr/bin", "/bin", *tool_folders()])):
                 self.said_first(f"missing: {name}: there is no {name}")
         here = subprocess.run([sys.executable, "-c", "import cupy"], capture_output=True, check=False).returncode == 0
         if not here:
