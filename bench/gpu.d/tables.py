@@ -30,7 +30,7 @@ def markdown(results, content):
                       [[f["name"], f["reason"]] for f in results.findings("missing")])
     parts += _section("Device", "", ["fact", "value"], _fact_rows(content["facts"]))
     parts += _stages(results.entries)
-    parts += _section("Not run", "", ["what", "why"], by_reason(content["not_run"]))
+    parts += _section("Not run", "", ["what", "why"], by_reason(content["not_run"], "<br>"))
     parts += _timing(results) + _profile(results) + _others(results)
     commands = [[e.name, f"`{command}`"] for e in results.entries for command in e.commands]
     return "\n\n".join(parts + ["## Commands", _table(["stage", "command"], commands)]) + "\n"
@@ -46,7 +46,8 @@ def _stages(entries):
 
 def _timing(results):
     rows = results.timings(of_python=False)
-    copies = ", ".join(_number(f.get("gb_per_s")) for f in results.findings("copy"))
+    rates = sorted(f["gb_per_s"] for f in results.findings("copy") if f.get("gb_per_s"))
+    copies = " to ".join(dict.fromkeys(_number(rate) for rate in rates[:1] + rates[-1:]))
     words = ("Median microseconds of a step, from replays of a graph; eager: launched one by one; host: what launching "
              "one takes the CPU. Bytes are what the kernels read and write of each parameter on the path that ran; the "
              "floor is every array once. The copy is the runtime's device-to-device copy, bytes read and written: "
@@ -99,12 +100,12 @@ def _rows(title, words, columns, rows):
                     [[_number("" if row.get(key) is None else row[key]) for key, _ in used] for row in rows])
 
 
-def by_reason(rows):
+def by_reason(rows, between="; "):
     """What has the same reason, together."""
     reasons = {}
     for what, why in rows:
         reasons.setdefault(why, []).append(str(what))
-    return [[", ".join(names), why] for why, names in reasons.items()]
+    return [[between.join(names), why] for why, names in reasons.items()]
 
 
 def _section(title, words, headings, rows):
