@@ -99,10 +99,9 @@ class Results:
     def findings(self, *kinds):
         return [f for entry in self.entries for f in entry.findings if f["kind"] in kinds]
 
-    def timings(self, of_python):
-        """The rows of the Python packages, or those of the library itself."""
-        return [f for entry in self.entries for f in entry.findings
-                if f["kind"] == "timing" and (entry.name == "python") == of_python]
+    def of_stages(self, begin, kind):
+        """Those of the stages whose names begin so."""
+        return [f for entry in self.entries if entry.name.startswith(begin) for f in entry.findings if f["kind"] == kind]
 
     def write(self):
         """Both files. Their name is settled once the device is known."""

@@ -45,8 +45,8 @@ def _stages(entries):
 
 
 def _timing(results):
-    rows = results.timings(of_python=False)
-    rates = sorted(f["gb_per_s"] for f in results.findings("copy") if f.get("gb_per_s"))
+    rows = results.of_stages("timing", "timing")
+    rates = sorted(f["gb_per_s"] for f in results.of_stages("timing", "copy") if f.get("gb_per_s"))
     copies = " to ".join(dict.fromkeys(_number(rate) for rate in rates[:1] + rates[-1:]))
     words = ("Median microseconds of a step, from replays of a graph; eager: launched one by one; host: what launching "
              "one takes the CPU. Bytes are what the kernels read and write of each parameter on the path that ran; the "
@@ -79,7 +79,7 @@ def _profile(results):
 def _others(results):
     python = "The same steps through the Python packages. host: microseconds of the CPU a step."
     rivals = "What else there is for the same work. Their bytes are their own; the floor is every array once."
-    return _rows("Python packages", python, OTHERS, results.timings(of_python=True)) + \
+    return _rows("Python packages", python, OTHERS, results.of_stages("python", "timing")) + \
         _rows("Rivals", rivals, OTHERS, results.findings("rival"))
 
 
