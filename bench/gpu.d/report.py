@@ -48,7 +48,7 @@ class Entry:
 
     def notes(self):
         """What did not run as it was asked to, such as a one-pass step that fell back, and how often."""
-        counted = Counter(f["note"] for f in self.findings if f.get("note"))
+        counted = Counter(str(f["note"]) for f in self.findings if f.get("note"))
         more = [f"{len(counted) - MOST_NOTES} other notes"] if len(counted) > MOST_NOTES else []
         return [f"{count} x {note}" for note, count in counted.most_common(MOST_NOTES)] + more
 
@@ -101,7 +101,8 @@ class Results:
 
     def of_stages(self, begin, kind):
         """Those of the stages whose names begin so."""
-        return [f for entry in self.entries if entry.name.startswith(begin) for f in entry.findings if f["kind"] == kind]
+        of = [entry for entry in self.entries if entry.name.startswith(begin)]
+        return [f for entry in of for f in entry.findings if f["kind"] == kind]
 
     def write(self):
         """Both files. Their name is settled once the device is known."""

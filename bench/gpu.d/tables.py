@@ -46,7 +46,7 @@ def _stages(entries):
 
 def _timing(results):
     rows = results.of_stages("timing", "timing")
-    rates = sorted(f["gb_per_s"] for f in results.of_stages("timing", "copy") if f.get("gb_per_s"))
+    rates = sorted(f["gb_per_s"] for f in results.of_stages("timing", "copy") if _positive(f.get("gb_per_s")))
     copies = " to ".join(dict.fromkeys(_number(rate) for rate in rates[:1] + rates[-1:]))
     words = ("Median microseconds of a step, from replays of a graph; eager: launched one by one; host: what launching "
              "one takes the CPU. Bytes are what the kernels read and write of each parameter on the path that ran; the "
@@ -58,7 +58,7 @@ def _timing(results):
 def _predicted(results, rows):
     seen = {_key(row): row["dram_bytes"] for row in results.findings("profiled") if "dram_bytes" in row}
     pairs = [{**row, "seen_over_model": row["us"] / row["us_model"], "dram_bytes": seen.get(_key(row), "")}
-             for row in rows if row.get("us") and row.get("us_model")]
+             for row in rows if _positive(row.get("us")) and _positive(row.get("us_model"))]
     return _rows("Predicted and seen", "What `bench/cost` predicts for this device at the copy's rate of this run, and "
                  "what was seen: microseconds of a step, bytes a parameter from memory.", PREDICTED, pairs)
 
@@ -87,6 +87,10 @@ def _fact_rows(facts):
     return [[key.replace("_", " "), "<br>".join(str(value).strip().splitlines())] for key, value in facts.items()]
 
 
+def _positive(value):
+    return isinstance(value, (int, float)) and value > 0
+
+
 def _number(value):
     if not isinstance(value, float):
         return str(value)
@@ -104,7 +108,7 @@ def by_reason(rows, between="; "):
     """What has the same reason, together."""
     reasons = {}
     for what, why in rows:
-        reasons.setdefault(why, []).append(str(what))
+        reasons.setdefault(str(why), []).append(str(what))
     return [[between.join(names), why] for why, names in reasons.items()]
 
 

@@ -77,6 +77,10 @@ class Driver(Pretended):
         garbage = "head -c 3000 /dev/urandom; echo; echo '{\"kind\": 3}'; echo '{\"kind\": \"che'"
         self.assertEqual((self.run_gpu("graph", graph=garbage), self.verdicts["graph"]), (1, "failed"))
         self.assertIn("nothing was printed", self.problems())
+        odd = """echo '{"kind": "timing", "us": [], "us_model": {}, "note": ["a"]}'
+echo '{"kind": "copy", "gb_per_s": "b"}'
+echo '{"kind": "not_run", "reason": ["c"]}'; echo '{"kind": "check"}'"""
+        self.assertEqual(self.run_gpu("timing-first", timing=odd), 1, self.text)
 
     def test_a_check_that_fails_fails_the_stage_whatever_the_exit_code(self):
         wrong = """echo '{"kind": "check", "name": "far end", "ok": false, "detail": "bits"}'"""
