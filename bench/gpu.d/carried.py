@@ -36,7 +36,9 @@ def build(root, architectures):
         words = f"{failed.command}: {failed.problem()}: {failed.last_words()}"
         if tests == "OFF":
             raise Refused(words)
-        without_cross = f"it was made without tests/cross: {words}"
+        why = "there was no Catch2" if "no Catch2" in failed.stdout else "it could not be built"
+        without_cross = f"it was made without tests/cross: {why}"
+        print(f"bench/pack: {without_cross}; {words}", flush=True)
     return folder, {"commit": commit_of(root), "architectures": only, "machine": platform.machine(),
                     "glibc": platform.libc_ver()[1], "without cross": without_cross}
 

@@ -29,7 +29,7 @@ def look(part):
 
 
 def _say(part, name, reason):
-    print(f"missing: {name}: {reason}", flush=True)
+    process.say(f"missing: {name}: {reason}")
     part.stage.findings.append({"kind": "missing", "name": name, "reason": reason})
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -117,6 +118,14 @@ def _end(process):
         process.wait(timeout=10)
     except subprocess.TimeoutExpired:
         process.returncode = -signal.SIGKILL
+
+
+def say(line):
+    """A reader who has gone, or a terminal, is no reason to stop."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")
 
 
 def _shown(argument, root):

@@ -9,6 +9,7 @@ from pathlib import Path
 from frameworks_stage import python_stage, rivals_stage
 from here import look
 from part import NotRun, Part
+from process import say
 from profiled import profile
 from sanitizers import sanitize
 
@@ -141,4 +142,4 @@ def run(stage, later, tree, clock, results):
             part.fail(f"{type(problem).__name__}: {problem}")
         entry.conclude(reason)
     results.write()
-    print(entry.line(), flush=True)
+    say(entry.line())

@@ -154,6 +154,13 @@ echo '{"kind": "not_run", "reason": ["c"]}'; echo '{"kind": "check"}'"""
         self.assertEqual([f["name"] for f in self.findings("check")], ["first"])
         self.assertIn("| graph | still running when this was written |", self.markdown)
 
+    def test_a_reader_who_has_gone_stops_nothing(self):
+        begun = subprocess.Popen(self.command("--only", "graph,large"), env=self.environment(), stdout=subprocess.PIPE)
+        begun.stdout.close()
+        self.assertEqual(begun.wait(timeout=30), 0)
+        self.read()
+        self.assertEqual(set(self.verdicts.values()), {"passed"})
+
     def test_a_second_run_keeps_the_first_ones_files(self):
         self.run_gpu("graph")
         self.run_gpu("graph")
