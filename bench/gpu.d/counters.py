@@ -1,6 +1,7 @@
 """The profiler's table of counters, one row for each launch and metric, related to the rows of bench_gpu profile."""
 
 import csv
+import math
 import re
 import statistics
 from collections import Counter
@@ -36,7 +37,7 @@ def launches(text, metrics):
             value = float(str(row.get("Metric Value")).replace(",", ""))
         except ValueError:
             continue
-        if metric and scale:
+        if metric and scale and math.isfinite(value):
             values[metric] = value * scale
     return list(found.values())
 

@@ -1,12 +1,13 @@
 """bench/gpu with pretended programs: whatever they do, every stage gets its verdict and both files are whole."""
 
 import json
+import re
 import signal
 import subprocess
 import time
 import unittest
 
-from gpu_pretended import CTEST, GOOD, Pretended, check
+from gpu_pretended import CTEST, GOOD, ROOT, Pretended, check
 
 HANGS = f"{check('first')}; sleep 30 & sleep 30"
 
@@ -37,6 +38,17 @@ class Driver(Pretended):
         for number, stage in enumerate(stages.ALL):  # one that hangs takes no other's share
             if not stage.elastic:
                 self.assertEqual(stages.seconds_of(stage, stages.ALL[number + 1:], 1000), stage.most)
+
+    def test_the_page_has_the_stages_and_their_seconds(self):
+        import stages  # noqa: PLC0415
+        page = (ROOT / "bench" / "README.md").read_text()
+        told = {}
+        for names, seconds in re.findall(r"^\| ([a-z, -]+) \| (\d[^|]*) \|", page, re.M):
+            numbers = [int(number) for number in re.findall(r"\d+", seconds)]
+            names = names.split(", ")
+            told.update(zip(names, numbers * len(names) if "each" in seconds else numbers))
+        self.assertEqual(list(told.items()), [(stage.name, stage.most) for stage in stages.ALL if stage.name in told])
+        self.assertEqual(set(told), {stage.name for stage in stages.ALL})
 
     def test_cross_takes_ever_new_seeds_until_its_time_is_over(self):
         self.assertEqual(self.run_gpu("cross", seconds=5), 0, self.text)

@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import subprocess
 import unittest
 
 from gpu_pretended import GOOD, NCU, PROFILED, SANITIZER, Pretended, check
+
+import counters
 
 BEHAVIOUR = {
     "dram__throughput.avg.pct_of_peak_sustained_elapsed": ["91.5", "%"],
@@ -69,12 +72,15 @@ class Profiler(Pretended):
 
     # Hazard: launches that are taken for another row's. No number is better than a wrong one.
     def test_launches_that_are_not_those_of_the_rows_give_no_number(self):
-        for launches, known in ((LAUNCHES[:-1], [24]), (LAUNCHES[1:], []), ([*LAUNCHES, LAUNCHES[-1]], [])):
-            self.counted(launches)
-            self.assertEqual((self.run_gpu("profile"), self.verdicts["profile"]), (1, "failed"))
-            self.assertEqual([row["dram_bytes"] for row in self.findings("profiled") if "dram_bytes" in row], known)
-            self.assertIn("the profiler saw no kernel of it, or others", self.problems())
-            shutil.rmtree(self.out)
+        self.counted(LAUNCHES[:-1])
+        self.assertEqual((self.run_gpu("profile"), self.verdicts["profile"]), (1, "failed"))
+        self.assertEqual([row["dram_bytes"] for row in self.findings("profiled") if "dram_bytes" in row], [24])
+        self.assertIn("the profiler saw no kernel of it, or others", self.problems())
+        rows = [json.loads(PROFILED % ("m", path, path)) for path in ("two passes", "one pass")]
+        seen = [(kernel, {}) for kernel in ("norms", "update", "norms", "update", "one_pass", "one_pass")]
+        for launches, known in ((seen, [True, True]), (seen[1:], [False, False]), ([*seen, seen[-1]], [False, False]),
+                                (seen[:3] + seen[4:], [False, False]), (seen[:4] + seen[:2], [True, False])):
+            self.assertEqual([share is not None for share in counters.shares(rows, launches)], known, launches)
 
     # Hazard: a kernel that is replayed, whose bytes are not only its own.
     def test_bytes_of_several_passes_say_so(self):
@@ -86,16 +92,16 @@ class Profiler(Pretended):
             shutil.rmtree(self.out)
 
     def test_a_metric_that_is_not_counted_leaves_its_cell_empty(self):
-        for absent in ([], ["n/a", ""], ["(!) n/a", "%"]):
-            some = {**BEHAVIOUR, "lts__t_sector_hit_rate.pct": absent}
-            if not absent:
-                del some["lts__t_sector_hit_rate.pct"]
-            self.counted(LAUNCHES, **some)
-            self.assertEqual((self.run_gpu("profile"), self.verdicts["profile"]), (0, "passed"), self.text)
-            kernel = self.findings("kernel")[0]
-            self.assertEqual((kernel["stalled_barrier"], kernel.get("l2_hit_percent")), (1.75, None))
-            self.assertEqual(kernel["note"], "not counted: l2_hit_percent")
-            shutil.rmtree(self.out)
+        self.counted(LAUNCHES, **{**BEHAVIOUR, "lts__t_sector_hit_rate.pct": ["n/a", ""]})
+        self.assertEqual((self.run_gpu("profile"), self.verdicts["profile"]), (0, "passed"), self.text)
+        kernel = self.findings("kernel")[0]
+        self.assertEqual((kernel["stalled_barrier"], kernel.get("l2_hit_percent")), (1.75, None))
+        self.assertEqual(kernel["note"], "not counted: l2_hit_percent")
+        heading = '"ID","Kernel Name","Metric Name","Metric Unit","Metric Value"\n'
+        metric = "lts__t_sector_hit_rate.pct"
+        for value, known in (("12.5", {"l2_hit_percent": 12.5}), ("(!) n/a", {}), ("", {}), ("nan", {}), ("inf", {})):
+            table = heading + f'"0","norms","{metric}","%","{value}"\n"0","norms","other","","3"\n'
+            self.assertEqual(counters.launches(table, counters.BEHAVIOUR), [("norms", known)])
 
     def test_a_unit_that_is_not_bytes_is_no_number(self):
         self.counted(LAUNCHES, **{"dram__bytes_read.sum": ["1.25", "Kbyte"]})
@@ -152,10 +158,15 @@ class Sanitizers(Pretended):
         hangs = f"""{check("a case")}
 [ $2 = memcheck ] && echo '========= Invalid __global__ write of size 4 bytes'; sleep 1000"""
         self.script(self.path / "compute-sanitizer", hangs)
-        self.assertEqual(self.run_gpu("memcheck", seconds=4), 1, self.text)
-        self.assertIn("Invalid __global__ write of size 4 bytes", self.text)
-        shutil.rmtree(self.out)
-        self.assertEqual(self.run_gpu("initcheck", seconds=4), 0, self.text)
+        options = [("--seconds", "4", "--only", name, "--out", self.out / name) for name in ("memcheck", "initcheck")]
+        begun = [subprocess.Popen(self.command(*some), env=self.environment(), stdout=subprocess.DEVNULL)
+                 for some in options]
+        self.assertEqual([process.wait(timeout=60) for process in begun], [1, 0])
+        self.out /= "memcheck"
+        self.read()
+        self.assertIn("Invalid __global__ write of size 4 bytes", self.markdown)
+        self.out = self.out.with_name("initcheck")
+        self.read()
         self.assertEqual(self.verdicts["initcheck"], "not run")
         self.assertIn("the small cases under initcheck: stopped after", self.markdown)
         self.assertIn("what it finished last: a case", self.markdown)
