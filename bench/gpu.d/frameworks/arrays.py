@@ -1,5 +1,5 @@
-"""layerwise.Plan on the arrays of CuPy and PyTorch, by each protocol they speak, on the default stream and on others: the CPU's
-bits. What a step reads is written on the stream late, so that a step that does not wait for it has other bits."""
+"""layerwise.Plan on the arrays of CuPy and PyTorch, by each protocol they speak, on the default stream and on others,
+gives the CPU's bits. What a step reads is written on the stream late: a step that does not wait has other bits."""
 
 import contextlib
 import functools
@@ -30,6 +30,9 @@ class OnlyDlpack:
 class OnlyInterface:
     def __init__(self, array):
         self.__cuda_array_interface__ = array.__cuda_array_interface__
+
+
+PROTOCOLS = {None: "as they are", OnlyDlpack: "by __dlpack__", OnlyInterface: "by __cuda_array_interface__"}
 
 
 class Torch:
@@ -111,8 +114,8 @@ class Arrays:
 
 
 def step(plan, arrays, wrap=lambda array: array, stream=None):
-    plan.novograd_step(wrap(arrays.weights), wrap(arrays.grads), wrap(arrays.moment), wrap(arrays.second_moment), lr=0.01,
-                       layer_stats=wrap(arrays.stats), stream=stream)
+    plan.novograd_step(wrap(arrays.weights), wrap(arrays.grads), wrap(arrays.moment), wrap(arrays.second_moment),
+                       lr=0.01, layer_stats=wrap(arrays.stats), stream=stream)
     plan.larc_scale(wrap(arrays.weights), wrap(arrays.grads), lr=0.1, stream=stream)
 
 
@@ -134,8 +137,7 @@ def work(run):
                                   (Torch, None, own), (Torch, OnlyDlpack, own), (Torch, OnlyDlpack, other),
                                   (Cupy, None, default), (Cupy, OnlyDlpack, default), (Cupy, OnlyInterface, default),
                                   (Cupy, None, own), (Cupy, OnlyDlpack, own), (Cupy, OnlyDlpack, other)):
-        protocol = {None: "as they are", OnlyDlpack: "by __dlpack__", OnlyInterface: "by __cuda_array_interface__"}[wrap]
-        run.attempt(f"python: Plan on {library.name}'s arrays {protocol}, {stream}: the CPU's bits",
+        run.attempt(f"python: Plan on {library.name}'s arrays {PROTOCOLS[wrap]}, {stream}: the CPU's bits",
                     functools.partial(_steps, run, library, wrap, stream))
     run.attempt("python: Plan on CuPy's arrays, scattered: the CPU's bits", functools.partial(_scattered, run))
 

@@ -29,8 +29,10 @@ def _is_nan(bits):
 
 
 def difference(pairs):
-    """The first bit that differs, NaN equal to any NaN, in words; empty where none does. pairs: (what, on the device, on the
-    CPU)."""
+    """The first bit that differs, NaN equal to any NaN, in words; empty where none does.
+
+    pairs  (what, on the device, on the CPU)
+    """
     for what, device, host in pairs:
         device, host = as_bits(device).ravel(), as_bits(host).ravel()
         if device.shape != host.shape or device.dtype != host.dtype:
@@ -38,8 +40,8 @@ def difference(pairs):
         wrong = np.flatnonzero((device != host) & ~(_is_nan(device) & _is_nan(host)))
         if wrong.size:
             at = wrong[0]
-            return (f"{what}, element {at} of {device.size}: bits {int(device[at]):x} on the device, {int(host[at]):x} on the CPU; "
-                    f"{wrong.size} differ")
+            return (f"{what}, element {at} of {device.size}: bits {int(device[at]):x} on the device, {int(host[at]):x} "
+                    f"on the CPU; {wrong.size} differ")
     return ""
 
 

@@ -1,7 +1,8 @@
 """NovoGrad and LARS as one writes them in PyTorch alone, with torch._foreach_*: rivals of layerwise.torch.
 
-A layer's factor stays on the device. PyTorch has no fused kernel that multiplies each tensor of a list by a factor of its own
-which lies on the device, so that one call, _foreach_addcmul_, launches a kernel for each layer; torch.compile fuses them.
+A layer's factor stays on the device. PyTorch has no fused kernel that multiplies each tensor of a list by a factor of
+its own which lies on the device, so that one call, _foreach_addcmul_, launches a kernel for each layer; torch.compile
+fuses them.
 """
 
 import torch
@@ -22,8 +23,9 @@ class _Rule:
 
     @torch.no_grad()
     def step(self):
-        weights, grads = [parameter.detach() for parameter in self.parameters], [parameter.grad for parameter in self.parameters]
-        factors = self._factors(weights, grads).to(grads[0].dtype).unbind()
+        weights = [parameter.detach() for parameter in self.parameters]
+        grads = [parameter.grad for parameter in self.parameters]
+        factors = self._factors(weights, grads).unbind()
         torch._foreach_mul_(self.moments, self.beta)
         torch._foreach_addcmul_(self.moments, grads, factors)
         torch._foreach_add_(self.moments, weights, alpha=self.weight_decay)
@@ -45,8 +47,8 @@ class ForeachNovoGrad(_Rule):
 
 
 class ForeachLars(_Rule):
-    """s = min(trust_coefficient*|w| / (|g| + eps) / lr, 1), 1 where a norm is 0: LARS' rate capped at lr (You et al., arXiv
-    1708.03888)."""
+    """s = min(trust_coefficient*|w| / (|g| + eps) / lr, 1), 1 where a norm is 0: LARS' rate capped at lr (You et al.,
+    arXiv 1708.03888)."""
 
     def __init__(self, parameters, lr=0.1, momentum=0.9, weight_decay=1e-4, trust_coefficient=0.002, eps=1e-8):
         super().__init__(parameters, lr, momentum, weight_decay)

@@ -1,4 +1,4 @@
-"""layerwise.jax on the device: its handlers, inside jax.jit, have the CPU's bits, which a Plan on NumPy's arrays gives."""
+"""layerwise.jax on the device: its handlers, inside jax.jit, give the CPU's bits, those of a Plan on NumPy's arrays."""
 
 import functools
 import os
@@ -54,13 +54,15 @@ def work(run):
                         functools.partial(_steps, run, name, dtype, False))
     run.attempt("python: layerwise.jax novograd, a leaf without gradient: 20 jitted steps are the CPU's bits",
                 functools.partial(_steps, run, "novograd", "float32", True))
-    run.attempt("python: layerwise.jax novograd: 20 steps in one lax.scan are the CPU's bits", functools.partial(_scan, run))
+    run.attempt("python: layerwise.jax novograd: 20 steps in one lax.scan are the CPU's bits",
+                functools.partial(_scan, run))
 
 
-# ---- The cases: what JAX is asked for, and what a plan is --------------------------------------------------------------
+# ---- The cases: what JAX is asked for, and what a plan is ------------------------------------------------------------
 
 EVERYTHING = dict(amsgrad=True, bias_correction=True, grad_averaging=True, average_first_step=False)
-CASES = {"novograd": {}, "novograd, every option": EVERYTHING, "larc_sgd": dict(weight_decay=1e-4, nesterov=True), "larc": {}}
+CASES = {"novograd": {}, "novograd, every option": EVERYTHING, "larc": {},
+         "larc_sgd": dict(weight_decay=1e-4, nesterov=True)}
 
 
 def _optimizer(name, rate):
@@ -98,7 +100,8 @@ def _on_the_cpu(name, dtype, left_out):
     import numpy as np
 
     moment_dtype = "bfloat16" if CASES[name] is EVERYTHING else "float32"
-    plan = layerwise.Plan(SIZES, layout="scattered", weights_dtype=dtype, grads_dtype=dtype, first_moment_dtype=moment_dtype)
+    plan = layerwise.Plan(SIZES, layout="scattered", weights_dtype=dtype, grads_dtype=dtype,
+                          first_moment_dtype=moment_dtype)
     weights, moments = _weights(_dtype(dtype)), [np.zeros(size, _dtype(moment_dtype)) for size in SIZES]
     second, maximum = np.zeros(len(SIZES), np.float32), np.zeros(len(SIZES), np.float32)
     for step in range(STEPS):
@@ -122,7 +125,7 @@ def _dtype(name):
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
-# ---- The steps -----------------------------------------------------------------------------------------------------------
+# ---- The steps -------------------------------------------------------------------------------------------------------
 
 def _steps(run, name, dtype, left_out):
     from bits import difference

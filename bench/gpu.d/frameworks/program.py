@@ -2,8 +2,8 @@
 
     PROGRAM [--device cuda|cpu] [--seconds N] [--models A,B]
 
-With --device cpu everything that needs no GPU is done on the CPU, so that a machine without one executes the program's own
-logic; what needs one is listed as not run. Exit code 1: a check failed.
+With --device cpu everything that needs no GPU is done on the CPU, so that a machine without one executes the program's
+own logic; what needs one is listed as not run. Exit code 3: a check failed, and the findings say which.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from importlib import metadata
 # What may be installed, by the name under which results list it, and the distributions that bring it.
 DISTRIBUTIONS = {"torch": ("torch",), "triton": ("triton",), "timm": ("timm",), "jax": ("jax",), "jaxlib": ("jaxlib",),
                  "optax": ("optax",), "numpy": ("numpy",), "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy")}
+FAILED = 3
 LEAST = 0.5  # seconds without which nothing more is begun
 
 
@@ -28,7 +29,7 @@ class Missing(Exception):
 
 class Program:
     def __init__(self, device="cuda", seconds=60.0, models=()):
-        self.device, self.models, self.failed = device, models, False
+        self.device, self.seconds, self.models, self.failed = device, seconds, models, False
         self._end = time.monotonic() + seconds
 
     @property
@@ -54,8 +55,8 @@ class Program:
         self.say("check", name=name, ok=not problem, detail=problem, **more)
 
     def attempt(self, name, work):
-        """`work` returns what is wrong, or an empty string: a check. What is missing and what there is no time for is listed;
-        an exception is what is wrong."""
+        """`work` returns what is wrong, or an empty string: a check. What is missing and what there is no time for is
+        listed; an exception is what is wrong."""
         if self.left() < LEAST:
             return self.not_run(name, "no time left")
         try:
@@ -64,11 +65,12 @@ class Program:
             return self.not_run(name, str(why))
         except Exception as error:
             traceback.print_exc()
-            problem = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            problem = _in_words(error)
         return self.check(name, problem)
 
-    def attempt_row(self, name, work):
-        """As `attempt`, for what prints its own lines and is wrong only where it raises."""
+    def attempt_row(self, name, work, ours):
+        """As `attempt`, for what prints its own row: an exception is wrong where the row is this project's; of others
+        it says why there is no row."""
         if self.left() < LEAST:
             return self.not_run(name, "no time left")
         try:
@@ -77,8 +79,12 @@ class Program:
             self.not_run(name, str(why))
         except Exception as error:
             traceback.print_exc()
-            self.check(name, f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
+            (self.check if ours else self.not_run)(name, _in_words(error))
         return None
+
+
+def _in_words(error):
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 
 def versions(names):
@@ -105,19 +111,17 @@ def need(module):
 
 def imported(module):
     """The module. Raises Missing where it, or what it imports in turn, is not installed."""
-    need(module.split(".")[0])
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as why:
-        raise Missing(f"{module} cannot be imported: {why}") from None
+        raise Missing(f"{why.name} is not installed") from None
 
 
 def torch_on(device):
     """The module, once it is known to see the device."""
     torch = imported("torch")
-    if device == "cpu":
-        torch.set_num_threads(1)  # a rehearsal is small, and threads that wait for each other are slow on a busy machine
-    elif not torch.cuda.is_available():
+    torch.set_num_threads(1)  # the CPU's part is small, and threads that wait for each other are slow on a busy machine
+    if device == "cuda" and not torch.cuda.is_available():
         raise Missing("torch sees no CUDA device")
     return torch
 
@@ -134,4 +138,4 @@ def run(name, work, arguments=None):
         work(program)
     except Missing as why:
         program.not_run(name, str(why))
-    return 1 if program.failed else 0
+    return FAILED if program.failed else 0

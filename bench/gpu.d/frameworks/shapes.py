@@ -27,7 +27,8 @@ def bert_large():
     width, inner = 1024, 4096
     shapes = [(30522, width), (512, width), (2, width), (width,), (width,)]
     for _ in range(24):
-        shapes += 4 * _linear(width, width) + 2 * [(width,)] + _linear(width, inner) + _linear(inner, width) + 2 * [(width,)]
+        shapes += 4 * _linear(width, width) + 2 * [(width,)]
+        shapes += _linear(width, inner) + _linear(inner, width) + 2 * [(width,)]
     return shapes + _linear(width, width)
 
 

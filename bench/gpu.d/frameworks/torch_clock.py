@@ -1,4 +1,4 @@
-"""How steps are timed in PyTorch: CUDA events on the device, a clock on the host, a device-to-device copy as the yardstick."""
+"""How steps are timed in PyTorch: CUDA events on the device, a clock on the host, a copy of memory as the yardstick."""
 
 import statistics
 import time
@@ -24,14 +24,15 @@ class TorchClock:
         rate = floor * parameters / us / 1e3
         self.run.say(kind, op=op, model=model, dtypes=dtypes, ran=ran, us=us, us_eager=us_eager, us_host=us_host,
                      parameters=parameters, floor_bytes_per_parameter=floor, gb_per_s_at_the_floor=rate,
-                     floor_share_of_copy=rate / self.copy_gb_per_s, repeats=repeats, **self._note(more, floor * parameters))
+                     floor_share_of_copy=rate / self.copy_gb_per_s, repeats=repeats,
+                     **self._note(more, floor * parameters))
 
     def measure(self, step):
         """Median microseconds: of the device; between events around a step that meets an idle device; of the host.
 
-        For the device's own time the device is kept waiting while the host launches the step, so that no gap between two
-        launches is the host's. A step that waits for the device, or launches more than fits the device's queue, cannot
-        hide the host.
+        For the device's own time the device is kept waiting while the host launches the step, so that no gap between
+        two launches is the host's. A step that waits for the device, or launches more than fits the device's queue,
+        cannot hide the host.
         """
         for _ in range(WARM_UPS):
             step()

@@ -1,5 +1,5 @@
-"""layerwise.torch in a captured CUDA graph: 20 replays, between which gradients change and a schedule changes the learning rate
-on the device, have the bits of 20 steps on the CPU."""
+"""layerwise.torch in a captured CUDA graph: 20 replays, between which gradients change and a schedule changes the
+learning rate on the device, have the bits of 20 steps on the CPU."""
 
 import functools
 import sys
@@ -16,9 +16,11 @@ def work(run):
     warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")  # a replay is no call of optimizer.step
     if run.rehearsal:
         run.not_run("python: captured into a CUDA graph", "no CUDA device: eager steps stand in for the replays")
-    for name, dtype, flatten in (("NovoGrad", "f32", False), ("LARCSGD", "f32", False), ("NovoGrad, every option", "f32", False),
-                                 ("NovoGrad", "bf16", False), ("LARCSGD", "bf16", False), ("NovoGrad", "f32", True)):
-        run.attempt(f"python: {name}, {dtype}{', flatten' if flatten else ''}: 20 replays of a graph under a schedule are the CPU's bits",
+    for name, dtype, flatten in (("NovoGrad", "f32", False), ("LARCSGD", "f32", False), ("NovoGrad", "f32", True),
+                                 ("NovoGrad", "bf16", False), ("LARCSGD", "bf16", False),
+                                 ("NovoGrad, every option", "f32", False)):
+        case = f"{name}, {dtype}, {'flatten' if flatten else 'scattered'}"
+        run.attempt(f"python: {case}: 20 replays of a graph under a schedule are the CPU's bits",
                     functools.partial(_replays, run, name, DTYPES[dtype], flatten))
 
 
@@ -27,7 +29,8 @@ def _replays(run, name, dtype, flatten):
     from torch_twins import MAKERS, STEPS, Twins, make_gradients
 
     twins = Twins(MAKERS[name], run.device, dtype, flatten=flatten, capturable=True)
-    schedules = [LambdaLR(optimizer, lambda step: 1 / (1 + step)) for optimizer in (twins.device_optimizer, twins.host_optimizer)]
+    schedules = [LambdaLR(optimizer, lambda step: 1 / (1 + step))
+                 for optimizer in (twins.device_optimizer, twins.host_optimizer)]
     twins.set_gradients(make_gradients(0, dtype, left_out=False))
     replay = _captured(run, twins)
     for step in range(1, STEPS + 1):

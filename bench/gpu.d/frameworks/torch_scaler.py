@@ -1,5 +1,5 @@
-"""layerwise.torch under torch.amp.GradScaler: a step whose gradients overflow changes nothing, the scale is halved, and all other
-steps have the bits of unscaled ones on the CPU."""
+"""layerwise.torch under torch.amp.GradScaler: a step whose gradients overflow changes nothing, the scale is halved, and
+all other steps have the bits of unscaled ones on the CPU."""
 
 import functools
 import sys
@@ -15,7 +15,7 @@ def work(run):
     program.torch_on(run.device)
     for name in ("NovoGrad", "NovoGrad, every option", "LARCSGD", "LARC around SGD"):
         for dtype in ("f32", "bf16"):
-            run.attempt(f"python: {name}, {dtype}: 20 steps under GradScaler, two of which overflow, are the CPU's bits",
+            run.attempt(f"python: {name}, {dtype}: 20 steps under GradScaler, two overflow: they are the CPU's bits",
                         functools.partial(_steps, run, name, dtype))
 
 
