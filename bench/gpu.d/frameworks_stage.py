@@ -24,12 +24,12 @@ def python_stage(part):
 
 def rivals_stage(part):
     """What PyTorch, JAX and their libraries take for the same work."""
-    for name, share, least in RIVALS:
-        left = part.clock.left()
+    for number, (name, share, least) in enumerate(RIVALS):
+        left, later = part.clock.left(), RIVALS[number + 1:]
         if left < least:
             _left_out(part, name, f"it is not begun with less than {least} s")
-        else:
-            _run(part, min(left, max(least, share * left)), name)
+        else:  # all that is left, where what would remain is too little for the next
+            _run(part, share * left if later and (1 - share) * left >= later[0][2] else left, name)
 
 
 def _run(part, seconds, *programs):

@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -174,6 +175,37 @@ class Rivals(unittest.TestCase):
             code, findings = run("rivals_torch", "--models", "1x4")
         self.assertEqual((code, named(findings, "check", ok=False)),
                          (3, ["rivals: NovoGrad by torch._foreach_* computes what layerwise.torch does"]))
+
+    # Hazard: a row that holds the host's time, or the time that the device was kept waiting.
+    @needs_torch
+    def test_the_device_is_timed_by_events_while_it_is_kept_waiting(self):
+        import torch
+        import torch_clock
+
+        waits = []
+        cuda = mock.Mock(_sleep=waits.append)
+        cuda.Event.return_value.elapsed_time.return_value = 0.25  # ms
+        clock = torch_clock.TorchClock(mock.Mock(device="cpu"))
+        clock.cuda = True
+        with mock.patch.object(torch, "cuda", cuda):
+            us, us_eager, us_host, _ = clock.measure(lambda: time.sleep(0.001))
+        self.assertEqual((us, us_eager), (250, 250))
+        self.assertGreaterEqual(us_host, 1000)
+        self.assertTrue(waits and all(cycles >= 2000 * us_host for cycles in waits))
+
+    @needs_jax
+    def test_the_device_is_timed_by_the_difference_of_two_queues(self):
+        import jax_clock
+
+        clock = object.__new__(jax_clock.JaxClock)
+        clock.rehearsal, clock._busy_seconds = False, 0.02
+        for a_step, launching, expected in ((3e-4, 0.01, (300, True)), (3e-4, 0.5, (300, False))):
+            clock._queue = lambda step, state, count, busy: (0.02 * busy + a_step * count, launching, state)
+            us, _, hidden = clock.measure(lambda state: state, 0)
+            self.assertEqual((round(us), hidden), expected)
+        clock._queue = lambda step, state, count, busy: (0.02, 0.01, state)
+        with self.assertRaisesRegex(jax_clock.Missing, "no figure"):
+            clock.measure(lambda state: state, 0)
 
     # Expected: the formulas of the two papers in float64, worked with NumPy and no code of this project.
     @needs_torch

@@ -1,5 +1,6 @@
 """frameworks_stage.py and frameworks/together.py on programs that do what programs may do: each has its own fate."""
 
+import importlib.util
 import shutil
 import sys
 import tempfile
@@ -32,6 +33,7 @@ def named(findings, kind, **having):
             if f["kind"] == kind and all(f.get(key) == value for key, value in having.items())]
 
 
+@unittest.skipUnless(importlib.util.find_spec("numpy"), "NumPy is not installed")
 class Stage(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -84,6 +86,18 @@ class Stage(unittest.TestCase):
             self.assertEqual(sorted(named(self.entry.findings, "check")), ["a bit", "good", "good"])
             frameworks_stage.rivals_stage(self.make(20))
         self.assertEqual(named(self.entry.findings, "not_run"), ["wrong"])
+
+    def test_rivals_share_what_time_there_is(self):
+        for seconds, shares in ((100, {"a": 40, "b": 30, "c": 30}), (30, {"a": 12, "b": 18}), (14, {"a": 14}), (3, {})):
+            spent, entry = {}, mock.Mock(findings=[])
+            part_of = mock.Mock(stage=entry)
+            part_of.clock.left = lambda: seconds - sum(spent.values())
+            rivals = (("a", 0.4, 5), ("b", 0.5, 10), ("c", 1.0, 15))
+            run = lambda _, time, name: spent.update({name: time})  # noqa: E731
+            with mock.patch.multiple(frameworks_stage, RIVALS=rivals, _run=run):
+                frameworks_stage.rivals_stage(part_of)
+            self.assertEqual({name: round(time) for name, time in spent.items()}, shares)
+            self.assertEqual(named(entry.findings, "not_run"), [name for name in "abc" if name not in shares])
 
 
 if __name__ == "__main__":

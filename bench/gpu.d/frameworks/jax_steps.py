@@ -2,9 +2,12 @@
 
 import functools
 import os
+import shutil
 import sys
 
+import numpy as np
 import program
+from bits import as_bits, difference, planted
 
 STEPS = 20
 SIZES = (1, 64, 8191, 8192, 8193, 100_000)
@@ -28,8 +31,6 @@ def jax_on(device):
 
 def register_handlers(run):
     """Raises Missing where they cannot be had for want of a compiler."""
-    import shutil
-
     import layerwise
     from layerwise.jax import _handlers
 
@@ -74,31 +75,23 @@ def _optimizer(name, rate):
 
 
 def _gradients(step, dtype):
-    import numpy as np
-
     random = np.random.default_rng(100 + step)
     return [random.uniform(-0.01, 0.01, size).astype(dtype) for size in SIZES]
 
 
 def _weights(dtype):
-    import numpy as np
-
     random = np.random.default_rng(7)
     return [random.uniform(-0.05, 0.05, size).astype(dtype) for size in SIZES]
 
 
 def _rate(step):
     """The double that a plan is given for JAX's float32."""
-    import numpy as np
-
     return float(np.float32(RATES[step]))
 
 
 def _on_the_cpu(name, dtype, left_out):
     """Weights and gradients after the last step, by a plan on NumPy's arrays."""
     import layerwise
-    import numpy as np
-
     moment_dtype = "bfloat16" if CASES[name] is EVERYTHING else "float32"
     plan = layerwise.Plan(SIZES, layout="scattered", weights_dtype=dtype, grads_dtype=dtype,
                           first_moment_dtype=moment_dtype)
@@ -120,16 +113,12 @@ def _on_the_cpu(name, dtype, left_out):
 
 def _dtype(name):
     import ml_dtypes
-    import numpy as np
-
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
 # ---- The steps -------------------------------------------------------------------------------------------------------
 
 def _steps(run, name, dtype, left_out):
-    from bits import difference
-
     jax, device = jax_on(run.device)
     optimizer = _optimizer(name, lambda count: jax.numpy.asarray(RATES, "float32")[count])
     params = {i: jax.device_put(weights, device) for i, weights in enumerate(_weights(_dtype(dtype)))}
@@ -150,8 +139,6 @@ def _steps(run, name, dtype, left_out):
 
 
 def _plant(jax, step, tree):
-    from bits import as_bits, planted
-
     if planted(step + 1):
         bits, leaf = as_bits(tree[4]).copy(), tree[4]
         bits.flat[0] ^= 1
@@ -159,9 +146,6 @@ def _plant(jax, step, tree):
 
 
 def _scan(run):
-    import numpy as np
-    from bits import difference
-
     jax, device = jax_on(run.device)
     optimizer = _optimizer("novograd", lambda count: jax.numpy.asarray(RATES, "float32")[count])
     params = {i: jax.device_put(weights, device) for i, weights in enumerate(_weights(np.dtype("float32")))}

@@ -4,8 +4,10 @@ import functools
 import gc
 import sys
 
+import numpy as np
 import program
 import shapes
+from agreement import disagreement
 from jax_steps import jax_on, register_handlers
 
 DTYPES = {"f32": "float32", "bf16": "bfloat16"}
@@ -20,7 +22,7 @@ def work(run):
 
     for ours, theirs in (("layerwise.jax novograd", "optax novograd"), ("layerwise.jax larc_sgd", "optax lars")):
         run.attempt(f"rivals: {theirs} computes what {ours} does",
-                    functools.partial(_disagreement, run, jax, device, ours, theirs))
+                    functools.partial(_disagree, run, jax, device, ours, theirs))
     clock = JaxClock(run, device)
     gc.freeze()  # what was imported is not to be looked through after every row
     for dtype in DTYPES:
@@ -83,24 +85,18 @@ def _jitted(jax, step):
     return jax.jit(lambda params, state, grads: step(params, grads, state), donate_argnums=(0, 1))
 
 
-def _disagreement(run, jax, device, ours, theirs, steps=5):
-    """Where steps move a small model apart by more than roundings; the bound is torch_contenders.disagreement's."""
-    import numpy as np
-
+def _disagree(run, jax, device, ours, theirs, steps=5):
+    """Where they move the same small model apart; in words, or empty."""
     ends = []
     for op in (ours, theirs):
         params, grads = _model(jax, device, [(7,), (64, 33), (9000,)], "float32")
-        begin = [np.array(array, np.float64) for array in params]  # donated below
+        begin = [np.array(array) for array in params]  # donated below
         step, init = OPTIMIZERS[op](run, "float32")
         jitted, state = _jitted(jax, step), init(params)
         for _ in range(steps):
             params, state = jitted(params, state, grads)
-        ends.append([np.array(array, np.float64) for array in params])
-    for layer, (before, first, second) in enumerate(zip(begin, *ends)):
-        moved, apart = abs(first - before).max(), abs(first - second).max()
-        if not 0 < moved or not apart <= 1e-5 * moved + steps * 2.0**-23 * abs(first).max():
-            return f"layer {layer} moved by {moved:.3g}, and they differ by {apart:.3g}"
-    return ""
+        ends.append([np.array(array) for array in params])
+    return disagreement(begin, *ends, steps)
 
 
 def _time(run, jax, device, clock, op, model, dtype):

@@ -17,7 +17,7 @@ def work(run):
                              ("LARS by torch._foreach_*", contenders.larc_sgd, ForeachLars),
                              ("timm's NvNovoGrad", contenders.novograd, contenders.nv_novograd)):
         run.attempt(f"rivals: {name} computes what layerwise.torch does",
-                    functools.partial(contenders.disagreement, one, other, run.device))
+                    functools.partial(contenders.disagree, one, other, run.device))
     time_rows(run, _rows(torch))
 
 

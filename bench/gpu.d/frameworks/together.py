@@ -7,6 +7,7 @@ is a check that failed. Exit code 3: a check failed, and the findings say which.
 """
 
 import argparse
+import importlib.util
 import os
 import signal
 import subprocess
@@ -79,6 +80,9 @@ def main(arguments=None):
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of the programs")
     options = parser.parse_args(arguments)
     run, end = program.Program(options.device, options.seconds), time.monotonic() + options.seconds
+    if not importlib.util.find_spec("numpy"):  # which layerwise itself needs
+        run.not_run(", ".join(options.programs), "numpy is not installed")
+        return 0
     for child in [Child(name, options) for name in options.programs]:
         child.conclude(run, end)
     return program.FAILED if run.failed else 0

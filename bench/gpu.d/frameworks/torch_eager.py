@@ -1,5 +1,6 @@
 """layerwise.torch on the device: 20 steps of every optimizer have the CPU's bits, wherever the parameters lie."""
 
+import functools
 import sys
 
 import program
@@ -17,7 +18,7 @@ def work(run):
                     continue  # leaves parameters where they are
                 place = "flatten" if flatten else "scattered"
                 run.attempt(f"python: {name}, {dtype}, {place}: 20 steps are the CPU's bits",
-                            lambda: _steps(run, name, DTYPES[dtype], {"flatten": True} if flatten else {}))
+                            functools.partial(_steps, run, name, DTYPES[dtype], {"flatten": True} if flatten else {}))
 
 
 def _steps(run, name, dtype, options):
