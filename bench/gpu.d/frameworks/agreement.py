@@ -8,8 +8,8 @@ def disagreement(before, one, other, steps):
 
     before, one, other  float32 arrays, one a layer: the weights at first, and after so many steps of either
 
-    The bound: a norm's sum in float32 is off by less than 1e-6 of itself, a moment rounds a few times a step, and a step
-    rounds a weight once, one unit in the last place apart at most.
+    The bound: a norm's sum in float32 is off by less than 1e-6 of itself, a moment rounds a few times a step, and a
+    step rounds a weight once, one unit in the last place apart at most.
     """
     for layer, arrays in enumerate(zip(before, one, other)):
         begin, first, second = (np.array(array, np.float64) for array in arrays)

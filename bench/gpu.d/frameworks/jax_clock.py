@@ -53,8 +53,10 @@ class JaxClock:
         for _ in range(REPEATS):
             many, launching, state = self._queue(step, state, MANY, busy)
             hidden &= launching < 0.9 * busy * self._busy_seconds
-            # In a rehearsal all that is asked for is a figure, which the difference of two is not certain to be.
-            few, _, state = (0.0, 0.0, state) if self.rehearsal else self._queue(step, state, FEW, busy)
+            if self.rehearsal:  # all that is asked for is a figure, which the difference of two is not certain to be
+                device.append(many / MANY)
+                continue
+            few, _, state = self._queue(step, state, FEW, busy)
             device.append((many - few) / (MANY - FEW))
         if statistics.median(device) <= 0:
             raise Missing(f"no figure: {MANY} queued steps took no longer than {FEW}, so that the clock is too coarse "

@@ -71,14 +71,17 @@ OPTIMIZERS = {
 }
 
 
-def _model(jax, device, layers, dtype):
-    """Parameters and gradients, random, as lists."""
-    def made(seed, scale):
-        keys = jax.random.split(jax.random.key(seed), len(layers))
-        return [scale * jax.random.normal(key, shape, dtype) for key, shape in zip(keys, layers)]
+@functools.lru_cache(maxsize=1)
+def _values(layers, dtype):
+    """Parameters and gradients on the host, random; from NumPy, since JAX would compile a program for each shape."""
+    random, period = np.random.default_rng(5), 1 << 20
+    pair = (random.normal(0, scale, period).astype(np.float32).astype(dtype) for scale in (0.05, 0.01))
+    return tuple([np.resize(values, shape) for shape in layers] for values in pair)
 
-    with jax.default_device(device):
-        return jax.block_until_ready((made(1, 0.05), made(2, 0.01)))
+
+def _model(jax, device, layers, dtype):
+    """Parameters and gradients as lists of arrays on the device."""
+    return jax.block_until_ready(jax.device_put(_values(tuple(layers), jax.numpy.dtype(dtype)), device))
 
 
 def _jitted(jax, step):
@@ -92,7 +95,7 @@ def _disagree(run, jax, device, ours, theirs, steps=5):
         params, grads = _model(jax, device, [(7,), (64, 33), (9000,)], "float32")
         begin = [np.array(array) for array in params]  # donated below
         step, init = OPTIMIZERS[op](run, "float32")
-        jitted, state = _jitted(jax, step), init(params)
+        jitted, state = _jitted(jax, step), jax.jit(init)(params)
         for _ in range(steps):
             params, state = jitted(params, state, grads)
         ends.append([np.array(array) for array in params])
@@ -105,8 +108,8 @@ def _time(run, jax, device, clock, op, model, dtype):
     params, grads = _model(jax, device, layers, DTYPES[dtype])
     jitted = _jitted(jax, step)
     kind, ran = ("timing", "layerwise.jax") if _is_ours(op) else ("rival", "")
-    clock.row(kind, lambda both: jitted(*both, grads), (params, init(params)), op=f"{op}, jit, donated", model=model,
-              dtypes="/".join(3 * [dtype]), ran=ran, parameters=shapes.count(layers), layers=len(layers),
+    clock.row(kind, lambda both: jitted(*both, grads), (params, jax.jit(init)(params)), op=f"{op}, jit, donated",
+              model=model, dtypes="/".join(3 * [dtype]), ran=ran, parameters=shapes.count(layers), layers=len(layers),
               floor=VALUES * grads[0].dtype.itemsize)
 
 
