@@ -79,16 +79,3 @@ def _microseconds(step):
     begin = time.perf_counter()
     step()
     return 1e6 * (time.perf_counter() - begin)
-
-
-def captured(step):
-    """What replays a graph of one step, after a first step outside of it. Raises where the step cannot be captured."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay

@@ -42,21 +42,13 @@ def _replays(run, name, dtype, flatten):
 
 def _captured(run, twins):
     """A first step on both sides, which a capture needs; what then performs a step of the device."""
-    import torch
-
     twins.host_optimizer.step()
     if run.rehearsal:
         twins.device_optimizer.step()
         return twins.device_optimizer.step
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        twins.device_optimizer.step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        twins.device_optimizer.step()
-    return graph.replay
+    from torch_capture import captured
+
+    return captured(twins.device_optimizer.step)
 
 
 if __name__ == "__main__":

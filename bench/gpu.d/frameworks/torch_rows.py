@@ -9,7 +9,8 @@ import program
 import shapes
 import torch
 import torch_contenders as contenders
-from torch_clock import TorchClock, captured
+from torch_capture import captured
+from torch_clock import TorchClock
 
 
 @dataclass
