@@ -123,7 +123,7 @@ def step(plan, arrays, wrap=lambda array: array, stream=None):
 def reference():
     import layerwise
 
-    arrays, plan = Arrays(np.array), layerwise.Plan(SIZES)
+    arrays, plan = Arrays(np.array), layerwise.Plan(SIZES, threads=1)
     for grads in arrays.all_grads:
         arrays.grads[:] = grads
         step(plan, arrays)

@@ -94,7 +94,7 @@ def _on_the_cpu(name, dtype, left_out):
     import layerwise
     moment_dtype = "bfloat16" if CASES[name] is EVERYTHING else "float32"
     plan = layerwise.Plan(SIZES, layout="scattered", weights_dtype=dtype, grads_dtype=dtype,
-                          first_moment_dtype=moment_dtype)
+                          first_moment_dtype=moment_dtype, threads=1)
     weights, moments = _weights(_dtype(dtype)), [np.zeros(size, _dtype(moment_dtype)) for size in SIZES]
     second, maximum = np.zeros(len(SIZES), np.float32), np.zeros(len(SIZES), np.float32)
     for step in range(STEPS):
