@@ -26,7 +26,7 @@ double microseconds(int64_t memory_bytes, int launches, int passes, const Gpu& g
 
 PathCost two_pass_cost(Op op, int64_t elements, const ElementBytes& bytes, const Gpu& gpu) {
   const RereadBytes again = reread_bytes(op, bytes);
-  const int launches = is_apply(op) ? 1 : 2;
+  const int launches = is_half(op) ? 1 : 2;
   PathCost cost;
   cost.bytes = elements * two_pass_bytes(op, bytes);
   cost.memory_bytes = cost.bytes - std::min(elements * (again.grad + again.weight), cached_bytes(gpu));
@@ -88,7 +88,7 @@ StepCost cost_of(Op op, const std::vector<int64_t>& sizes, const BufferDtypes& d
   StepCost cost;
   cost.elements = layout.elements;
   cost.two_pass = two_pass_cost(op, layout.elements, bytes, gpu);
-  if (is_apply(op)) return cost;
+  if (is_half(op)) return cost;
   const Held held = plans_list(op, gpu, layout, bytes, path);
   if (!held.possible) return cost;
   cost.one_pass = one_pass_cost(op, held, layout, bytes, gpu);

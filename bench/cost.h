@@ -25,8 +25,8 @@ struct PathCost {
 };
 
 struct StepCost {
-  PathCost two_pass;  // of an apply op: its one launch
-  PathCost one_pass;  // all 0 where the device has no room for a tile, and of an apply op
+  PathCost two_pass;  // of half a step: its one launch
+  PathCost one_pass;  // all 0 where the device has no room for a tile, and of half a step
   int64_t elements = 0;
   int64_t held_elements = 0;   // read from memory once by the one-pass step: their gradients,
   bool holds_weights = false;  // and where the norms read them their weights

@@ -27,6 +27,7 @@ layerwise_larc_options larc_options(Op op, const StepSettings& settings) {
   options.grad_scale_ptr = settings.grad_scale_ptr;
   options.found_inf = settings.found_inf;
   options.nonfinite_layers = settings.nonfinite_layers;
+  options.rounding = settings.rounding;
   return options;
 }
 
@@ -41,6 +42,7 @@ layerwise_novograd_options novograd_options(const StepSettings& settings) {
   options.nonfinite_layers = settings.nonfinite_layers;
   options.step_ptr = settings.step_ptr;
   options.advance_step = settings.step_ptr != nullptr;
+  options.rounding = settings.rounding;
   options.bias_correction = settings.step_ptr != nullptr;  // so that the counter can be seen in the result
   return options;
 }
@@ -59,12 +61,12 @@ void novograd(Op op, layerwise_plan* plan, const StepBuffers& at, const StepSett
   const layerwise_larc_options larc = default_larc();
   const int32_t status =
       op == Op::kNovogradApply
-          ? layerwise_novograd_apply(plan, at.weights, at.grads, at.moment, at.second_moment, nullptr, nullptr, nullptr,
+          ? layerwise_novograd_apply(plan, at.weights, at.grads, at.moment, at.second_moment, nullptr, at.copy, nullptr,
                                      at.stats, at.grad_sums, LAYERWISE_SUMS_LAYERS, &options, stream)
       : op == Op::kLarcNovograd
-          ? layerwise_larc_novograd_step(plan, at.weights, at.grads, at.moment, at.second_moment, nullptr, nullptr, nullptr,
-                                         at.stats, &larc, &options, stream)
-          : novograd_step(plan, at.weights, at.grads, at.moment, at.second_moment, nullptr, nullptr, nullptr, at.stats,
+          ? layerwise_larc_novograd_step(plan, at.weights, at.grads, at.moment, at.second_moment, nullptr, at.copy,
+                                         nullptr, at.stats, &larc, &options, stream)
+          : novograd_step(plan, at.weights, at.grads, at.moment, at.second_moment, nullptr, at.copy, nullptr, at.stats,
                           &options, stream);
   check(status, name_of(op));
 }
@@ -72,13 +74,13 @@ void novograd(Op op, layerwise_plan* plan, const StepBuffers& at, const StepSett
 void larc(Op op, layerwise_plan* plan, const StepBuffers& at, const StepSettings& settings, void* stream) {
   const layerwise_larc_options options = larc_options(op, settings);
   const layerwise_sgd_options sgd = sgd_options(settings);
-  void* const moment = applies_sgd(op) ? at.moment : nullptr;
+  void *const moment = applies_sgd(op) ? at.moment : nullptr, *const copy = applies_sgd(op) ? at.copy : nullptr;
   const int32_t status =
-      is_apply(op) ? layerwise_larc_apply(plan, at.weights, at.grads, moment, nullptr, nullptr, at.stats, at.grad_sums,
+      is_apply(op) ? layerwise_larc_apply(plan, at.weights, at.grads, moment, copy, nullptr, at.stats, at.grad_sums,
                                           at.weight_sums, LAYERWISE_SUMS_LAYERS, &options,
                                           applies_sgd(op) ? &sgd : nullptr, stream)
       : applies_sgd(op)
-          ? larc_sgd_step(plan, at.weights, at.grads, moment, nullptr, nullptr, at.stats, &options, &sgd, stream)
+          ? larc_sgd_step(plan, at.weights, at.grads, moment, copy, nullptr, at.stats, &options, &sgd, stream)
           : larc_scale(plan, at.weights, at.grads, nullptr, at.stats, &options, stream);
   check(status, name_of(op));
 }
@@ -96,6 +98,7 @@ Plan::Plan(const std::vector<int64_t>& sizes, const PlanSettings& settings) {
   options.weights_dtype = settings.dtypes.weights;
   options.grads_dtype = settings.dtypes.grads;
   options.first_moment_dtype = settings.dtypes.moment;
+  options.weights_extra_dtype = settings.dtypes.copy;
   options.threads = settings.threads;
   options.isa = settings.isa;
   options.path = settings.path;
@@ -117,6 +120,7 @@ void partial_norms(Op op, const Plan& plan, const StepBuffers& buffers, void* st
 }
 
 void step(Op op, const Plan& plan, const StepBuffers& buffers, const StepSettings& settings, void* stream) {
+  if (is_norms(op)) return partial_norms(op, plan, buffers, stream);
   const bool is_novograd = op == Op::kNovograd || op == Op::kLarcNovograd || op == Op::kNovogradApply;
   (is_novograd ? novograd : larc)(op, plan.get(), buffers, settings, stream);
 }

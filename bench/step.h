@@ -42,6 +42,7 @@ struct StepBuffers {
   double* stats = nullptr;
   double* grad_sums = nullptr;  // of the apply ops
   double* weight_sums = nullptr;
+  void* copy = nullptr;  // of the weights, where the plan has one
 };
 
 // What may change from step to step; the rest is the library's default.
@@ -53,10 +54,11 @@ struct StepSettings {
   const float* found_inf = nullptr;
   int64_t* step_ptr = nullptr;  // advanced by the step
   int64_t* nonfinite_layers = nullptr;
+  int32_t rounding = LAYERWISE_ROUNDING_NEAREST;  // of the moment
 };
 
 // Both throw std::runtime_error with the library's words where it refuses.
-// The first half of a step whose second half is an apply op.
+// The first half of a step: the norms that this op needs.
 void partial_norms(Op op, const Plan& plan, const StepBuffers& buffers, void* stream = nullptr);
 void step(Op op, const Plan& plan, const StepBuffers& buffers, const StepSettings& settings, void* stream = nullptr);
 

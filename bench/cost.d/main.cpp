@@ -39,7 +39,7 @@ void print_row(Op op, const std::string& model, const BufferDtypes& dtypes, cons
   std::printf("%-19s %-11s %-14s %9.2f %9.2f %10.1f", name_of(op), model.c_str(), short_name(dtypes).c_str(),
               per_element(cost.two_pass.bytes), per_element(cost.two_pass.memory_bytes), cost.two_pass.us);
   if (cost.one_pass.bytes == 0)
-    std::printf("%10s%s\n", "", is_apply(op) ? "one launch" : "no room for a tile: two passes");
+    std::printf("%10s%s\n", "", is_half(op) ? "one launch" : "no room for a tile: two passes");
   else
     std::printf(" %7.1f%% %9.2f %9.2f %10.1f %7.3f  %s%s\n", 100 * per_element(cost.held_elements),
                 per_element(cost.one_pass.bytes), per_element(cost.one_pass.memory_bytes), cost.one_pass.us,

@@ -192,6 +192,26 @@ TEST_CASE("a plan chooses two passes where most of the model is read twice anywa
   CHECK(2 * cost.held_elements < cost.elements);
 }
 
+TEST_CASE("norms alone are one launch that reads each buffer once, whatever half of L2 keeps") {
+  for (const Gpu& gpu : kGpus) {
+    const StepCost grads = cost_of(Op::kGradNorms, layer_sizes("bert-large"), kAllBf16, gpu, LAYERWISE_PATH_ONE_PASS);
+    const StepCost both = cost_of(Op::kBothNorms, layer_sizes("bert-large"), kMasters, gpu, LAYERWISE_PATH_ONE_PASS);
+    CHECK((per_element(grads.two_pass.memory_bytes, grads) == 2 && per_element(both.two_pass.memory_bytes, both) == 6));
+    CHECK((grads.one_pass.bytes == 0 && both.one_pass.bytes == 0));
+  }
+}
+
+TEST_CASE("the weights' copy is 2 bytes of each parameter more on either path, of what writes weights") {
+  const Gpu& gpu = gpu_named("H100");
+  for (const Op op : kSteps) {
+    const StepCost without = cost_of(op, layer_sizes("resnet50"), kMasters, gpu, LAYERWISE_PATH_ONE_PASS);
+    const StepCost with = cost_of(op, layer_sizes("resnet50"), kCopied, gpu, LAYERWISE_PATH_ONE_PASS);
+    const int64_t more = op == Op::kLarcScale ? 0 : 2 * without.elements;
+    CHECK(with.two_pass.bytes == without.two_pass.bytes + more);
+    CHECK(with.one_pass.bytes == without.one_pass.bytes + more);
+  }
+}
+
 TEST_CASE("an apply call is one launch at the bytes of the update alone") {
   const Gpu& gpu = gpu_named("H200");
   const StepCost cost = cost_of(Op::kNovogradApply, {1'000'000'000}, kFull, gpu);
