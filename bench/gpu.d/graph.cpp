@@ -92,8 +92,9 @@ struct Side {
 
 std::string scalars_difference(const char* what, const Scalars& a, const Scalars& b) {
   if (a.completed == b.completed && a.nonfinite == b.nonfinite) return "";
-  return std::string(what) + ": " + std::to_string(a.completed) + " steps completed and " + std::to_string(a.nonfinite) +
-         " layers not finite, the CPU says " + std::to_string(b.completed) + " and " + std::to_string(b.nonfinite);
+  return std::string(what) + ": " + std::to_string(a.completed) + " steps completed and " +
+         std::to_string(a.nonfinite) + " layers not finite, the CPU says " + std::to_string(b.completed) + " and " +
+         std::to_string(b.nonfinite);
 }
 
 class Comparison {
@@ -107,8 +108,8 @@ class Comparison {
         set_bytes_(layers_.extent * 2),
         device_schedule_(static_cast<int64_t>(schedule_.entries.size() * sizeof(Schedule::Entry))),
         device_sets_(kGradSets * set_bytes_),
-        plan_(layers_.sizes, settings_of_plan()),
-        graph_plan_(layers_.sizes, settings_of_plan()),
+        plan_(layers_.sizes, plan_settings(layers_, path_)),
+        graph_plan_(layers_.sizes, plan_settings(layers_, path_)),
         eager_(layers_),
         replayed_(layers_),
         cpu_(layers_, all_layers(layers_), true) {
@@ -177,12 +178,6 @@ class Comparison {
       if (!counters.empty()) return counters;
     }
     return "";
-  }
-
-  PlanSettings settings_of_plan() const {
-    PlanSettings settings{layers_.dtypes, 0};
-    settings.path = path_;
-    return settings;
   }
 
   const Op op_;

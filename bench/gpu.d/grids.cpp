@@ -1,5 +1,5 @@
-// Steps whose blocks fill one multiprocessor, half of them and all: layers of exactly what a one-pass step has room for there,
-// of an element and of a tile more, and of an element less, in one pass and in two; the CPU's bits in each.
+// Steps whose blocks fill one multiprocessor, half of them and all: layers of exactly what a one-pass step has room for
+// there, of an element and of a tile more, and of an element less, in one pass and in two; the CPU's bits in each.
 #include "gpu.d/paths.h"
 #include "gpu.d/stages.h"
 #include "gpu.d/twin.h"
@@ -16,7 +16,7 @@ struct GridCase {
   Op op;
   BufferDtypes dtypes;
 };
-constexpr GridCase kCases[] = {{Op::kNovograd, kFull},  {Op::kLarcSgd, kFull},      {Op::kLarcScale, kFull},
+constexpr GridCase kCases[] = {{Op::kNovograd, kFull},    {Op::kLarcSgd, kFull},      {Op::kLarcScale, kFull},
                                {Op::kNovograd, kMasters}, {Op::kLarcNovograd, kFull}, {Op::kLarcSgd, kAllBf16}};
 
 std::string case_name(const GridCase& of, const Grid& grid, const std::string& path) {
@@ -39,8 +39,7 @@ bool run_paths(const GridCase& of, const Grid& grid, int64_t room) {
   const Stream stream;
   bool all = true;
   for (const int32_t path : {kTwoPass, kOnePass}) {
-    PlanSettings planned{of.dtypes, 0};
-    planned.path = path;
+    PlanSettings planned = plan_settings(layers, path);
     planned.multiprocessors = grid.multiprocessors;
     const Plan plan(layers.sizes, planned);
     model.fill();
@@ -57,7 +56,8 @@ bool run_paths(const GridCase& of, const Grid& grid, int64_t room) {
 bool grids_stage(const StageOptions& options) {
   const Deadline deadline(options.seconds);
   const int64_t count = device_attribute(cudaDevAttrMultiProcessorCount);
-  const Grid grids[] = {{"one multiprocessor", 1}, {"half of the multiprocessors", (count + 1) / 2}, {"all multiprocessors", 0}};
+  const Grid grids[] = {
+      {"one multiprocessor", 1}, {"half of the multiprocessors", (count + 1) / 2}, {"all multiprocessors", 0}};
   bool all = true;
   for (const GridCase& of : kCases)
     for (const Grid& grid : grids) {

@@ -5,7 +5,7 @@
 namespace bench {
 
 JsonLine path_line(Op op, int32_t asked, const Plan& plan) {
-  if (is_apply(op)) return JsonLine().add("asked", "one launch").add("ran", "one launch");
+  if (is_half(op)) return JsonLine().add("asked", "one launch").add("ran", "one launch");
   const int64_t ran = plan.query(LAYERWISE_QUERY_PATH);
   JsonLine line;
   line.add("asked", path_name(asked)).add("ran", path_name(ran));
