@@ -21,6 +21,7 @@ class JsonLine {
   JsonLine& add(const char* key, int64_t value) { return raw(key, std::to_string(value)); }
   JsonLine& add(const char* key, int value) { return add(key, static_cast<int64_t>(value)); }
   JsonLine& add(const char* key, bool value) { return raw(key, value ? "true" : "false"); }
+  JsonLine& add(const char* key, const JsonLine& members) { return raw(key, members.text()); }
   JsonLine& add(const char* key, double value) {
     if (!std::isfinite(value)) return raw(key, "null");
     char text[40];

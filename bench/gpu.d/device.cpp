@@ -1,7 +1,7 @@
 #include "gpu.d/device.h"
 
 #include <algorithm>
-#include <stdexcept>
+#include <chrono>
 #include <string>
 
 namespace bench {
@@ -24,7 +24,9 @@ class Event {
 
 void check_cuda(cudaError_t status, const char* call) {
   if (status == cudaSuccess) return;
-  throw std::runtime_error(std::string(call) + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
+  const std::string words = std::string(call) + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status);
+  if (status == cudaErrorMemoryAllocation) throw OutOfMemory(words);
+  throw std::runtime_error(words);
 }
 
 void check_device() {
@@ -85,6 +87,19 @@ std::vector<double> event_microseconds(const Stream& stream, int repeats, const 
     times.push_back(milliseconds * 1e3);
   }
   return times;
+}
+
+double host_microseconds(const Stream& stream, const std::function<void()>& work) {
+  constexpr int kRepeats = 11;
+  std::vector<double> times;
+  for (int i = 0; i < kRepeats; ++i) {
+    stream.wait();
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    times.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
+  }
+  stream.wait();
+  return quantile(times, 0.5);
 }
 
 double quantile(std::vector<double> values, double q) {

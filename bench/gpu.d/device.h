@@ -5,11 +5,16 @@
 
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 #include <vector>
 
 namespace bench {
 
-// Throws std::runtime_error with CUDA's words.
+struct OutOfMemory : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Throws std::runtime_error with CUDA's words; OutOfMemory where that is what they say.
 void check_cuda(cudaError_t status, const char* call);
 #define BENCH_CUDA(function, ...) ::bench::check_cuda(function(__VA_ARGS__), #function)
 
@@ -24,7 +29,9 @@ class DeviceBuffer {
   DeviceBuffer() = default;
   explicit DeviceBuffer(int64_t bytes);
   ~DeviceBuffer() { cudaFree(address_); }
-  DeviceBuffer(DeviceBuffer&& other) noexcept : address_(other.address_), bytes_(other.bytes_) { other.address_ = nullptr; }
+  DeviceBuffer(DeviceBuffer&& other) noexcept : address_(other.address_), bytes_(other.bytes_) {
+    other.address_ = nullptr;
+  }
   DeviceBuffer(const DeviceBuffer&) = delete;
   DeviceBuffer& operator=(const DeviceBuffer&) = delete;
 
@@ -83,6 +90,9 @@ class Graph {
 
 // The times, in microseconds between two events, of `repeats` runs of `work`, each waited for.
 std::vector<double> event_microseconds(const Stream& stream, int repeats, const std::function<void()>& work);
+
+// Of the host, to launch `work` on an idle stream; not waited for: the median of a few.
+double host_microseconds(const Stream& stream, const std::function<void()>& work);
 
 double quantile(std::vector<double> values, double q);
 

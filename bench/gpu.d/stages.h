@@ -12,11 +12,13 @@
 namespace bench {
 
 struct StageOptions {
-  double seconds = 60;           // what is not begun by then is listed as not run
-  std::string models;            // timing: a comma-separated list, empty for the usual ones
-  int64_t elements = 0;          // large: at least so many; 0 for more than 2^31
-  int replays = 10'000;          // graph: of a one-pass step; a tenth as many of a two-pass step
-  int steps = 10'000;            // soak, and at most so many of them on the CPU
+  double seconds = 60;       // what is not begun by then is listed as not run
+  std::string models;        // timing, profile: a comma-separated list, empty for the usual ones
+  std::string rows = "all";  // timing: of the usual ones the first, the rest or all
+  double row_seconds = 0.5;  // timing: of measuring each implementation
+  int64_t elements = 0;      // large: in the large layer; 0 for more than 2^31
+  int replays = 10'000;      // graph: of a one-pass step; a tenth as many of a two-pass step
+  int steps = 10'000;        // soak, and at most so many of them on the CPU
   int cpu_steps = 10'000;
 };
 
@@ -27,7 +29,7 @@ bool timing_stage(const StageOptions& options);
 bool cases_stage();
 bool grids_stage(const StageOptions& options);
 bool soak_stage(const StageOptions& options);
-bool profile_stage();
+bool profile_stage(const StageOptions& options);
 
 // {"kind": "check", ...}; true where there is no difference.
 inline bool report_check(const std::string& name, const std::string& difference, JsonLine line = {}) {
@@ -44,10 +46,9 @@ inline void report_not_run(const std::string& name, const std::string& reason) {
 class Deadline {
  public:
   explicit Deadline(double seconds) : seconds_(seconds) {}
-  bool is_over() const { return spent() >= seconds_; }
-  double spent() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
+  bool is_over() const { return is_over_in(0); }
+  bool is_over_in(double seconds) const { return spent() + seconds >= seconds_; }
+  double spent() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 
  private:
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();

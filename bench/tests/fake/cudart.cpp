@@ -1,5 +1,5 @@
 // What the tests say to it by environment variables:
-//   FAKE_CUDA_FAIL    function:n, the n-th call (from 1 on) of a runtime function fails
+//   FAKE_CUDA_FAIL    function:n, the n-th call (from 1 on) of a runtime function fails; function:n:memory, for want of it
 //   FAKE_CUDA_MEMORY  bytes of the device, 1 GB
 //   FAKE_CUDA_L2      bytes of its cache, 1 MB
 #include "cudart.h"
@@ -38,7 +38,8 @@ cudaError_t entered(const char* function) {
   const char* const plan = std::getenv("FAKE_CUDA_FAIL");
   if (!plan) return cudaSuccess;
   const std::string text = plan, name = text.substr(0, text.find(':'));
-  return name == function && ++calls[name] == std::atoi(text.c_str() + name.size() + 1) ? cudaErrorLaunchFailure : cudaSuccess;
+  if (name != function || ++calls[name] != std::atoi(text.c_str() + name.size() + 1)) return cudaSuccess;
+  return text.ends_with(":memory") ? cudaErrorMemoryAllocation : cudaErrorLaunchFailure;
 }
 #define ENTER() \
   if (const cudaError_t planned = entered(__func__)) return planned

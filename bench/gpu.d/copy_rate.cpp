@@ -1,0 +1,36 @@
+#include "gpu.d/copy_rate.h"
+
+#include <algorithm>
+
+#include "gpu.d/device.h"
+#include "json.h"
+
+namespace bench {
+namespace {
+
+double measured() {
+  const Stream stream;
+  const int64_t bytes = std::min<int64_t>(int64_t{2} << 30, free_device_bytes() / 8);
+  const DeviceBuffer from(bytes), to(bytes);
+  BENCH_CUDA(cudaMemset, from.get(), 0x3a, static_cast<size_t>(bytes));
+  const auto copy = [&] {
+    BENCH_CUDA(cudaMemcpyAsync, to.get(), from.get(), static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice,
+               stream.get());
+  };
+  BENCH_CUDA(cudaDeviceSynchronize);
+  event_microseconds(stream, 3, copy);
+  const double us = quantile(event_microseconds(stream, 20, copy), 0.5);
+  const double rate = 2.0 * static_cast<double>(bytes) / us / 1e3;
+  JsonLine().add("kind", "copy").add("bytes", bytes).add("us", us).add("gb_per_s", rate).print();
+  return rate;
+}
+
+}  // namespace
+
+double CopyRate::beside(const std::string& model) {
+  if (model != model_) rate_ = measured();
+  model_ = model;
+  return rate_;
+}
+
+}  // namespace bench
