@@ -1,6 +1,6 @@
 // One stage of the GPU benchmark, on device 0 of those CUDA shows:
 //
-//   bench_gpu facts|cases|grids|graph|soak|large|timing|profile [--seconds S] [--models a,b] [--rows
+//   bench_gpu facts|cases|grids|graph|soak|large|timing|rivals|profile [--seconds S] [--models a,b] [--rows
 //   first|rest|all]
 //             [--row-seconds S] [--elements N] [--replays N] [--steps N] [--cpu-steps N]
 //
@@ -29,6 +29,7 @@ constexpr Stage kStages[] = {
     {"soak", bench::soak_stage},
     {"large", bench::large_stage},
     {"timing", bench::timing_stage},
+    {"rivals", bench::rivals_stage},
     {"profile", bench::profile_stage},
 };
 

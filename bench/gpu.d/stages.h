@@ -15,7 +15,7 @@ struct StageOptions {
   double seconds = 60;       // what is not begun by then is listed as not run
   std::string models;        // timing, profile: a comma-separated list, empty for the usual ones
   std::string rows = "all";  // timing: of the usual ones the first, the rest or all
-  double row_seconds = 0.5;  // timing: of measuring each implementation
+  double row_seconds = 0.5;  // timing, rivals: of measuring each implementation
   int64_t elements = 0;      // large: in the large layer; 0 for more than 2^31
   int replays = 10'000;      // graph: of a one-pass step; a tenth as many of a two-pass step
   int steps = 10'000;        // soak, and at most so many of them on the CPU
@@ -30,6 +30,7 @@ bool cases_stage();
 bool grids_stage(const StageOptions& options);
 bool soak_stage(const StageOptions& options);
 bool profile_stage(const StageOptions& options);
+bool rivals_stage(const StageOptions& options);
 
 // {"kind": "check", ...}; true where there is no difference.
 inline bool report_check(const std::string& name, const std::string& difference, JsonLine line = {}) {

@@ -19,6 +19,7 @@ STAGES = {
     "soak": ["soak", "--steps", "60"],
     "large": ["large", "--elements", "300000"],
     "timing": ["timing", "--models", "20x1000", "--seconds", "60", "--row-seconds", "0.02"],
+    "rivals": ["rivals", "--models", "20x1000", "--seconds", "60", "--row-seconds", "0.02"],
     "profile": ["profile", "--models", "20x1000"],
 }
 CASES = ("unaligned", "odd first layer", "scattered", "copy", "stochastic", "zero gradients")
@@ -26,7 +27,7 @@ HALVES = ("novograd_apply", "larc_apply:scale", "larc_apply:sgd", "partial_norms
 STEPS = 12 + len(CASES)  # rows of the timing on both paths: 4 steps with 3 kinds of dtypes, and the special ones
 ROWS = STEPS + len(HALVES)
 LINES = 2 * STEPS + len(HALVES)
-MEMORY = {"timing": "650000000"}  # the copy takes its share
+MEMORY = {"timing": "650000000", "rivals": "650000000"}  # the copy takes its share
 CALLS = ("cudaMalloc", "cudaMallocHost", "cudaMemcpy", "cudaMemcpyAsync", "cudaMemset", "cudaStreamCreateWithFlags",
          "cudaStreamSynchronize", "cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphGetNodes",
          "cudaGraphInstantiate", "cudaGraphLaunch", "cudaEventCreate", "cudaEventRecord", "cudaEventSynchronize",
@@ -45,7 +46,8 @@ def names(findings, kind, **having):
 
 class Stages(unittest.TestCase):
     def test_checks_hold(self):
-        for stage, least in (("cases", 70), ("grids", 36), ("graph", 8), ("soak", 2), ("large", 6), ("timing", LINES)):
+        for stage, least in (("cases", 70), ("grids", 36), ("graph", 8), ("soak", 2), ("large", 6), ("timing", LINES),
+                             ("rivals", 8)):
             with self.subTest(stage):
                 code, findings, errors = run(stage)
                 self.assertEqual(code, 0, errors)
@@ -92,6 +94,33 @@ class Stages(unittest.TestCase):
                 self.assertEqual(row["model_bytes_asked"], row["bytes_per_parameter"])
                 self.assertEqual(row["parameters"], 20007 if case == "odd first layer" else 20000)
                 self.assertEqual(row["aligned_layers"], 1 if case in ("unaligned", "odd first layer") else 20)
+
+    def test_rivals_say_what_they_moved_and_launched(self):
+        rows = {(f["op"].split()[-1], f["dtypes"]): f for f in run("rivals")[1] if f["kind"] == "rival"}
+        moved = {"f32/f32/f32": (24, 20), "f32/bf16/f32": (20, 18), "bf16/bf16/bf16": (12, 10)}
+        for rival, launches in (("element", 3), ("arguments", 3)):  # 20 layers are one table: sums, layers, update
+            for dtypes, bytes_moved in moved.items():
+                row = rows[rival, dtypes]
+                self.assertEqual((row["bytes_per_parameter"], row["floor_bytes_per_parameter"]), bytes_moved)
+                self.assertEqual((row["launches"], row["parameters"]), (launches, 20000))
+                self.assertTrue(row["us"] > 0 and row["us_host"] > 0 and row["us_layerwise"] > 0)
+        self.assertEqual(rows["cub::DeviceSegmentedReduce", "bf16/bf16/bf16"]["bytes_per_parameter"], 2)
+        self.assertEqual(len(rows), 8)
+
+    # Hazard: a layer's last chunk in the wrong table, a table of too many layers or blocks.
+    def test_a_rival_takes_as_many_launches_as_its_tables(self):
+        for model, tables in (("110x10", 1), ("111x10", 2), ("221x10", 3), ("1x20971521", 2), ("2x12000000", 2)):
+            with self.subTest(model):  # 320 chunks are 20971520 elements; of 12000000 the second layer is cut
+                code, findings, errors = run("rivals", "--models", model, "--row-seconds", "0", "--seconds", "0.01",
+                                             FAKE_CUDA_MEMORY="1500000000")
+                self.assertEqual(code, 0, errors)
+                row = [f for f in findings if f["kind"] == "rival" and f["op"].endswith("arguments")][0]
+                self.assertEqual(row["launches"], 2 * tables + 1)
+
+    def test_a_wrong_rival_is_found_and_not_timed(self):
+        code, findings, _ = run("rivals", "--seconds", "0.01", FAKE_CUDA_FLAW_RIVAL="1")
+        self.assertEqual((code, len(names(findings, "check", ok=False))), (1, 2))
+        self.assertFalse([f for f in findings if f["kind"] == "rival"])
 
     def test_the_profile_says_which_kernels_it_launched(self):
         findings = run("profile")[1]
@@ -189,7 +218,7 @@ class Stages(unittest.TestCase):
                     self.assertEqual(code != 0, any("planned by the test" in detail for detail in words))
 
     def test_without_time_nothing_is_called_passed(self):
-        for stage in ("grids", "graph", "soak", "large", "timing", "profile"):
+        for stage in ("grids", "graph", "soak", "large", "timing", "rivals", "profile"):
             code, findings, _ = run(stage, "--seconds", "0")
             self.assertEqual(code, 0)
             self.assertFalse(names(findings, "check"))
@@ -213,11 +242,13 @@ class Stages(unittest.TestCase):
                 for model in ("resnet50", "bert-large", "10000x64"):
                     for dtypes in ("f32/f32/f32", "bf16/bf16/bf16"):
                         self.assertIn(f"timing: {op} {model} {dtypes}", rest)
+            _, findings, _ = run("rivals", "--models", "", "--seconds", seconds, FAKE_CUDA_MEMORY=memory)
+            self.assertEqual(len(names(findings, "not_run")), 15)
         self.assertEqual(run("timing", "--rows", "last")[0], 2)
 
     # Hazard: a row that would not fit costs its time before it says so.
     def test_too_little_memory_is_said(self):
-        for stage, rows in (("large", 1), ("timing", ROWS), ("profile", 2)):
+        for stage, rows in (("large", 1), ("timing", ROWS), ("rivals", 5), ("profile", 2)):
             code, findings, _ = run(stage, FAKE_CUDA_MEMORY="500000000")
             self.assertEqual((code, len(findings), len(names(findings, "not_run"))), (0, rows, rows))
             self.assertTrue(all("MB of device memory" in f["reason"] for f in findings))
@@ -228,7 +259,7 @@ class Stages(unittest.TestCase):
     # Hazard: memory that was free when it was asked for and is not when it is taken, as a failed check.
     def test_memory_that_runs_out_on_the_way_is_not_run(self):
         for stage, call in (("large", "cudaMalloc:2"), ("large", "cudaMallocHost:1"), ("timing", "cudaMalloc:4"),
-                            ("profile", "cudaMalloc:2")):
+                            ("rivals", "cudaMalloc:5"), ("profile", "cudaMalloc:2")):
             with self.subTest(stage, call=call):
                 code, findings, errors = run(stage, "--seconds", "5", FAKE_CUDA_FAIL=f"{call}:memory")
                 self.assertEqual(code, 0, errors)
