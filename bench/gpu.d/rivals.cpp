@@ -107,19 +107,18 @@ class Contest {
 
   bool run(double copy_gb_per_s) {
     const bool good = check();
+    if (works_.size() == 1) return good;
     timer_.prepare(works_);
     timer_.measure(works_);
-    auto name = names_.begin();
     for (const TimedWork& work : works_)
-      if (&work != &works_.front()) report(*name++, work, copy_gb_per_s);
+      if (&work != &works_.front()) report(work, copy_gb_per_s);
     return good;
   }
 
  private:
   template <class Launch>
   void add(const char* name, Launch launch) {
-    names_.push_back(name);
-    works_.push_back({[this, launch](const DeviceModel& set) { launch(set.buffers(), timer_.stream().get()); }});
+    works_.push_back({[this, launch](const DeviceModel& set) { launch(set.buffers(), timer_.stream().get()); }, name});
   }
   PlainNovograd constants() const { return {static_cast<float>(settings_.lr)}; }
 
@@ -131,16 +130,14 @@ class Contest {
     cpu.fill();
     cpu.step(row_.op, settings_);
     bool all = true;
-    auto work = std::next(works_.begin());
-    for (auto name = names_.begin(); name != names_.end();) {
+    for (auto work = std::next(works_.begin()); work != works_.end();) {
       timer_.fill();
       work->launch(timer_.sets().front());
       timer_.stream().wait();
-      const bool good = report_check(full_name(*name) + ", its result is the CPU's but for the order of sums",
+      const bool good = report_check(full_name(work->name) + ", its result is the CPU's but for the order of sums",
                                      cpu.difference(timer_.sets().front().buffers(), Agreement::kSameValue));
       all &= good;
       work = good ? std::next(work) : works_.erase(work);
-      name = good ? std::next(name) : names_.erase(name);
     }
     settings_ = {};
     timer_.fill();
@@ -151,12 +148,12 @@ class Contest {
     return std::string("rivals: ") + rival + " " + row_.model + " " + short_name(row_.dtypes);
   }
 
-  void report(const char* name, const TimedWork& work, double copy_rate) const {
+  void report(const TimedWork& work, double copy_rate) const {
     const ElementBytes bytes = element_bytes(row_.dtypes);
     std::vector<double> ratios;
     for (size_t i = 0; i < work.times.size(); ++i) ratios.push_back(work.times[i] / works_.front().times[i]);
     JsonLine line;
-    line.add("kind", "rival").add("op", name).add("model", row_.model).add("dtypes", short_name(row_.dtypes));
+    line.add("kind", "rival").add("op", work.name).add("model", row_.model).add("dtypes", short_name(row_.dtypes));
     line.add("layers", static_cast<int64_t>(layers_.sizes.size())).add("parameters", layers_.elements());
     timer_.add_figures(
         line, work,
@@ -172,8 +169,7 @@ class Contest {
   RivalPlan rival_plan_;
   Timer timer_;
   StepSettings settings_;
-  std::list<TimedWork> works_;    // the library's first
-  std::list<const char*> names_;  // of the others
+  std::list<TimedWork> works_;  // the library's first
 };
 
 std::vector<Row> contests(const std::string& models) {

@@ -18,9 +18,10 @@ int set_count(const Layers& layers);
 // One implementation.
 struct TimedWork {
   std::function<void(const DeviceModel& set)> launch;  // one step, on the timer's stream
-  std::unique_ptr<Graph> graph = nullptr;              // of `rounds` steps on every set
-  double eager_us = 0, host_us = 0;                    // of one step launched alone: on the device; of the host
-  std::vector<double> times = {};                      // microseconds of one step
+  const char* name = "";
+  std::unique_ptr<Graph> graph = nullptr;  // of `rounds` steps on every set
+  double eager_us = 0, host_us = 0;        // of one step launched alone: on the device; of the host
+  std::vector<double> times = {};          // microseconds of one step
 };
 
 // Bytes a parameter: what an implementation reads and writes, and with every array counted once.
