@@ -80,6 +80,24 @@ inline auto visit_moment_dtype(Dtype dtype, Visitor&& visitor) {
   return visitor.template operator()<float>();
 }
 
+// The dtype of an element of type T.
+template <class T>
+inline constexpr Dtype dtype_of() {
+#define LAYERWISE_DTYPE_OF(enumerator, type, number, name) \
+  if (std::is_same_v<T, type>) return Dtype::enumerator;
+  LAYERWISE_DTYPES(LAYERWISE_DTYPE_OF)
+#undef LAYERWISE_DTYPE_OF
+  return Dtype::kNone;
+}
+
+// The first moment's dtype in a build of the tests (LAYERWISE_PAIRWISE_DTYPES) that would take too long with all 18
+// combinations: it has 9, one for each pair of weights and gradients, chosen so that the moment still meets every dtype
+// of either.
+inline constexpr Dtype pairwise_moment(Dtype weights, Dtype grads) {
+  const int sum = static_cast<int>(weights) + static_cast<int>(grads);
+  return sum == 2 * static_cast<int>(Dtype::kBfloat16) ? Dtype::kBfloat16 : Dtype::kFloat32;
+}
+
 LAYERWISE_INLINE float load(float x) { return x; }
 LAYERWISE_INLINE float load(bfloat16 x) { return bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
 

@@ -68,9 +68,18 @@ inline namespace LAYERWISE_ISA {
 // Calls visitor.operator()<W, G, M>() for a plan's dtypes.
 template <class Visitor>
 inline auto visit_dtypes(const Dtypes& dtypes, Visitor&& visitor) {
+#if defined(LAYERWISE_PAIRWISE_DTYPES)
+  // A build of the tests. A combination that it does not have must not run as another.
+  if (dtypes.first_moment != pairwise_moment(dtypes.weights, dtypes.grads)) __builtin_trap();
+#endif
   return visit_element_dtype(dtypes.weights, [&]<class W>() {
     return visit_element_dtype(dtypes.grads, [&]<class G>() {
+#if defined(LAYERWISE_PAIRWISE_DTYPES)
+      constexpr bool kBfloat16 = pairwise_moment(dtype_of<W>(), dtype_of<G>()) == Dtype::kBfloat16;
+      return visitor.template operator()<W, G, std::conditional_t<kBfloat16, bfloat16, float>>();
+#else
       return visit_moment_dtype(dtypes.first_moment, [&]<class M>() { return visitor.template operator()<W, G, M>(); });
+#endif
     });
   });
 }

@@ -50,11 +50,12 @@ void every_dtype(Step step, Halves halves = Halves::kTogether) {
   uint64_t seed = 100;
   for (int32_t weights : {f32, bf16, f16})
     for (int32_t grads : {f32, bf16, f16})
-      for (int32_t moment : {f32, bf16})
+      for (int32_t moment : {f32, bf16}) {
+        oracle::Layout layout = edges(0);
+        layout.weights = weights, layout.grads = grads, layout.moment = moment;
+        if (!is_built(layout)) continue;
         for (int64_t shift : {0, 1}) {
-          if (step == Step::kLarcScale && moment != f32) continue;
-          oracle::Layout layout = edges(shift);
-          layout.weights = weights, layout.grads = grads, layout.moment = moment;
+          layout.shift = shift;
           layout.second_moment = seed % 2 ? f32 : f64;
           layout.extra = weights != f32 ? none : seed % 3 == 0 ? bf16 : seed % 3 == 1 ? f16 : none;
           if (weights == bf16 && seed % 2) layout.extra = LAYERWISE_DTYPE_REMAINDER16;
@@ -65,6 +66,8 @@ void every_dtype(Step step, Halves halves = Halves::kTogether) {
           INFO(found);
           REQUIRE(found.empty());
         }
+        if (step == Step::kLarcScale) break;  // has no moment
+      }
 }
 
 }  // namespace

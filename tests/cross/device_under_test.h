@@ -9,9 +9,21 @@
 
 #if defined(LAYERWISE_CROSS_SIMT)
 
+#include "numerics/dtype.h"
 #include "simt_test.h"
 
 namespace cross {
+
+// The first moment that a step's kernels have in this build beside these weights and gradients: any but in `asan`.
+inline bool is_built(const oracle::Layout& layout) {
+#if defined(SIMT_MODE_ASAN)
+  using layerwise::Dtype;
+  const Dtype moment = pairwise_moment(static_cast<Dtype>(layout.weights), static_cast<Dtype>(layout.grads));
+  return static_cast<Dtype>(layout.moment) == moment;
+#else
+  return layout.moment != LAYERWISE_DTYPE_NONE;
+#endif
+}
 
 #if defined(SIMT_MODE_TSAN)
 inline constexpr uint64_t kRandomCases = 10;
@@ -42,6 +54,8 @@ inline void shape_device(oracle::Random& random) {
 inline void limit(oracle::Layout& layout) {
   if (layout.sizes.size() > 100) layout.sizes.resize(100), layout.offsets.clear();
   for (int64_t& size : layout.sizes) size = std::min(size, kLargestLayer);
+  if (!is_built(layout))
+    layout.moment = layout.moment == LAYERWISE_DTYPE_FLOAT32 ? LAYERWISE_DTYPE_BFLOAT16 : LAYERWISE_DTYPE_FLOAT32;
   const size_t layers = layout.sizes.size();
   if (!layout.mask.empty()) layout.mask.resize(layers);
   if (!layout.lr_mult.empty()) layout.lr_mult.resize(layers), layout.wd_mult.resize(layers), layout.skip_larc.resize(layers);
@@ -60,6 +74,7 @@ inline void skip_without_device() {
   int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) SKIP("no CUDA device");
 }
+inline bool is_built(const oracle::Layout&) { return true; }
 inline void shape_device(oracle::Random&) {}
 inline void limit(oracle::Layout&) {}
 

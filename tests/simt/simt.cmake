@@ -9,6 +9,12 @@
 #
 # adds one executable and one test, simt.<name>.<mode>, for each mode; labels simt and the mode. Where the
 # harness was skipped at configure time it adds nothing.
+#
+# Kernels are compiled twice, not three times: `fine` links the objects of `tsan` with hooks of its own in libtsan's place.
+
+# Frame pointers: reports walk the stacks of parked threads. fma and no contraction: the project's arithmetic.
+set(LAYERWISE_SIMT_EVERY_FILE -fno-omit-frame-pointer -mfma -ffp-contract=off)
+set(LAYERWISE_SIMT_UNDEFINED -fsanitize=undefined -fno-sanitize-recover=undefined)
 
 set(LAYERWISE_CUDA_INCLUDE_DIRS "" CACHE STRING
     "Folders with the CUDA toolkit's headers (cuda_runtime.h and cub/), where no toolkit is installed")
@@ -65,37 +71,53 @@ function(layerwise_simt_modes result)
   set(${result} ${modes} PARENT_SCOPE)
 endfunction()
 
-# Three sets of options per mode, as interface targets: for kernels, for host code, for the engine.
-function(layerwise_simt_engine mode overlay)
+# The instrumentation that kernels have in a mode.
+function(layerwise_simt_kernel_kind result mode)
+  if(mode STREQUAL "asan")
+    set(${result} memory PARENT_SCOPE)
+  else()
+    set(${result} threads PARENT_SCOPE)
+  endif()
+endfunction()
+
+# Two sets of options for kernels, as interface targets: simt_kernel_memory and simt_kernel_threads.
+function(layerwise_simt_kernels overlay)
+  get_property(toolkit GLOBAL PROPERTY LAYERWISE_SIMT_TOOLKIT)
+  set(here ${CMAKE_CURRENT_FUNCTION_LIST_DIR})
+  foreach(kind memory threads)
+    add_library(simt_kernel_${kind} INTERFACE)
+    target_compile_features(simt_kernel_${kind} INTERFACE cxx_std_20)
+    target_include_directories(simt_kernel_${kind} SYSTEM INTERFACE ${overlay} ${here} ${toolkit})
+    # -O1 -g1: g++ takes half the time of -O2 -g for kernels that are inlined whole, and reports have their lines.
+    target_compile_options(simt_kernel_${kind} INTERFACE -O1 -g1 ${LAYERWISE_SIMT_EVERY_FILE} -include ${here}/simt.h
+                           -Wno-unknown-pragmas -fsanitize-coverage=trace-pc)
+  endforeach()
+  # Checks as calls, where inlined ones would take g++ twice as long.
+  target_compile_options(simt_kernel_memory INTERFACE -fsanitize=address ${LAYERWISE_SIMT_UNDEFINED}
+                         "SHELL:--param asan-instrumentation-with-call-threshold=0")
+  target_compile_definitions(simt_kernel_memory INTERFACE LAYERWISE_PAIRWISE_DTYPES)
+  target_compile_options(simt_kernel_threads INTERFACE -fsanitize=thread)
+endfunction()
+
+# Two sets of options per mode, as interface targets: for host code and for the engine.
+function(layerwise_simt_engine mode)
   get_property(toolkit GLOBAL PROPERTY LAYERWISE_SIMT_TOOLKIT)
   set(here ${CMAKE_CURRENT_FUNCTION_LIST_DIR})
 
-  foreach(kind kernel host engine)
+  foreach(kind host engine)
     add_library(simt_${kind}_${mode} INTERFACE)
     target_compile_features(simt_${kind}_${mode} INTERFACE cxx_std_20)
     target_include_directories(simt_${kind}_${mode} INTERFACE ${here})
     target_include_directories(simt_${kind}_${mode} SYSTEM INTERFACE ${toolkit})
-    # Frame pointers: reports walk the stacks of parked threads. fma and no contraction: the project's arithmetic.
-    target_compile_options(simt_${kind}_${mode} INTERFACE -O2 -g -fno-omit-frame-pointer -mfma -ffp-contract=off)
+    target_compile_options(simt_${kind}_${mode} INTERFACE -O2 -g ${LAYERWISE_SIMT_EVERY_FILE})
     string(TOUPPER ${mode} upper)
     target_compile_definitions(simt_${kind}_${mode} INTERFACE SIMT_MODE_${upper})
   endforeach()
-  target_include_directories(simt_kernel_${mode} SYSTEM BEFORE INTERFACE ${overlay})
-  target_compile_options(simt_kernel_${mode} INTERFACE -include ${here}/simt.h -Wno-unknown-pragmas)
-
-  set(undefined -fsanitize=undefined -fno-sanitize-recover=undefined)
-  if(mode STREQUAL fine)
-    # Instrumented for TSan, but linked with hooks_access.cpp in its place.
-    target_compile_options(simt_kernel_${mode} INTERFACE -fsanitize=thread)
-  elseif(mode STREQUAL asan)
-    # Checks as calls, and less optimization: g++ takes a quarter of the time for kernels that are inlined whole.
-    target_compile_options(simt_kernel_${mode} INTERFACE -fsanitize=address ${undefined} -fsanitize-coverage=trace-pc
-                           -O1 -g1 "SHELL:--param asan-instrumentation-with-call-threshold=0")
-    target_compile_options(simt_host_${mode} INTERFACE -fsanitize=address ${undefined})
+  if(mode STREQUAL asan)
+    target_compile_options(simt_host_${mode} INTERFACE -fsanitize=address ${LAYERWISE_SIMT_UNDEFINED})
     target_compile_options(simt_engine_${mode} INTERFACE -fsanitize=address)
     target_link_options(simt_host_${mode} INTERFACE -fsanitize=address,undefined)
-  else()
-    target_compile_options(simt_kernel_${mode} INTERFACE -fsanitize=thread -fsanitize-coverage=trace-pc)
+  elseif(mode STREQUAL tsan)
     target_compile_options(simt_host_${mode} INTERFACE -fsanitize=thread)
     target_compile_definitions(simt_engine_${mode} INTERFACE SIMT_TSAN=1)
     target_link_options(simt_host_${mode} INTERFACE -fsanitize=thread)
@@ -113,23 +135,23 @@ function(layerwise_simt_engine mode overlay)
   target_link_libraries(simt_${mode} PRIVATE simt_engine_${mode})
 endfunction()
 
-# Objects of `files`, built with the options of `kind` (kernel, host) in `mode`; one target for equal requests.
-function(_layerwise_simt_objects result kind mode files includes definitions)
+# Objects of `files`, built with the options of the interface target simt_`kind`; one target for equal requests.
+function(_layerwise_simt_objects result kind files includes definitions)
   if(NOT files)
     set(${result} "" PARENT_SCOPE)
     return()
   endif()
   string(SHA1 hash "${CMAKE_CURRENT_SOURCE_DIR} ${files} ${includes} ${definitions}")
   string(SUBSTRING ${hash} 0 10 hash)
-  set(target simt_${kind}s_${mode}_${hash})
+  set(target simt_${kind}_${hash})
   if(NOT TARGET ${target})
-    if(kind STREQUAL kernel)
+    if(kind MATCHES "^kernel_")
       set_source_files_properties(${files} PROPERTIES LANGUAGE CXX)   # g++ -x c++ for .cu
     endif()
     add_library(${target} OBJECT ${files})
     target_include_directories(${target} PRIVATE ${includes})
     target_compile_definitions(${target} PRIVATE ${definitions})
-    target_link_libraries(${target} PRIVATE simt_${kind}_${mode})
+    target_link_libraries(${target} PRIVATE simt_${kind})
   endif()
   set(${result} ${target} PARENT_SCOPE)
 endfunction()
@@ -143,8 +165,9 @@ function(layerwise_add_simt_test)
       continue()
     endif()
     set(target simt_${arg_NAME}_${mode})
-    _layerwise_simt_objects(kernels kernel ${mode} "${arg_KERNELS}" "${arg_INCLUDES}" "${arg_DEFINITIONS}")
-    _layerwise_simt_objects(library host ${mode} "${arg_LIBRARY}" "${arg_INCLUDES}" "${arg_DEFINITIONS}")
+    layerwise_simt_kernel_kind(kind ${mode})
+    _layerwise_simt_objects(kernels kernel_${kind} "${arg_KERNELS}" "${arg_INCLUDES}" "${arg_DEFINITIONS}")
+    _layerwise_simt_objects(library host_${mode} "${arg_LIBRARY}" "${arg_INCLUDES}" "${arg_DEFINITIONS}")
     add_executable(${target} ${arg_SOURCES})
     target_include_directories(${target} PRIVATE ${arg_INCLUDES})
     target_compile_definitions(${target} PRIVATE ${arg_DEFINITIONS})
