@@ -11,6 +11,7 @@ An atomic of .cta scope on global memory orders nothing between blocks, and runs
 that uses few of them.
 """
 
+import functools
 import pathlib
 import re
 import sys
@@ -39,6 +40,7 @@ def problem_of_conversion(parts, opcode):
     return None
 
 
+@functools.lru_cache(maxsize=None)  # a few hundred opcodes make up millions of instructions
 def problem_of(opcode):
     """Why an instruction is refused, or None."""
     parts = opcode.split(".")
@@ -69,18 +71,22 @@ def problem_of(opcode):
     return None
 
 
+def without_comments(line, comment):
+    """What is left of a line, and whether a comment goes on in the next; comment: whether one came from the line before."""
+    if comment:
+        if "*/" not in line:
+            return "", True
+        line = line.split("*/", 1)[1]
+    line = re.sub(r"/\*.*?\*/", " ", line).split("//")[0]
+    return line.split("/*")[0], "/*" in line
+
+
 def instructions(text):
     """(line number, opcode) of every instruction, several on a line included (inline PTX)."""
     comment = False
     for number, line in enumerate(text.split("\n"), 1):
-        if comment:
-            if "*/" not in line:
-                continue
-            line, comment = line.split("*/", 1)[1], False
-        line = re.sub(r"/\*.*?\*/", " ", line)
-        line = line.split("//")[0]
-        if "/*" in line:
-            line, comment = line.split("/*")[0], True
+        if comment or "/" in line:
+            line, comment = without_comments(line, comment)
         for statement in re.split(r"[;{}]", line):
             match = INSTRUCTION.match(statement)
             if match:
@@ -88,10 +94,13 @@ def instructions(text):
 
 
 def findings(name, text):
-    for number, opcode in instructions(text):
+    """(instructions seen, a line for each that is refused)."""
+    count, refused = 0, []
+    for count, (number, opcode) in enumerate(instructions(text), 1):
         problem = problem_of(opcode)
         if problem:
-            yield f"{name}:{number}: {opcode}: {problem}"
+            refused.append(f"{name}:{number}: {opcode}: {problem}")
+    return count, refused
 
 
 REFUSED = """add.rz.f32 mul.f32 mul.f16 mad.f32 fma.rn.ftz.f32 add.ftz.f32 div.approx.f32 div.full.f32 rcp.approx.ftz.f32
@@ -111,11 +120,11 @@ def self_test():
     cases = [(opcode, True) for opcode in REFUSED.split()] + [(opcode, False) for opcode in ACCEPTED.split()]
     for opcode, refused in cases:
         for text in (f"\t{opcode} \t%f1, %f2;", f"@%p1 {opcode} %f1, %f2;", f"{{ .reg .f32 r; {opcode} r, %f1; }}"):
-            if bool(list(findings("planted", text))) != refused:
+            if bool(findings("planted", text)[1]) != refused:
                 print(f"{text!r} should be {'refused' if refused else 'accepted'}")
                 failures += 1
     for text in ("// mul.f32 %f1, %f2;", "/* mul.f32 %f1;\n add.rz.f32 %f1; */", ".visible .func (.param .f32 x) f("):
-        if list(findings("planted", text)):
+        if findings("planted", text)[1]:
             print(f"{text!r} should be accepted")
             failures += 1
     print(f"{3 * len(cases) + 3 - failures} passed, {failures} failed")
@@ -130,9 +139,9 @@ def main(arguments):
     found = []
     count = 0
     for argument in arguments:
-        text = pathlib.Path(argument).read_text()
-        count += sum(1 for _ in instructions(text))
-        found += findings(argument, text)
+        seen, refused = findings(argument, pathlib.Path(argument).read_text())
+        count += seen
+        found += refused
     if not count:
         found = ["no instruction in " + " ".join(arguments)]
     print("\n".join(found) if found else f"{count} instructions in {len(arguments)} files, nothing refused")
