@@ -1,0 +1,133 @@
+"""How long tests/run will take, and where its time went.
+
+    times.py BUILD JOBS estimate               a sentence, before the build
+    times.py BUILD JOBS table "PART SECONDS"...  after the tests: the parts, and what they are made of
+"""
+
+import collections
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as xml
+from pathlib import Path
+
+# (what, path of the output, seconds that one output takes on one core of a Zen 3), the first that fits. The kernels' is for
+# one architecture.
+OUTPUTS = (
+    ("the library's kernels", r"layerwise_objects\.dir/kernels/", 29),
+    ("the library for the CPU", r"layerwise_objects\.dir/src/cpu/step_", 23),
+    ("the library for the CPU", r"layerwise_objects\.dir/|^liblayerwise", 1),
+    ("the kernels' harness", r"/simt_kernel_memory.*/kernels/", 32),
+    ("the kernels' harness", r"/simt_kernel_threads.*/kernels/", 18),
+    ("the kernels' harness", r"simt", 3),
+    ("the tests", r"\.o$", 3),
+    ("the tests", r"", 1),
+)
+TEST_SECONDS = 480  # of one core, where no run has said
+
+BUILDING = re.compile(r"^\[\d+/\d+\] (?:Building \w+ object|Linking .*?|Generating) (\S+)$", re.M)
+UNCHANGED = "tests.started"  # where the build log of an earlier run ends, so that only what is new is counted
+
+
+def part_of(output):
+    """(name, core seconds) of what builds an output."""
+    return next((name, seconds) for name, pattern, seconds in OUTPUTS if re.search(pattern, output))
+
+
+def architectures(build):
+    found = re.search(r"^CMAKE_CUDA_ARCHITECTURES:\w+=(.*)$", (build / "CMakeCache.txt").read_text(), re.M)
+    return len(found.group(1).split(";")) if found else 7
+
+
+def pending(build):
+    """The outputs that a build would make now."""
+    # By another name, or ninja plans no further than to make its own file anew.
+    shutil.copy(build / "build.ninja", build / "estimate.ninja")
+    asked = subprocess.run(["ninja", "-C", build, "-f", "estimate.ninja", "-n"], capture_output=True, text=True, check=True)
+    return BUILDING.findall(asked.stdout)
+
+
+def core_seconds(output, build):
+    name, seconds = part_of(output)
+    return seconds * (architectures(build) if name == "the library's kernels" else 1)
+
+
+def tested_before(build):
+    """Seconds of one core that the tests of the last run took, or None."""
+    results = build / "tests.xml"
+    return sum(float(case.get("time") or 0) for case in xml.parse(results).iter("testcase")) if results.is_file() else None
+
+
+def minutes(seconds):
+    return f"{max(1, round(seconds / 60))} min"
+
+
+def estimate(build, jobs):
+    log = build / ".ninja_log"
+    (build / UNCHANGED).write_text(str(len(log.read_text().splitlines()) if log.is_file() else 0))
+    outputs = pending(build)
+    seconds = [core_seconds(output, build) for output in outputs]
+    building = max([sum(seconds) / jobs, *seconds])  # one file at least takes its own time, whatever the jobs
+    before = tested_before(build)
+    testing = (TEST_SECONDS if before is None else before) / min(jobs, 4)
+    what = f"{minutes(building)} to build {len(outputs)} files" if outputs else "nothing to build"
+    print(f"about {minutes(building + testing)} from now with {jobs} jobs: {what}, {minutes(testing)} to test")
+
+
+def built(build):
+    """{part: seconds of all its outputs} of this run; empty where the log was written anew in between."""
+    lines = (build / ".ninja_log").read_text().splitlines()[int((build / UNCHANGED).read_text()):]
+    parts = collections.Counter()
+    seen = set()
+    for line in lines:
+        fields = line.split("\t")
+        command = (fields[0], fields[-1])
+        if len(fields) == 5 and command not in seen:  # a command of several outputs has a line for each
+            seen.add(command)
+            parts[part_of(fields[3])[0]] += (int(fields[1]) - int(fields[0])) / 1000
+    return parts
+
+
+def tested(build):
+    """[(seconds, name)] of the last run's tests; Catch2's cases by their program."""
+    parts = collections.Counter()
+    for case in xml.parse(build / "tests.xml").iter("testcase"):
+        name = case.get("name").split(" [")[0]
+        parts[name.split("/")[0] + "/..." if name.startswith(("unit/", "hazard/")) else name] += float(case.get("time") or 0)
+    return sorted(((seconds, name) for name, seconds in parts.items()), reverse=True)
+
+
+def row(seconds, name):
+    print(f"{seconds:8.0f} s  {name}")
+
+
+def table(build, jobs, parts):
+    print(f"  wall clock, {jobs} jobs:")
+    total = 0
+    for part in parts:
+        name, seconds = part.rsplit(" ", 1)
+        row(int(seconds), name)
+        total += int(seconds)
+    row(total, "together")
+    if (build / ".ninja_log").is_file():
+        print("  of building, each command's own time:")
+        for name, seconds in built(build).most_common():
+            row(seconds, name)
+    if (build / "tests.xml").is_file():
+        print("  of testing, each test's own time (those of 5 s and more):")
+        for seconds, name in tested(build):
+            if seconds >= 5:
+                row(seconds, name)
+
+
+def main(build, jobs, command, *parts):
+    build, jobs = Path(build), int(jobs)
+    if command == "estimate":
+        estimate(build, jobs)
+    else:
+        table(build, jobs, parts)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
