@@ -65,7 +65,9 @@ def novograd(
     def step(params: Any, grads: Any, state: NovogradState, *, grad_scale: Any = None, found_inf: Any = None,
              **ignored: Any) -> tuple[Any, NovogradState]:
         leaves = Leaves(params, grads)
-        vectors = [state.second_moment, *([state.max_second_moment] if amsgrad else [])]
+        vectors = [leaves.vector(state.second_moment, "second_moment")]
+        if amsgrad:
+            vectors.append(leaves.vector(state.max_second_moment, "max_second_moment"))
         vectors, (weights, first_moment) = run(Step(
             "novograd_step", numbers(learning_rate, state.count, grad_scale, found_inf), state.count, vectors,
             [leaves.weights, leaves.grads, leaves.beside(state.first_moment, "first_moment")], [True, False, True],

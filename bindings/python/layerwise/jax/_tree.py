@@ -39,6 +39,17 @@ class Leaves:
         return [None if leaf is None else self._like(leaf, layer, f"{what}{self.names[layer]}")
                 for layer, leaf in enumerate(leaves)]
 
+    def vector(self, values: Any, what: str) -> Any:
+        """One number a layer, as the state has them. The library would read and write beyond the end of fewer."""
+        array = jnp.asarray(values)
+        if array.shape != (len(self.weights),):
+            raise refusal(_errors.INVALID_VALUE, f"{what} has shape {array.shape}: it must be ({len(self.weights)},), one "
+                                                 "value for each leaf of params; a state belongs to the parameters that "
+                                                 "it was made for")
+        if str(array.dtype) not in ("float32", "float64"):
+            raise refusal(_errors.UNSUPPORTED_DTYPE, f"{what} has dtype {array.dtype}: it must be float32 or float64")
+        return array
+
     def _like(self, leaf: Any, layer: int, what: str) -> Any:
         array, shape = self._array(leaf, what), self.weights[layer].shape
         if array.shape != shape:

@@ -69,14 +69,21 @@ class Operands {
  public:
   Operands(ffi::RemainingArgs arguments, ffi::RemainingRets results) : arguments_(arguments), results_(results) {}
 
-  ffi::AnyBuffer read() {
+  // The library cannot see where an operand ends: what it will read and write must be there.
+  ffi::AnyBuffer read(const std::string& what, int64_t count, int32_t dtype) {
     auto buffer = arguments_.get<ffi::AnyBuffer>(argument_++);
-    if (buffer.has_error()) throw std::invalid_argument("an operand is missing");
+    if (buffer.has_error()) throw std::invalid_argument(what + " is missing");
+    const int64_t elements = static_cast<int64_t>(buffer->element_count());
+    if (elements != count)
+      throw std::invalid_argument(what + " has " + std::to_string(elements) + " elements: it must have " +
+                                  std::to_string(count));
+    if (dtype != LAYERWISE_DTYPE_NONE && dtype_of(*buffer) != dtype)
+      throw std::invalid_argument(what + " has another dtype than the operands beside it");
     return *buffer;
   }
 
-  ffi::AnyBuffer change() {
-    const ffi::AnyBuffer buffer = read();
+  ffi::AnyBuffer change(const std::string& what, int64_t count, int32_t dtype) {
+    const ffi::AnyBuffer buffer = read(what, count, dtype);
     auto result = results_.get<ffi::AnyBuffer>(result_++);
     if (result.has_error()) throw std::invalid_argument("a result is missing");
     if ((*result)->untyped_data() != buffer.untyped_data() && buffer.element_count() != 0)
@@ -84,14 +91,38 @@ class Operands {
     return buffer;
   }
 
-  // One buffer a layer; appended to the tables that the plan will read.
-  std::vector<ffi::AnyBuffer> list(size_t layers, bool changed) {
-    std::vector<ffi::AnyBuffer> buffers;
+  // lr, grad_scale and found_inf.
+  const float* numbers() {
+    return static_cast<const float*>(read("numbers", 3, LAYERWISE_DTYPE_FLOAT32).untyped_data());
+  }
+
+  int64_t* completed_steps() {
+    auto halves = arguments_.get<ffi::AnyBuffer>(argument_++);
+    if (halves.has_error() || halves->element_type() != ffi::S32 || halves->element_count() != 2)
+      throw std::invalid_argument("the completed steps are not two int32");
+    return static_cast<int64_t*>(halves->untyped_data());
+  }
+
+  // One buffer a layer, all of one dtype, which is returned; appended to the tables that the plan will read. sizes: the
+  // layers' elements; empty in the first list, which says them.
+  int32_t list(const char* what, std::vector<int64_t>& sizes, size_t layers, bool changed) {
+    const bool says_sizes = sizes.empty();
+    int32_t dtype = LAYERWISE_DTYPE_NONE;
     for (size_t layer = 0; layer < layers; ++layer) {
-      buffers.push_back(changed ? change() : read());
-      tables_.push_back(buffers.back().untyped_data());
+      const std::string name = std::string(what) + " of layer " + std::to_string(layer);
+      const int64_t count = says_sizes ? elements_of_next() : sizes.at(layer);
+      const ffi::AnyBuffer buffer = changed ? change(name, count, dtype) : read(name, count, dtype);
+      dtype = dtype_of(buffer);
+      if (says_sizes) sizes.push_back(count);
+      tables_.push_back(buffer.untyped_data());
     }
-    return buffers;
+    return dtype;
+  }
+
+  // Every operand has been asked for.
+  void end() const {
+    if (argument_ != arguments_.size() || result_ != results_.size())
+      throw std::invalid_argument("the call has operands or results that its layers do not account for");
   }
 
   // The tables where the plan reads them; each is as long as the list it was made of.
@@ -105,6 +136,11 @@ class Operands {
   }
 
  private:
+  int64_t elements_of_next() const {
+    auto buffer = arguments_.get<ffi::AnyBuffer>(argument_);
+    return buffer.has_error() ? 0 : static_cast<int64_t>(buffer->element_count());
+  }
+
   ffi::RemainingArgs arguments_;
   ffi::RemainingRets results_;
   size_t argument_ = 0, result_ = 0;
@@ -130,42 +166,44 @@ Options options_from(Bytes bytes) {
 }
 
 template <typename Options>
-Options options_from(Bytes bytes, ffi::AnyBuffer numbers) {
+Options options_from(Bytes bytes, const float* values) {
   Options options = options_from<Options>(bytes);
-  const float* const values = static_cast<const float*>(numbers.untyped_data());
   options.lr_ptr = values;
   options.grad_scale_ptr = values + 1;
   options.found_inf = values + 2;
   return options;
 }
 
-Layout layout_of(const Place& place, const Attributes& attributes, const std::vector<ffi::AnyBuffer>& weights,
-                 const std::vector<ffi::AnyBuffer>& grads, const std::vector<ffi::AnyBuffer>& first_moment) {
+// What the layers have in common; the sizes and dtypes come with the operands.
+Layout layout_of(const Place& place, const Attributes& attributes) {
   Layout layout;
   layout.device = place.device;
   layout.stream = place.stream;
-  layout.weights = dtype_of(weights.at(0));
-  layout.grads = dtype_of(grads.at(0));
-  if (!first_moment.empty()) layout.first_moment = dtype_of(first_moment[0]);
-  for (ffi::AnyBuffer buffer : weights) layout.sizes.push_back(static_cast<int64_t>(buffer.element_count()));
   layout.lr_mult.assign(attributes.lr_mult.begin(), attributes.lr_mult.end());
   layout.wd_mult.assign(attributes.wd_mult.begin(), attributes.wd_mult.end());
   layout.skip_larc.assign(attributes.skip_larc.begin(), attributes.skip_larc.end());
+  if (layout.lr_mult.empty() || layout.wd_mult.size() != layout.lr_mult.size() ||
+      layout.skip_larc.size() != layout.lr_mult.size())
+    throw std::invalid_argument("lr_mult, wd_mult and skip_larc must have one value for each of one or more layers");
   return layout;
 }
 
 // ---- The steps ------------------------------------------------------------------------------------------------------
 
 void novograd(Place place, Operands operands, const Attributes& attributes) {
-  const size_t layers = attributes.lr_mult.size();
-  auto options = options_from<layerwise_novograd_options>(attributes.options, operands.read());
-  options.step_ptr = static_cast<int64_t*>(operands.read().untyped_data());
-  const ffi::AnyBuffer second_moment = operands.change();
-  void* const maximum = options.amsgrad ? operands.change().untyped_data() : nullptr;
-  const auto weights = operands.list(layers, true), grads = operands.list(layers, false),
-             first_moment = operands.list(layers, true);
-  Layout layout = layout_of(place, attributes, weights, grads, first_moment);
+  Layout layout = layout_of(place, attributes);
+  const size_t layers = layout.lr_mult.size();
+  auto options = options_from<layerwise_novograd_options>(attributes.options, operands.numbers());
+  options.step_ptr = operands.completed_steps();
+  const int64_t values = static_cast<int64_t>(layers);
+  const ffi::AnyBuffer second_moment = operands.change("second_moment", values, LAYERWISE_DTYPE_NONE);
   layout.second_moment = dtype_of(second_moment);
+  void* const maximum =
+      options.amsgrad ? operands.change("max_second_moment", values, layout.second_moment).untyped_data() : nullptr;
+  layout.weights = operands.list("params", layout.sizes, layers, true);
+  layout.grads = operands.list("grads", layout.sizes, layers, false);
+  layout.first_moment = operands.list("first_moment", layout.sizes, layers, true);
+  operands.end();
   const BorrowedPlan plan(layout);
   void** const tables = operands.tables(place);
   check(novograd_step(plan.get(), tables, tables + layers, tables + 2 * layers, second_moment.untyped_data(), maximum,
@@ -173,24 +211,28 @@ void novograd(Place place, Operands operands, const Attributes& attributes) {
 }
 
 void scale(Place place, Operands operands, const Attributes& attributes) {
-  const size_t layers = attributes.lr_mult.size();
-  const auto options = options_from<layerwise_larc_options>(attributes.options, operands.read());
-  const auto weights = operands.list(layers, false), grads = operands.list(layers, true);
-  const Layout layout = layout_of(place, attributes, weights, grads, {});
+  Layout layout = layout_of(place, attributes);
+  const size_t layers = layout.lr_mult.size();
+  const auto options = options_from<layerwise_larc_options>(attributes.options, operands.numbers());
+  layout.weights = operands.list("params", layout.sizes, layers, false);
+  layout.grads = operands.list("grads", layout.sizes, layers, true);
+  operands.end();
   const BorrowedPlan plan(layout);
   void** const tables = operands.tables(place);
   check(larc_scale(plan.get(), tables, tables + layers, nullptr, nullptr, &options, place.stream));
 }
 
 void larc_sgd(Place place, Operands operands, const Attributes& attributes) {
-  const size_t layers = attributes.lr_mult.size();
-  const auto larc = options_from<layerwise_larc_options>(attributes.options, operands.read());
+  Layout layout = layout_of(place, attributes);
+  const size_t layers = layout.lr_mult.size();
+  const auto larc = options_from<layerwise_larc_options>(attributes.options, operands.numbers());
   auto sgd = options_from<layerwise_sgd_options>(attributes.sgd);
-  sgd.step_ptr = static_cast<int64_t*>(operands.read().untyped_data());
+  sgd.step_ptr = operands.completed_steps();
   const bool has_momentum = sgd.momentum != 0;
-  const auto weights = operands.list(layers, true), grads = operands.list(layers, false),
-             momentum = operands.list(has_momentum ? layers : 0, true);
-  const Layout layout = layout_of(place, attributes, weights, grads, momentum);
+  layout.weights = operands.list("params", layout.sizes, layers, true);
+  layout.grads = operands.list("grads", layout.sizes, layers, false);
+  if (has_momentum) layout.first_moment = operands.list("momentum", layout.sizes, layers, true);
+  operands.end();
   const BorrowedPlan plan(layout);
   void** const tables = operands.tables(place);
   check(larc_sgd_step(plan.get(), tables, tables + layers, has_momentum ? tables + 2 * layers : nullptr, nullptr,
