@@ -489,7 +489,9 @@ LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *w
  * sums_kind    LAYERWISE_SUMS_LAYERS
  * norm         LAYERWISE_NORM_
  *
- * Sums of layers that are empty or take no part keep their bits. A sum that is not finite is written as it is. */
+ * Sums of layers that are empty or take no part are +0, so that a buffer that is used again, or added up over ranks, holds
+ * no sum of an earlier call. A sum that is not finite is written as it is; a largest magnitude that is NaN as +infinity,
+ * since a maximum over ranks may lose a NaN. */
 LAYERWISE_API int32_t layerwise_partial_norms(layerwise_plan *plan, const void *weights, const void *weights_extra,
                                               const void *grads, const uint8_t *layer_mask, double *grad_sums,
                                               double *weight_sums, int32_t sums_kind, int32_t norm, void *stream);

@@ -33,7 +33,7 @@ struct DevicePlan {
   uint32_t* arrivals;          // 0 between steps
   uint32_t* blocks_done;       // of a launch that applies; 0 between steps
   DeviceUpdate* updates;       // [layers]
-  int64_t tiles;
+  int64_t tiles, layer_count;
   bool scattered;
 };
 

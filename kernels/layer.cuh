@@ -180,8 +180,21 @@ __device__ __forceinline__ void finish(const DevicePlan& plan, const Step& step,
 template <int kSums>
 __device__ __forceinline__ void finish(const DevicePlan&, const PartialNorms& norms, int64_t layer,
                                        const Sums<kSums>& sums) {
-  norms.grad_sums[layer] = sums.of[0];
+  norms.grad_sums[layer] = sum_for_caller(sums.of[0], norms.infinity_norm);
   if constexpr (kSums == 2) norms.weight_sums[layer] = sums.of[1];
+}
+
+// Of layers that no block finishes: the caller's sums are +0. A step leaves such layers as they are.
+template <class Step>
+__device__ __forceinline__ void finish_absent_layers(const DevicePlan&, const Step&) {}
+__device__ __forceinline__ void finish_absent_layers(const DevicePlan& plan, const PartialNorms& norms) {
+  const int64_t threads = static_cast<int64_t>(gridDim.x) * kBlockThreads;
+  for (int64_t layer = static_cast<int64_t>(blockIdx.x) * kBlockThreads + threadIdx.x; layer < plan.layer_count;
+       layer += threads) {
+    if (plan.layers[layer].extent.size > 0 && takes_part(norms.buffers, plan.scattered, layer)) continue;
+    norms.grad_sums[layer] = 0;
+    if (norms.weight_sums) norms.weight_sums[layer] = 0;
+  }
 }
 
 }  // namespace layerwise

@@ -25,6 +25,7 @@ template <class Norm>
 __global__ void __launch_bounds__(kBlockThreads, Norm::kBlocks)
     norms(const __grid_constant__ DevicePlan plan, const __grid_constant__ typename Norm::Step step) {
   if (step_is_cancelled(step.buffers)) return;
+  finish_absent_layers(plan, step);
   for (int64_t t = blockIdx.x; t < plan.tiles; t += gridDim.x) {
     const Tile tile = tile_at(plan, t);
     if (!takes_part(step.buffers, plan.scattered, tile.layer)) continue;

@@ -55,9 +55,22 @@ class CpuBackend final : public Backend, private LayerWorkers {
 
   void novograd(const NovogradStep& step, void*) override { start(functions_.novograd, step); }
   void larc(const LarcStep& step, void*) override { start(functions_.larc, step); }
-  void norms(const PartialNorms& norms, void*) override { start(functions_.norms, norms); }
+  void norms(const PartialNorms& norms, void*) override {
+    zero_sums_of_absent_layers(norms);
+    start(functions_.norms, norms);
+  }
 
  private:
+  // Those that no thread sums.
+  void zero_sums_of_absent_layers(const PartialNorms& norms) const {
+    for (size_t layer = 0; layer < layout_.layers.size(); ++layer) {
+      if (layout_.layers[layer].size > 0 && takes_part(norms.buffers, layout_.scattered, static_cast<int64_t>(layer)))
+        continue;
+      norms.grad_sums[layer] = 0;
+      if (norms.weight_sums) norms.weight_sums[layer] = 0;
+    }
+  }
+
   template <class Step>
   void start(StepFunctions::Function<Step> function, const Step& step) {
     FloatingPointModes modes;

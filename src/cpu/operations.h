@@ -146,7 +146,7 @@ class NormsOperation {
       sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count, {next, {}, {}});
   }
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions&, LayerSums sums, int64_t tiles) const {
-    norms_.grad_sums[layer] = reduce(sums.grads, tiles, norms_.infinity_norm);
+    norms_.grad_sums[layer] = sum_for_caller(reduce(sums.grads, tiles, norms_.infinity_norm), norms_.infinity_norm);
     if (norms_.weight_sums) norms_.weight_sums[layer] = reduce(sums.weights, tiles, false);
     return {};
   }

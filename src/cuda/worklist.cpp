@@ -108,6 +108,7 @@ DevicePlan WorkspaceLayout::device_plan(const Layout& layout, void* workspace) c
           reinterpret_cast<uint32_t*>(base + blocks_done),
           reinterpret_cast<DeviceUpdate*>(base + updates),
           layout.tiles,
+          static_cast<int64_t>(layout.layers.size()),
           layout.scattered};
 }
 

@@ -65,6 +65,11 @@ struct PartialNorms {
 
 inline namespace LAYERWISE_ISA {
 
+// A layer's sum as the caller gets it: a maximum over ranks may lose a NaN, but not an infinity.
+LAYERWISE_INLINE double sum_for_caller(double sum, bool infinity_norm) {
+  return infinity_norm && sum != sum ? bit_cast<double>(uint64_t{0x7ff0000000000000}) : sum;
+}
+
 // Calls visitor.operator()<W, G, M>() for a plan's dtypes.
 template <class Visitor>
 inline auto visit_dtypes(const Dtypes& dtypes, Visitor&& visitor) {

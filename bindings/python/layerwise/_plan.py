@@ -252,7 +252,7 @@ class Plan(PlanHandle):
         weights, weight_sums  in, weights_dtype, extent elements, and out, float64 (layers,): for LARC, norm "l2" only
         weights_extra  in: split weights are summed with their remainders; None: without, as larc_scale sees them
 
-        Sums are of raw gradients, before grad_scale; those of empty or masked layers keep their bits. One launch on
+        Sums are of raw gradients, before grad_scale; those of empty or masked layers are 0. One launch on
         CUDA. Raises as novograd_step.
         """
         buffers = Buffers(self._shape, stream)

@@ -146,7 +146,7 @@ impl<'a> NormBuffers<'a> {
         self.remainders = Some(remainders.into());
         self
     }
-    /// Which layers take part; sums of the others keep their values. Default: all.
+    /// Which layers take part; sums of the others become 0. Default: all.
     #[must_use]
     pub fn layer_mask(mut self, mask: &'a [bool]) -> Self {
         self.shared.layer_mask = Some(mask);
