@@ -81,7 +81,7 @@ class Comparisons(unittest.TestCase):
 
     @needs_torch
     def test_torch_holds(self):
-        for name, least in zip((*TORCH, "arrays"), (14, 6, 4, 8, 2)):
+        for name, least in zip((*TORCH, "arrays"), (14, 6, 4, 11, 2)):
             with self.subTest(name):
                 self.hold(name, least)
 
@@ -114,6 +114,17 @@ class Comparisons(unittest.TestCase):
             code, findings = run("torch_scaler")
         self.assertEqual(code, 3)
         self.assertIn("the scale is 1024.0, not 512.0", [f for f in findings if not f.get("ok", True)][0]["detail"])
+
+    # Hazard: what GradScaler itself has not on CUDA, its part for bfloat16, as a fault of this library.
+    @needs_torch
+    def test_a_dtype_that_gradscaler_has_not_is_not_run(self):
+        import torch
+
+        words = "\"_amp_foreach_non_finite_check_and_unscale_cuda\" not implemented for 'BFloat16'"
+        for error, code, kind in ((NotImplementedError(words), 0, "not_run"), (RuntimeError("other"), 3, "check")):
+            with mock.patch.object(torch.amp.GradScaler, "step", side_effect=error):
+                found = run("torch_scaler")
+            self.assertEqual((found[0], {f["kind"] for f in found[1]} - {"facts"}), (code, {kind}))
 
     @needs_numpy
     def test_nan_is_nan_and_a_zero_has_a_sign(self):

@@ -8,6 +8,7 @@ from layerwise.torch import LARC, LARCSGD, NovoGrad
 
 STEPS = 20
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+SCALED_DTYPES = {**DTYPES, "f16": torch.float16}
 # Layers around a tile of 8192 elements, and shapes whose order in memory is not that of their dimensions.
 SHAPES = ((1,), (64,), (8191,), (8192,), (8193,), (100_000,), (8, 4, 3, 3), (77, 131))
 CHANNELS_LAST, TRANSPOSED = 6, 7
