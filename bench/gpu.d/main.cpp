@@ -23,7 +23,7 @@ struct Stage {
 };
 constexpr Stage kStages[] = {
     {"facts", [](const StageOptions&) { return bench::facts_stage(); }},
-    {"cases", [](const StageOptions&) { return bench::cases_stage(); }},
+    {"cases", bench::cases_stage},
     {"grids", bench::grids_stage},
     {"graph", bench::graph_stage},
     {"soak", bench::soak_stage},

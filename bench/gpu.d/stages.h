@@ -26,7 +26,7 @@ bool facts_stage();
 bool graph_stage(const StageOptions& options);
 bool large_stage(const StageOptions& options);
 bool timing_stage(const StageOptions& options);
-bool cases_stage();
+bool cases_stage(const StageOptions& options);
 bool grids_stage(const StageOptions& options);
 bool soak_stage(const StageOptions& options);
 bool profile_stage(const StageOptions& options);

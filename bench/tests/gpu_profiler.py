@@ -154,6 +154,17 @@ class Sanitizers(Pretended):
             self.assertIn(words.split("'")[0], self.text)
             shutil.rmtree(self.out)
 
+    # Hazards: a tool that is stopped before its summary, which is its verdict; a verdict on no case at all.
+    def test_the_cases_end_before_their_tool_is_stopped(self):
+        self.assertEqual(self.sanitized(SANITIZER), 0, self.text)
+        for line in (self.path / "sanitizer.calls").read_text().splitlines():
+            self.assertRegex(line, r"bench_gpu cases --seconds \d+\.\d$")
+        self.assertIn("memcheck: 1 small cases", [f["name"] for f in self.findings("check")])
+        shutil.rmtree(self.out)
+        none = """echo '{"kind": "not_run", "name": "cases: 74 of 74", "reason": "no time left"}'"""
+        self.assertEqual(self.sanitized(SANITIZER, cases=none), 0, self.text)
+        self.assertEqual({self.verdicts[name] for name in ("memcheck", "racecheck")}, {"not run"})
+
     def test_a_finding_before_the_time_is_over_fails_and_none_is_not_run(self):
         hangs = f"""{check("a case")}
 [ $2 = memcheck ] && echo '========= Invalid __global__ write of size 4 bytes'; sleep 1000"""

@@ -184,6 +184,9 @@ class Stages(unittest.TestCase):
         self.assertIn("in the CPU's place", [f for f in findings if not f["ok"]][0]["detail"])
 
     def test_what_the_time_cuts_off_is_said(self):
+        code, findings, _ = run("cases", "--seconds", "0.05")
+        held = len(names(findings, "check", ok=True))
+        self.assertEqual((code, names(findings, "not_run")), (0, [f"cases: {70 - held} of 70"] if held < 70 else []))
         for stage, option in (("graph", "--replays"), ("soak", "--steps")):
             with self.subTest(stage):
                 code, findings, _ = run(stage, option, "1000000", "--seconds", "3")
@@ -218,7 +221,7 @@ class Stages(unittest.TestCase):
                     self.assertEqual(code != 0, any("planned by the test" in detail for detail in words))
 
     def test_without_time_nothing_is_called_passed(self):
-        for stage in ("grids", "graph", "soak", "large", "timing", "rivals", "profile"):
+        for stage in ("cases", "grids", "graph", "soak", "large", "timing", "rivals", "profile"):
             code, findings, _ = run(stage, "--seconds", "0")
             self.assertEqual(code, 0)
             self.assertFalse(names(findings, "check"))
