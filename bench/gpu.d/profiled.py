@@ -57,6 +57,8 @@ def _traffic(part, profiler):
         raise NotRun(f"ncu: {cut_off(outcome)}")
     if not outcome.timed_out and not part.expect_success(outcome, "profile"):
         return [], []
+    if rows and not seen:  # which says something of the profiler alone
+        raise NotRun(f"ncu saw no kernel: {(SAID.findall(words) or ['it says no more'])[-1]}")
     shares = counters.shares(rows, seen)
     passes = max((int(number) for number in PASSES.findall(words)), default=1)
     for row, share in zip(rows, shares):

@@ -128,6 +128,10 @@ class Profiler(Pretended):
             self.profile_is_not_run(words)
             shutil.rmtree(self.out)
 
+    def test_a_profiler_that_sees_nothing_says_nothing_of_the_library(self):
+        self.counted([])
+        self.profile_is_not_run("ncu saw no kernel: it says no more")
+
     def test_a_profiler_that_hangs_is_not_run(self):
         self.script(self.path / "ncu", "sleep 1000")
         self.profile_is_not_run("ncu: stopped after", seconds=4)
