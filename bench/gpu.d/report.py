@@ -99,10 +99,10 @@ class Results:
     def findings(self, *kinds):
         return [f for entry in self.entries for f in entry.findings if f["kind"] in kinds]
 
-    def of_stages(self, begin, kind):
+    def of_stages(self, begin, *kinds):
         """Those of the stages whose names begin so."""
         of = [entry for entry in self.entries if entry.name.startswith(begin)]
-        return [f for entry in of for f in entry.findings if f["kind"] == kind]
+        return [f for entry in of for f in entry.findings if f["kind"] in kinds]
 
     def write(self):
         """Both files. Their name is settled once the device is known."""

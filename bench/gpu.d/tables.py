@@ -7,7 +7,8 @@ TIMING = (*ROW, ("us", "us"), ("us_eager", "us eager"), ("us_host", "us host"), 
           ("bytes_per_parameter", "bytes/param"), ("gb_per_s", "GB/s"), ("share_of_copy", "x copy"),
           ("floor_bytes_per_parameter", "floor bytes"), ("floor_share_of_copy", "x copy at the floor"),
           ("auto", "a plan chooses"), ("note", "note"))
-OTHERS = (*ROW, ("us", "us"), ("us_host", "us host"), ("bytes_per_parameter", "bytes/param"), ("gb_per_s", "GB/s"),
+OTHERS = (*ROW, ("us", "us"), ("us_eager", "us eager"), ("us_host", "us host"),
+          ("over_layerwise", "over layerwise"), ("bytes_per_parameter", "bytes/param"), ("gb_per_s", "GB/s"),
           ("floor_bytes_per_parameter", "floor bytes"), ("floor_share_of_copy", "x copy at the floor"),
           ("note", "note"))
 PREDICTED = (*ROW, ("us_model", "us, model"), ("us", "us, seen"), ("seen_over_model", "seen/model"),
@@ -78,9 +79,11 @@ def _profile(results):
 
 def _others(results):
     python = "The same steps through the Python packages. host: microseconds of the CPU a step."
-    rivals = "What else there is for the same work. Their bytes are their own; the floor is every array once."
+    rivals = ("What else there is for the same work, beside the Python packages in the same process. Bytes are each "
+              "one's own; the floor is every array once. over layerwise: the time over that of this library's step, in "
+              "turn on the same buffers.")
     return _rows("Python packages", python, OTHERS, results.of_stages("python", "timing")) + \
-        _rows("Rivals", rivals, OTHERS, results.findings("rival"))
+        _rows("Rivals", rivals, OTHERS, results.of_stages("rivals", "rival", "timing"))
 
 
 def _fact_rows(facts):
