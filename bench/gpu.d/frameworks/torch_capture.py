@@ -1,5 +1,7 @@
 """A step in a CUDA graph, as PyTorch's documentation captures one."""
 
+import gc
+
 import torch
 
 
@@ -10,6 +12,7 @@ def captured(step):
     with torch.cuda.stream(side):
         step()
     torch.cuda.current_stream().wait_stream(side)
+    gc.collect()  # a plan that is freed while a graph is captured ends the capture
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()
