@@ -8,7 +8,7 @@ from pathlib import Path
 
 from frameworks_stage import python_stage, rivals_stage
 from here import look
-from part import NotRun, Part
+from part import NotRun, Part, cut_off
 from process import say
 from profiled import profile
 from sanitizers import sanitize
@@ -29,7 +29,10 @@ def _program(name, *arguments):
 
 def _bench(part, name, limit, *arguments):
     margin = max(5, limit / 8)  # for what is begun before the program's own time is over
-    outcome = part.bench(name, "--seconds", f"{max(limit - margin, 1):.0f}", *arguments, limit=limit)
+    told = max(limit - margin, 1)
+    outcome = part.bench(name, "--seconds", f"{told:.0f}", *arguments, limit=limit)
+    if outcome.timed_out:  # a step that hangs looks like this too
+        raise NotRun(f"{name}: {cut_off(outcome)}; it was to begin nothing after {told:.0f} s")
     part.expect_success(outcome, name)
     if not outcome.problem() and not outcome.findings():
         part.fail(f"{name}: nothing was printed")
