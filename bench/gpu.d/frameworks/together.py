@@ -7,6 +7,7 @@ is a check that failed. Exit code 3: a check failed, and the findings say which.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import signal
@@ -21,6 +22,7 @@ import program
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[2]
 TO_END = 3  # seconds that a program is given to end by itself
+TO_LEAVE = 0.5  # seconds for all that were killed to be gone
 
 
 class Child:
@@ -40,6 +42,8 @@ class Child:
             code = self.process.wait(timeout=max(end - time.monotonic(), 0.1))
         except subprocess.TimeoutExpired:
             self.process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # what is timed next is to have the device alone
+                self.process.wait(timeout=max(end + TO_LEAVE - time.monotonic(), 0.05))
             return run.not_run(f"{self.name}: the rest", f"stopped when its {run.seconds:.0f} s were over")
         if code == program.FAILED:
             run.failed = True
