@@ -10,7 +10,7 @@ from part import NotRun, tool
 PACKAGES = ("torch", "jax", "optax", "cupy", "timm")
 TOOLS = ("ncu", "compute-sanitizer")
 SMI = {"driver_version": "driver_version", "clocks.max.sm": "max_sm_clock", "clocks.max.mem": "max_memory_clock",
-       "power.limit": "power_limit", "ecc.mode.current": "ecc"}
+       "power.limit": "power_limit", "ecc.mode.current": "ecc", "persistence_mode": "persistence"}
 
 
 def look(part):
