@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "cpu/threads.h"
 
@@ -35,13 +36,24 @@ void fill_pattern(void* to, int32_t dtype, int64_t first, int64_t count, const P
   }
 }
 
+// The first elements of a pattern, kept: the buffers of a row are filled several times, each of many rows.
+const char* elements_of(const Pattern& pattern, int32_t dtype, int64_t count) {
+  static std::map<std::pair<uint32_t, int32_t>, std::vector<char>> made;
+  std::vector<char>& kept = made[{pattern.seed, dtype}];
+  const int64_t size = element_bytes(dtype), before = static_cast<int64_t>(kept.size()) / size;
+  if (before < count) {
+    kept.resize(static_cast<size_t>(count * size));
+    fill_pattern(kept.data() + before * size, dtype, before, count - before, pattern);
+  }
+  return kept.data();
+}
+
 // One period from the host, then copies of what is there already.
 void fill_device(void* to, int32_t dtype, int64_t count, const Pattern& pattern) {
   const int64_t period = std::min(count, kPeriod), size = element_bytes(dtype);
   if (count == 0) return;
-  std::vector<char> host(static_cast<size_t>(period * size));
-  fill_pattern(host.data(), dtype, 0, period, pattern);
-  BENCH_CUDA(cudaMemcpy, to, host.data(), host.size(), cudaMemcpyHostToDevice);
+  BENCH_CUDA(cudaMemcpy, to, elements_of(pattern, dtype, period), static_cast<size_t>(period * size),
+             cudaMemcpyHostToDevice);
   for (int64_t done = period; done < count;) {
     const int64_t part = std::min(done, count - done);
     BENCH_CUDA(cudaMemcpy, element_address(to, dtype, done), to, static_cast<size_t>(part * size),
