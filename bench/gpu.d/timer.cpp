@@ -7,10 +7,11 @@
 namespace bench {
 
 int set_count(const Layers& layers) {
-  constexpr int64_t kMostSets = 64;
+  constexpr int64_t kMostSets = 64, kTimesCache = 32;  // of so large a model what the cache holds is a percent
   const int64_t bytes = std::max<int64_t>(DeviceModel::bytes(layers), 1),
                 cache = device_attribute(cudaDevAttrL2CacheSize);
-  const int64_t wanted = (4 * cache + bytes - 1) / bytes, room = (free_device_bytes() - kDeviceReserve) / bytes;
+  const int64_t least = bytes < kTimesCache * cache ? 2 : 1, wanted = std::max(least, (4 * cache + bytes - 1) / bytes),
+                room = (free_device_bytes() - kDeviceReserve) / bytes;
   return static_cast<int>(std::clamp<int64_t>(std::min(wanted, room), 1, kMostSets));
 }
 

@@ -12,7 +12,8 @@
 
 namespace bench {
 
-// As many of a model's buffers as it takes for a set to have left the cache before its turn comes again.
+// As many of a model's buffers as it takes for a set to have left the cache before its turn comes again. Two at least,
+// but for the largest models: two passes end with the tiles that the next step begins with.
 int set_count(const Layers& layers);
 
 // One implementation.

@@ -81,6 +81,12 @@ class Stages(unittest.TestCase):
         self.assertEqual(rows["partial_norms:grads", "f32/bf16/f32", "one launch"]["bytes_per_parameter"], 2)
         self.assertEqual(rows["partial_norms:both", "f32/bf16/f32", "one launch"]["floor_bytes_per_parameter"], 6)
 
+    # Hazard: a step that begins with what the one before has left in the cache, which no training step finds there.
+    def test_a_model_a_few_times_the_cache_has_two_sets_of_buffers(self):
+        for model, sets in (("20x8000", 2), ("20x60000", 1)):  # of 200 000 bytes float32 NovoGrad's are 10 and 72 times
+            findings = run("timing", "--models", model, "--seconds", "0.01")[1]
+            self.assertEqual({f["buffer_sets"] for f in findings if f["kind"] == "timing"}, {sets})
+
     # Hazard: the figures of a special row that moves other bytes, or other layers, than its name says.
     def test_every_special_row_is_there_on_both_paths(self):
         rows = {(f["case"], f["asked"]): f for f in run("timing")[1] if f["kind"] == "timing" and "case" in f}
