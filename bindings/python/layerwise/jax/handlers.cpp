@@ -65,24 +65,31 @@ void copy_to_device(void* device, const void* host, size_t bytes, void* stream) 
 
 // ---- Operands -------------------------------------------------------------------------------------------------------
 
+// An operand in a message: made where there is one, since a step has three operands a layer.
+struct Name {
+  const char* what;
+  int64_t layer = -1;
+  std::string text() const { return layer < 0 ? what : std::string(what) + " of layer " + std::to_string(layer); }
+};
+
 class Operands {
  public:
   Operands(ffi::RemainingArgs arguments, ffi::RemainingRets results) : arguments_(arguments), results_(results) {}
 
   // The library cannot see where an operand ends: what it will read and write must be there.
-  ffi::AnyBuffer read(const std::string& what, int64_t count, int32_t dtype) {
+  ffi::AnyBuffer read(Name what, int64_t count, int32_t dtype) {
     auto buffer = arguments_.get<ffi::AnyBuffer>(argument_++);
-    if (buffer.has_error()) throw std::invalid_argument(what + " is missing");
+    if (buffer.has_error()) throw std::invalid_argument(what.text() + " is missing");
     const int64_t elements = static_cast<int64_t>(buffer->element_count());
     if (elements != count)
-      throw std::invalid_argument(what + " has " + std::to_string(elements) + " elements: it must have " +
+      throw std::invalid_argument(what.text() + " has " + std::to_string(elements) + " elements: it must have " +
                                   std::to_string(count));
     if (dtype != LAYERWISE_DTYPE_NONE && dtype_of(*buffer) != dtype)
-      throw std::invalid_argument(what + " has another dtype than the operands beside it");
+      throw std::invalid_argument(what.text() + " has another dtype than the operands beside it");
     return *buffer;
   }
 
-  ffi::AnyBuffer change(const std::string& what, int64_t count, int32_t dtype) {
+  ffi::AnyBuffer change(Name what, int64_t count, int32_t dtype) {
     const ffi::AnyBuffer buffer = read(what, count, dtype);
     auto result = results_.get<ffi::AnyBuffer>(result_++);
     if (result.has_error()) throw std::invalid_argument("a result is missing");
@@ -93,7 +100,7 @@ class Operands {
 
   // lr, grad_scale and found_inf.
   const float* numbers() {
-    return static_cast<const float*>(read("numbers", 3, LAYERWISE_DTYPE_FLOAT32).untyped_data());
+    return static_cast<const float*>(read({"numbers"}, 3, LAYERWISE_DTYPE_FLOAT32).untyped_data());
   }
 
   int64_t* completed_steps() {
@@ -103,13 +110,12 @@ class Operands {
     return static_cast<int64_t*>(halves->untyped_data());
   }
 
-  // One buffer a layer, all of one dtype, which is returned; appended to the tables that the plan will read. sizes: the
-  // layers' elements; empty in the first list, which says them.
+  // One buffer a layer, all of the dtype returned; appended to the plan's tables. sizes: filled where it is empty.
   int32_t list(const char* what, std::vector<int64_t>& sizes, size_t layers, bool changed) {
     const bool says_sizes = sizes.empty();
     int32_t dtype = LAYERWISE_DTYPE_NONE;
     for (size_t layer = 0; layer < layers; ++layer) {
-      const std::string name = std::string(what) + " of layer " + std::to_string(layer);
+      const Name name{what, static_cast<int64_t>(layer)};
       const int64_t count = says_sizes ? elements_of_next() : sizes.at(layer);
       const ffi::AnyBuffer buffer = changed ? change(name, count, dtype) : read(name, count, dtype);
       dtype = dtype_of(buffer);
@@ -119,7 +125,6 @@ class Operands {
     return dtype;
   }
 
-  // Every operand has been asked for.
   void end() const {
     if (argument_ != arguments_.size() || result_ != results_.size())
       throw std::invalid_argument("the call has operands or results that its layers do not account for");
@@ -196,10 +201,10 @@ void novograd(Place place, Operands operands, const Attributes& attributes) {
   auto options = options_from<layerwise_novograd_options>(attributes.options, operands.numbers());
   options.step_ptr = operands.completed_steps();
   const int64_t values = static_cast<int64_t>(layers);
-  const ffi::AnyBuffer second_moment = operands.change("second_moment", values, LAYERWISE_DTYPE_NONE);
+  const ffi::AnyBuffer second_moment = operands.change({"second_moment"}, values, LAYERWISE_DTYPE_NONE);
   layout.second_moment = dtype_of(second_moment);
   void* const maximum =
-      options.amsgrad ? operands.change("max_second_moment", values, layout.second_moment).untyped_data() : nullptr;
+      options.amsgrad ? operands.change({"max_second_moment"}, values, layout.second_moment).untyped_data() : nullptr;
   layout.weights = operands.list("params", layout.sizes, layers, true);
   layout.grads = operands.list("grads", layout.sizes, layers, false);
   layout.first_moment = operands.list("first_moment", layout.sizes, layers, true);
