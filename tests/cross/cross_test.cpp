@@ -53,7 +53,7 @@ void every_dtype(Step step, Halves halves = Halves::kTogether) {
       for (int32_t moment : {f32, bf16}) {
         oracle::Layout layout = edges(0);
         layout.weights = weights, layout.grads = grads, layout.moment = moment;
-        if (!is_built(layout)) continue;
+        if (!is_among_every_dtype(layout)) continue;
         for (int64_t shift : {0, 1}) {
           layout.shift = shift;
           layout.second_moment = seed % 2 ? f32 : f64;

@@ -14,16 +14,22 @@
 
 namespace cross {
 
-// The first moment that a step's kernels have in this build beside these weights and gradients: any but in `asan`.
-inline bool is_built(const oracle::Layout& layout) {
-#if defined(SIMT_MODE_ASAN)
+inline bool has_pairwise_moment(const oracle::Layout& layout) {
   using layerwise::Dtype;
   const Dtype moment = pairwise_moment(static_cast<Dtype>(layout.weights), static_cast<Dtype>(layout.grads));
   return static_cast<Dtype>(layout.moment) == moment;
-#else
-  return layout.moment != LAYERWISE_DTYPE_NONE;
-#endif
 }
+
+#if defined(SIMT_MODE_ASAN)  // has these kernels alone
+inline bool is_built(const oracle::Layout& layout) { return has_pairwise_moment(layout); }
+inline bool is_among_every_dtype(const oracle::Layout& layout) { return has_pairwise_moment(layout); }
+#elif defined(SIMT_MODE_TSAN)  // takes the other half: each has every pair of dtypes, both together every combination
+inline bool is_built(const oracle::Layout&) { return true; }
+inline bool is_among_every_dtype(const oracle::Layout& layout) { return !has_pairwise_moment(layout); }
+#else
+inline bool is_built(const oracle::Layout&) { return true; }
+inline bool is_among_every_dtype(const oracle::Layout&) { return true; }
+#endif
 
 #if defined(SIMT_MODE_TSAN)
 inline constexpr uint64_t kRandomCases = 10;
@@ -74,7 +80,7 @@ inline void skip_without_device() {
   int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) SKIP("no CUDA device");
 }
-inline bool is_built(const oracle::Layout&) { return true; }
+inline bool is_among_every_dtype(const oracle::Layout&) { return true; }
 inline void shape_device(oracle::Random&) {}
 inline void limit(oracle::Layout&) {}
 
