@@ -85,12 +85,13 @@ def main():
     parser.add_argument("source", type=Path)
     parser.add_argument("--ptxas", nargs="*", default=[])
     parser.add_argument("--harness", nargs="*", default=[])
-    missing = []
+    missing, unseen = [], dict(LEAST)
     for name, count in inventory(parser.parse_args()):
+        unseen.pop(name)
         print(f"{count:6}  {name}")
         if count < LEAST[name]:
             missing.append(f"{name}: {count}, at least {LEAST[name]} were there")
-    print("\n".join(missing))
+    print("\n".join([f"     -  {name}: not built here" for name in unseen] + missing))
     return 1 if missing else 0
 
 

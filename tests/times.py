@@ -27,7 +27,7 @@ OUTPUTS = (
 TEST_SECONDS = 480  # of one core, where no run has said
 
 BUILDING = re.compile(r"^\[\d+/\d+\] (?:Building \w+ object|Linking .*?|Generating) (\S+)$", re.M)
-UNCHANGED = "tests.started"  # where the build log of an earlier run ends, so that only what is new is counted
+LOGGED_BEFORE = "tests.started"  # a file: lines of the build log before this run
 
 
 def part_of(output):
@@ -65,7 +65,7 @@ def minutes(seconds):
 
 def estimate(build, jobs):
     log = build / ".ninja_log"
-    (build / UNCHANGED).write_text(str(len(log.read_text().splitlines()) if log.is_file() else 0))
+    (build / LOGGED_BEFORE).write_text(str(len(log.read_text().splitlines()) if log.is_file() else 0))
     outputs = pending(build)
     seconds = [core_seconds(output, build) for output in outputs]
     building = max([sum(seconds) / jobs, *seconds])  # one file at least takes its own time, whatever the jobs
@@ -77,7 +77,7 @@ def estimate(build, jobs):
 
 def built(build):
     """{part: seconds of all its outputs} of this run; empty where the log was written anew in between."""
-    lines = (build / ".ninja_log").read_text().splitlines()[int((build / UNCHANGED).read_text()):]
+    lines = (build / ".ninja_log").read_text().splitlines()[int((build / LOGGED_BEFORE).read_text()):]
     parts = collections.Counter()
     seen = set()
     for line in lines:

@@ -48,12 +48,14 @@ oracle::Layout edges(int64_t shift) {
 void every_dtype(Step step, Halves halves = Halves::kTogether) {
   skip_without_device();
   uint64_t seed = 100;
+  int combinations = 0;
   for (int32_t weights : {f32, bf16, f16})
     for (int32_t grads : {f32, bf16, f16})
       for (int32_t moment : {f32, bf16}) {
         oracle::Layout layout = edges(0);
         layout.weights = weights, layout.grads = grads, layout.moment = moment;
         if (!is_among_every_dtype(layout)) continue;
+        ++combinations;
         for (int64_t shift : {0, 1}) {
           layout.shift = shift;
           layout.second_moment = seed % 2 ? f32 : f64;
@@ -68,6 +70,7 @@ void every_dtype(Step step, Halves halves = Halves::kTogether) {
         }
         if (step == Step::kLarcScale) break;  // has no moment
       }
+  CHECK(combinations == (step == Step::kLarcScale ? 9 : kDtypeCombinations));
 }
 
 }  // namespace

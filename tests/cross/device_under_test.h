@@ -21,12 +21,15 @@ inline bool has_pairwise_moment(const oracle::Layout& layout) {
 }
 
 #if defined(SIMT_MODE_ASAN)  // has these kernels alone
+inline constexpr int kDtypeCombinations = 9;
 inline bool is_built(const oracle::Layout& layout) { return has_pairwise_moment(layout); }
 inline bool is_among_every_dtype(const oracle::Layout& layout) { return has_pairwise_moment(layout); }
 #elif defined(SIMT_MODE_TSAN)  // takes the other half: each has every pair of dtypes, both together every combination
+inline constexpr int kDtypeCombinations = 9;
 inline bool is_built(const oracle::Layout&) { return true; }
 inline bool is_among_every_dtype(const oracle::Layout& layout) { return !has_pairwise_moment(layout); }
 #else
+inline constexpr int kDtypeCombinations = 18;
 inline bool is_built(const oracle::Layout&) { return true; }
 inline bool is_among_every_dtype(const oracle::Layout&) { return true; }
 #endif
@@ -80,6 +83,7 @@ inline void skip_without_device() {
   int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) SKIP("no CUDA device");
 }
+inline constexpr int kDtypeCombinations = 18;
 inline bool is_among_every_dtype(const oracle::Layout&) { return true; }
 inline void shape_device(oracle::Random&) {}
 inline void limit(oracle::Layout&) {}
