@@ -78,6 +78,8 @@ def test_a_step_gets_tables_of_addresses_tensors_for_scalars_and_the_current_str
     lr = torch.tensor(0.1)
     optimizer = NovoGrad(network.parameters(), lr, amsgrad=True)
     backward(network, 0)
+    optimizer.step()
+    device.calls.clear()
     network.hidden.bias.grad = None
     optimizer.grad_scale, optimizer.found_inf = torch.tensor(4.0), torch.tensor(0.0)
     optimizer.step()
@@ -92,7 +94,8 @@ def test_a_step_gets_tables_of_addresses_tensors_for_scalars_and_the_current_str
     for scalar, value in (("lr", lr), ("grad_scale", optimizer.grad_scale), ("found_inf", optimizer.found_inf)):
         assert call[scalar].data_ptr() == value.data_ptr(), "it is not read by the host"
     state = optimizer.state[parameters[0]]
-    assert call["step"].data_ptr() == state["step"].data_ptr() and call["advance_step"] is True
+    assert call["step"].data_ptr() == state["step"].data_ptr()
+    assert [int(optimizer.state[p]["step"]) for p in parameters] == [2 - (p is network.hidden.bias) for p in parameters]
     assert call["second_moment"].data_ptr() == state["second_moment"].data_ptr()
     assert call["max_second_moment"].shape == (len(parameters),)
 
@@ -126,8 +129,8 @@ def test_a_capture_copies_from_memory_that_was_set_aside_and_stays(device: FakeD
     device.capturing = False
     captured = device.calls[-1][1]["grads"]
     assert captured.tolist() == addresses(kept) and device.pinned == pinned
-    [(bucket, _)] = [part[1:] for part in optimizer._assignment.parts()]
-    [(source, _)] = bucket._memory._captured
+    [bucket] = {slot.bucket for _, slot in optimizer._assignment.slots()}
+    [(source, _)] = bucket._memories[0]._captured
     optimizer.step()
     assert source[1].tolist() == addresses(kept), "a replay reads it again"
     assert device.calls[-1][1]["grads"].data_ptr() != captured.data_ptr(), "only a replay fills that one"

@@ -336,7 +336,7 @@ def test_a_deleted_optimizer_frees_its_plans_without_the_garbage_collector() -> 
     network = Network()
     optimizer = NovoGrad(network.parameters(), 0.01)
     train(network, optimizer, range(1))
-    [(_, bucket, _)] = optimizer._assignment.parts()
+    [bucket] = {slot.bucket for _, slot in optimizer._assignment.slots()}
     ghost, finalizer = weakref.ref(bucket), bucket._plan._finalizer
     gc.disable()
     try:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from . import _ops
-from ._assignment import Group, Spec
+from ._assignment import MULTIPLIERS, Group, Spec
 from ._groups import larc_options, plan_without_elements, prepare_multipliers
 from ._optimizer import Launch, LayerwiseOptimizer
 
@@ -104,7 +104,7 @@ class LARC(LayerwiseOptimizer):
     def _spec(self, group: Group) -> Spec:
         return Spec(threads=self.options["threads"])
 
-    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], step: Tensor,
+    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: Tensor,
                 per_layer: list[Tensor]) -> None:
         options = larc_options(group)
         _ops.larc_scale(**launch._asdict(), larc_mode=options.pop("mode"), **options, maximize=group["maximize"])
@@ -148,7 +148,19 @@ class LARC(LayerwiseOptimizer):
         return self.optimizer.state_dict()
 
     def load_state_dict(self, state_dict: Any) -> None:
+        """The inner optimizer's; skip_larc and multipliers that state_dict lacks stay as they are."""
+        previous = self.param_groups
         self.optimizer.load_state_dict(state_dict)
+        for before, group in zip(previous, self.param_groups, strict=True):
+            for name in MULTIPLIERS:
+                if name in before:
+                    group.setdefault(name, before[name])
+
+    def init_state(self) -> None:
+        """The inner optimizer's, where it has one; else raises TypeError."""
+        if not hasattr(self.optimizer, "init_state"):
+            raise TypeError(f"{type(self.optimizer).__name__} cannot make its state without a step")
+        self.optimizer.init_state()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"optimizer": self.optimizer, "options": self.options}

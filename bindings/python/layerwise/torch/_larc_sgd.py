@@ -55,10 +55,10 @@ class LARCSGD(LayerwiseOptimizer):
         return Spec("momentum_buffer" if group["momentum"] else None, dtype, depends_on_step=group["dampening"] != 0,
                     threads=group["threads"])
 
-    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], step: Tensor,
+    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: Tensor,
                 per_layer: list[Tensor]) -> None:
         options = _options(group)
-        _ops.larc_sgd_step(**launch._asdict(), larc_mode=options.pop("mode"), momentum_buffer=moments, step=step,
+        _ops.larc_sgd_step(**launch._asdict(), larc_mode=options.pop("mode"), momentum_buffer=moments, steps=steps,
                            **options)
 
     def _try(self, group: Group) -> None:

@@ -33,10 +33,11 @@ class NovoGrad(LayerwiseOptimizer):
                   autograd makes them
 
     All of these may differ between groups. Parameters without gradients are left out of a step. t, for bias correction,
-    counts the steps of a parameter's group from the first in which it had a gradient.
+    counts the steps in which a parameter had a gradient.
 
     State of a parameter: step (int64), first_moment, second_moment and, with amsgrad, max_second_moment; layerwise's
-    own dtypes, whatever the parameter's. A step leaves gradients as they are.
+    own dtypes, whatever the parameter's. `state[p]` is the truth: it may be emptied, which makes the next step a first
+    one, replaced or written in place. A step leaves gradients as they are.
 
     Raises layerwise.ArgumentError (a ValueError), ValueError and TypeError for what the library refuses.
     """
@@ -65,10 +66,10 @@ class NovoGrad(LayerwiseOptimizer):
             bool(group["bias_correction"] or (group["grad_averaging"] and not group["average_first_step"])),
             group["threads"])
 
-    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], step: Tensor,
+    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: Tensor,
                 per_layer: list[Tensor]) -> None:
         _ops.novograd_step(**launch._asdict(), first_moment=moments, second_moment=per_layer[0],
-                           max_second_moment=per_layer[1] if group["amsgrad"] else None, step=step, **_options(group))
+                           max_second_moment=per_layer[1] if group["amsgrad"] else None, steps=steps, **_options(group))
 
     def _try(self, group: Group) -> None:
         with plan_without_elements(group) as plan:

@@ -1,8 +1,9 @@
 """The steps as PyTorch operators, for torch.compile and CUDA graphs: `torch.ops.layerwise`.
 
 Each runs one bucket: `bucket` is its handle, `layers` says which of its layers take part, the lists have one tensor
-for each of them, and every other tensor lies on the bucket's device. `lr_tensor`, a float32 tensor of one element,
-takes the place of `lr` where it is given. What else they take is explained at the methods of `layerwise.Plan`.
+for each of them, `steps` has the completed steps of every layer of the bucket, and every other tensor lies on its
+device. `lr_tensor`, a float32 tensor of one element, takes the place of `lr` where it is given. What else they take is
+explained at the methods of `layerwise.Plan`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from ._bucket import bucket_of
 
 
 @torch.library.custom_op("layerwise::novograd_step", mutates_args=(
-    "weights", "first_moment", "second_moment", "max_second_moment", "step", "layer_stats", "nonfinite_layers"))
+    "weights", "first_moment", "second_moment", "max_second_moment", "steps", "layer_stats", "nonfinite_layers"))
 def novograd_step(
         bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor],
-        first_moment: Sequence[Tensor], second_moment: Tensor, max_second_moment: Tensor | None, step: Tensor,
+        first_moment: Sequence[Tensor], second_moment: Tensor, max_second_moment: Tensor | None, steps: Tensor,
         layer_stats: Tensor, nonfinite_layers: Tensor, grad_scale: Tensor | None, found_inf: Tensor | None,
         lr: float, lr_tensor: Tensor | None, beta1: float, beta2: float, eps: float, eps_root: float,
         weight_decay: float, grad_averaging: bool, average_first_step: bool, amsgrad: bool, bias_correction: bool,
@@ -31,7 +32,7 @@ def novograd_step(
         maximize: bool) -> None:
     bucket_of(bucket).call(
         "novograd_step", layers, {"weights": weights, "grads": grads, "first_moment": first_moment},
-        second_moment=second_moment, max_second_moment=max_second_moment, step=step, advance_step=True,
+        second_moment=second_moment, max_second_moment=max_second_moment, steps=steps,
         layer_stats=layer_stats, nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf,
         lr=lr if lr_tensor is None else lr_tensor, beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root,
         weight_decay=weight_decay, grad_averaging=grad_averaging, average_first_step=average_first_step,
@@ -40,10 +41,10 @@ def novograd_step(
 
 
 @torch.library.custom_op("layerwise::larc_sgd_step", mutates_args=(
-    "weights", "momentum_buffer", "step", "layer_stats", "nonfinite_layers"))
+    "weights", "momentum_buffer", "steps", "layer_stats", "nonfinite_layers"))
 def larc_sgd_step(
         bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor],
-        momentum_buffer: Sequence[Tensor], step: Tensor, layer_stats: Tensor, nonfinite_layers: Tensor,
+        momentum_buffer: Sequence[Tensor], steps: Tensor, layer_stats: Tensor, nonfinite_layers: Tensor,
         grad_scale: Tensor | None, found_inf: Tensor | None, lr: float, lr_tensor: Tensor | None,
         momentum: float, dampening: float, nesterov: bool, eta: float, eps: float, larc_mode: str, min_update: float,
         weight_decay: float, fold_weight_decay: bool, zero_norm: str, maximize: bool) -> None:
@@ -54,7 +55,7 @@ def larc_sgd_step(
     else:
         arguments["momentum_buffer"] = None
     bucket_of(bucket).call(
-        "larc_sgd_step", layers, buffers, step=step, advance_step=True, layer_stats=layer_stats,
+        "larc_sgd_step", layers, buffers, steps=steps, layer_stats=layer_stats,
         nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf,
         lr=lr if lr_tensor is None else lr_tensor, momentum=momentum, dampening=dampening, nesterov=nesterov, eta=eta,
         eps=eps, mode=larc_mode, min_update=min_update, weight_decay=weight_decay, fold_weight_decay=fold_weight_decay,

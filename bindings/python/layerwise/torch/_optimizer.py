@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ._assignment import Assignment, Group, Spec, parameter_name
-from ._bucket import Bucket, refuse_capture
+from ._assignment import Assignment, Group, Slot, Spec, parameter_name
+from ._bucket import Bucket
 from ._groups import prepare_group, unique_parameters
-from ._order import pack
-from ._state import in_sight, moment, out_of_torchs_sight, placed, refuse_other_shapes
+from ._order import check_parameter, pack
+from ._state import adopt, alone, check_state, fresh_state, in_sight, out_of_torchs_sight, placed
 from ._stats import LayerStats, rows
 
 
@@ -50,7 +51,7 @@ class LayerwiseOptimizer(Optimizer):
     def _spec(self, group: Group) -> Spec:
         raise NotImplementedError
 
-    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], step: Tensor,
+    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: Tensor,
                 per_layer: list[Tensor]) -> None:
         raise NotImplementedError
 
@@ -82,12 +83,19 @@ class LayerwiseOptimizer(Optimizer):
         """Performs one step. closure, where given, computes the gradients and returns the loss, which is returned.
 
         CUDA: returns at once, reads nothing back. Raises TypeError for sparse, sharded, complex or float64 parameters
-        or gradients; ValueError for a parameter whose shape or dtype is not what its state was made for.
+        or gradients; ValueError for a parameter whose shape or dtype is not what its state was made for, and for state
+        of another optimizer.
+
+        The state is `state[p]`, whoever wrote it; a parameter without state takes its first step. A step with lr 0 and
+        gradients that are all 0, before any other, makes the state and is no step: checkpoint tools ask for it so.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if not torch.compiler.is_compiling() and self._is_asked_for_state_alone():
+            self.init_state()
+            return loss
         self._run(self.param_groups, getattr(self, "grad_scale", None), getattr(self, "found_inf", None))
         return loss
 
@@ -104,13 +112,13 @@ class LayerwiseOptimizer(Optimizer):
                 handle, count = launches[2 * index], launches[2 * index + 1]
                 end = begin + count
                 device = weights[begin].device
-                layer_stats, nonfinite_layers, step, *per_layer = vectors[index * width:(index + 1) * width]
+                layer_stats, nonfinite_layers, steps, *per_layer = vectors[index * width:(index + 1) * width]
                 lr = own["lr"]
                 launch = Launch(
                     handle, layers[begin:end], weights[begin:end], grads[begin:end], layer_stats, nonfinite_layers,
                     _scalar_on(device, grad_scale), _scalar_on(device, found_inf),
                     0.0 if isinstance(lr, Tensor) else lr, _scalar_on(device, lr))
-                self._launch(group, launch, moments[begin:end], step, per_layer)
+                self._launch(group, launch, moments[begin:end], steps, per_layer)
                 begin = end
 
     def _init_group(self, group: Group, weights: list[Any], grads: list[Any], moments: list[Any], vectors: list[Any],
@@ -123,26 +131,51 @@ class LayerwiseOptimizer(Optimizer):
         for bucket, members in self._assignment.members(self.param_groups, group, spec, self.state).items():
             _prepare_lr(group, bucket)
             launches += (bucket.handle, len(members))
-            vectors += (bucket.layer_stats, self._nonfinite_on(bucket.device), bucket.step, *bucket.per_layer.values())
-            for layer, parameter in members:
-                layers.append(layer)
+            vectors += (bucket.layer_stats, self._nonfinite_on(bucket.device), *bucket.vectors.values())
+            bucket.is_looked_at = True
+            if self._stateful and bucket.follow is None:
+                bucket.follow = weakref.WeakMethod(self._follow)
+            for slot, parameter in members:
+                layers.append(slot.layer)
                 weights.append(parameter)
                 grads.append(parameter.grad)
                 if self._stateful:
-                    moments += self._state_of(parameter, bucket, layer, spec)
+                    state = self._state_of(parameter, slot)
+                    if spec.moment is not None:
+                        moments.append(state[spec.moment])
 
-    def _state_of(self, parameter: Tensor, bucket: Bucket, layer: int, spec: Spec) -> list[Tensor]:
-        """The parameter's moment, where it has one. Its state is made, or moved into the bucket, where that is due."""
-        state = self.state[parameter]
-        if state.get("step") is not bucket.step:
-            refuse_capture(bucket.device)  # every replay would begin with zeros
-            state["step"] = bucket.step
-            for name, values in bucket.per_layer.items():
-                values[layer] = state.get(name, 0)
-                state[name] = values[layer]
-            if spec.moment is not None:
-                state[spec.moment] = moment(state.get(spec.moment), parameter, spec.moment_dtype)
-        return [] if spec.moment is None else [state[spec.moment]]
+    def _state_of(self, parameter: Tensor, slot: Slot) -> dict[str, Any]:
+        """The parameter's state, taken over by its bucket where that is due."""
+        state: dict[str, Any] | None = self.state.get(parameter)
+        if state is None:
+            state = self.state[parameter] = {}
+        if not slot.holds(state):
+            adopt(state, parameter, slot, slot.bucket.vectors)
+        return state
+
+    def _follow(self, bucket: Bucket, vectors: Mapping[str, Tensor]) -> None:
+        """Looks at the state in a compiled step, whose graph has `vectors` in the place of the bucket's."""
+        for parameter, slot in self._assignment.slots():
+            state = self.state.get(parameter)
+            if slot.bucket is bucket and state and not slot.holds(state):
+                adopt(state, parameter, slot, vectors)
+
+    def init_state(self) -> None:
+        """Gives every parameter that needs a gradient, and has no state, the state of before its first step: for those
+        who load a checkpoint in place into a fresh optimizer. Raises as `step`."""
+        for number, group in enumerate(self.param_groups):
+            spec = self._spec(group)
+            for position, parameter in enumerate(group["params"]):
+                if parameter.requires_grad and not self.state.get(parameter):
+                    check_parameter(parameter, parameter_name(self.param_groups, number, position))
+                    self.state[parameter] = fresh_state(parameter, spec)
+
+    def _is_asked_for_state_alone(self) -> bool:
+        if any(self.state.values()) or any(float(group["lr"]) for group in self.param_groups):
+            return False
+        grads = [parameter.grad for group in self.param_groups for parameter in group["params"]
+                 if parameter.grad is not None]
+        return bool(grads) and not any(bool(grad.count_nonzero()) for grad in grads)
 
     def _nonfinite_on(self, device: torch.device) -> Tensor:
         if device not in self._nonfinite:
@@ -159,11 +192,14 @@ class LayerwiseOptimizer(Optimizer):
         """
         places = {parameter: (number, position) for number, group in enumerate(self.param_groups)
                   for position, parameter in enumerate(group["params"])}
+        said: dict[Bucket, list[LayerStats | None]] = {}
         found = {}
-        for _, bucket, parameters in self._assignment.parts():
-            for parameter, row in zip(parameters, rows(bucket.layer_stats), strict=True):
-                if row is not None and parameter in places:
-                    found[places[parameter]] = row
+        for parameter, slot in self._assignment.slots():
+            if slot.bucket not in said:
+                said[slot.bucket] = rows(slot.bucket.layer_stats)
+            row = said[slot.bucket][slot.layer]
+            if row is not None and parameter in places:
+                found[places[parameter]] = row
         return {parameter_name(self.param_groups, *place): found[place] for place in sorted(found)}
 
     def nonfinite_layers(self) -> int:
@@ -189,11 +225,18 @@ class LayerwiseOptimizer(Optimizer):
 
     # ---- Saving and loading -----------------------------------------------------------------------------------------
 
+    def state_dict(self) -> dict[str, Any]:
+        """As in torch.optim.Optimizer: the moments are the state itself; what is one value for a parameter is a copy,
+        so that no two parameters share memory in a checkpoint."""
+        saved = super().state_dict()
+        return {**saved, "state": {key: alone(values) for key, values in saved["state"].items()}}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As in torch.optim.Optimizer, but state keeps its own dtype, is copied, and is written in place where the
-        parameter already has state, so that a captured graph sees it.
+        parameter already has state, so that a captured graph sees it. Options that state_dict lacks stay as they are.
 
-        Raises ValueError for other parameter groups, and for state of another shape than its parameter's.
+        Raises ValueError for other parameter groups, for state of another shape than its parameter's, and for that of
+        another optimizer; nothing is loaded then.
         """
         last = self.register_load_state_dict_pre_hook(out_of_torchs_sight)
         try:
@@ -213,36 +256,30 @@ class LayerwiseOptimizer(Optimizer):
             return
         groups = self.param_groups
         loaded = {parameter: in_sight(values) for parameter, values in state["state"].items()}
-        for group in state["param_groups"]:
-            refuse_other_shapes(group, loaded, self._spec({**self.defaults, **group}))
+        for number, group in enumerate(state["param_groups"]):
+            spec = self._spec({**self.defaults, **groups[number], **group})
+            for position, parameter in enumerate(group["params"]):
+                check_state(loaded.get(parameter, {}), parameter, spec, f"parameter {position}")
         super().__setstate__({**state, "state": defaultdict(dict, loaded)})
         self._fill_groups(groups)
         for group in self.param_groups:
             spec = self._spec(group)
             for parameter in group["params"]:
-                if loaded.get(parameter):
-                    self.state[parameter] = placed(loaded[parameter], previous.get(parameter) or {}, parameter, spec)
-        self._adopt_steps()
+                values, old = loaded.get(parameter), previous.get(parameter)
+                if values or old:
+                    self.state[parameter] = placed(values or {}, old or {}, parameter, spec)
 
     def _fill_groups(self, previous: list[Group] | None) -> None:
-        """Options that a checkpoint lacks are the constructor's; a tensor lr keeps its memory."""
+        """Options that a checkpoint lacks stay what they were in the group, else are the constructor's; a tensor lr
+        keeps its memory."""
         for number, group in enumerate(self.param_groups):
+            before = {} if previous is None else previous[number]
             for name, default in self.defaults.items():
-                group.setdefault(name, default)
+                group.setdefault(name, before.get(name, default))
             prepare_group(group)
-            old = None if previous is None else previous[number].get("lr")
-            if isinstance(old, Tensor):
+            old = before.get("lr")
+            if isinstance(old, Tensor) and old is not group["lr"]:
                 group["lr"] = old.copy_(torch.as_tensor(group["lr"]))
-
-    def _adopt_steps(self) -> None:
-        """Buckets whose layers agree on the number of steps go on; otherwise all are made anew."""
-        for key, bucket, parameters in self._assignment.parts():
-            states = [self.state.get(parameter) or {} for parameter in parameters]
-            counts = {int(values.get("step", 0)) for values in states if values or key.spec.depends_on_step}
-            if len(counts) > 1:
-                return self._assignment.forget()
-            bucket.step.fill_(max(counts, default=0))
-        return None
 
 
 def _prepare_lr(group: Group, bucket: Bucket) -> None:
