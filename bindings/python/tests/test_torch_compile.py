@@ -112,6 +112,28 @@ def test_a_compiled_step_follows_gradients_of_none_a_loaded_state_and_a_schedule
     assert states[0]["step"] == states[1]["step"] == 5
 
 
+@pytest.mark.parametrize("schedule", [
+    lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9),
+    lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.2, total_steps=40)],
+    ids=["ExponentialLR", "OneCycleLR, which moves momentum or beta1 too"])
+@pytest.mark.parametrize("lr", [0.1, torch.tensor(0.1)], ids=["number", "tensor"])
+@own_optimizers
+def test_a_schedule_makes_few_graphs_and_has_the_bits_of_eager_steps(make: Any, lr: Any, schedule: Any) -> None:
+    """A graph for every value ends in torch's limit: the ninth step is eager, or with fullgraph an error. torch's own
+    optimizers make two graphs."""
+    first, second = Network(), Network()
+    optimizers = [make(network.parameters(), lr=copy.deepcopy(lr)) for network in (first, second)]
+    stepping = [optimizers[0], CompiledStep(optimizers[1], fullgraph=True)]  # before torch's scheduler wraps the step
+    schedulers = [schedule(optimizer) for optimizer in optimizers]
+    torch._dynamo.utils.counters.clear()
+    for step in range(10):
+        for network, each, scheduler in zip((first, second), stepping, schedulers, strict=True):
+            train(network, each, range(step, step + 1))
+            scheduler.step()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 3
+    assert same_bits(first, second)
+
+
 def test_larc_around_another_optimizer_compiles_with_graph_breaks() -> None:
     first, optimizer, second, other = twins(MAKERS["LARC"])
     train(first, optimizer, range(4))
@@ -121,5 +143,5 @@ def test_larc_around_another_optimizer_compiles_with_graph_breaks() -> None:
 
 def test_a_bucket_whose_optimizer_is_gone_is_refused() -> None:
     with pytest.raises(RuntimeError, match="bucket -1 is gone"):
-        _ops.larc_scale(-1, [], [], [], torch.zeros(1), torch.zeros(1), None, None, 0.1, None, 0.1, 0.0, "clip", 0.0,
-                        0.0, False, "keep", False)
+        _ops.larc_scale(-1, [], [], [], torch.zeros(1), torch.zeros(1), None, None, None, [0.1, 0.1, 0.0, 0.0, 0.0],
+                        None, "clip", False, "keep", False)

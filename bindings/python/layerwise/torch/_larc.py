@@ -106,7 +106,7 @@ class LARC(LayerwiseOptimizer):
 
     def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: Tensor,
                 per_layer: list[Tensor]) -> None:
-        options = larc_options(group)
+        options = _ops.split({"lr": group["lr"], **larc_options(group)}, _ops.LARC_NUMBERS)
         _ops.larc_scale(**launch._asdict(), larc_mode=options.pop("mode"), **options, maximize=group["maximize"])
 
     def _try(self, group: Group) -> None:

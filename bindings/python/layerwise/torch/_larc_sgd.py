@@ -57,7 +57,7 @@ class LARCSGD(LayerwiseOptimizer):
 
     def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: Tensor,
                 per_layer: list[Tensor]) -> None:
-        options = _options(group)
+        options = _ops.split({"lr": group["lr"], **_options(group)}, _ops.LARC_SGD_NUMBERS)
         _ops.larc_sgd_step(**launch._asdict(), larc_mode=options.pop("mode"), momentum_buffer=moments, steps=steps,
                            **options)
 

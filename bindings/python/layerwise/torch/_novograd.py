@@ -68,8 +68,9 @@ class NovoGrad(LayerwiseOptimizer):
 
     def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: Tensor,
                 per_layer: list[Tensor]) -> None:
+        options = _ops.split({"lr": group["lr"], **_options(group)}, _ops.NOVOGRAD_NUMBERS)
         _ops.novograd_step(**launch._asdict(), first_moment=moments, second_moment=per_layer[0],
-                           max_second_moment=per_layer[1] if group["amsgrad"] else None, steps=steps, **_options(group))
+                           max_second_moment=per_layer[1] if group["amsgrad"] else None, steps=steps, **options)
 
     def _try(self, group: Group) -> None:
         with plan_without_elements(group) as plan:

@@ -2,8 +2,9 @@
 
 Each runs one bucket: `bucket` is its handle, `layers` says which of its layers take part, the lists have one tensor
 for each of them, `steps` has the completed steps of every layer of the bucket, and every other tensor lies on its
-device. `lr_tensor`, a float32 tensor of one element, takes the place of `lr` where it is given. What else they take is
-explained at the methods of `layerwise.Plan`.
+device. `numbers`, or `traced` on the host in a traced step, has the hyper-parameters that are numbers, in the order of
+the tables below; `lr_tensor`, a float32 tensor of one element, takes the place of lr where it is given. What else they
+take is explained at the methods of `layerwise.Plan`.
 """
 
 from __future__ import annotations
@@ -20,24 +21,50 @@ from ._bucket import bucket_of
 # torch reads the annotations: "X | None" and list[X] are not among those it knows in every version.  ruff: noqa: UP045
 
 
+NOVOGRAD_NUMBERS = ("lr", "beta1", "beta2", "eps", "eps_root", "weight_decay")
+LARC_NUMBERS = ("lr", "eta", "eps", "min_update", "weight_decay")
+LARC_SGD_NUMBERS = (*LARC_NUMBERS, "momentum", "dampening")
+
+
+def split(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """An operator's options, those of these names as one argument.
+
+    In a traced step that is a tensor which the graph computes: a product of a tensor and a number is what the compiler
+    takes a changing number into, and it makes no graph for every value that a scheduler sets. Not where lr lies on a GPU:
+    such a step is to be captured, and what lies on the host cannot be.
+    """
+    lr = options["lr"]
+    numbers = [0.0 if isinstance(options[name], Tensor) else options[name] for name in names]
+    rest = {name: value for name, value in options.items() if name not in names}
+    if not torch.compiler.is_compiling() or (isinstance(lr, Tensor) and lr.is_cuda):
+        return {"numbers": numbers, "traced": None, **rest}
+    one = torch.ones((), dtype=torch.float64, device="cpu")
+    return {"numbers": [], "traced": torch.stack([one * number for number in numbers]), **rest}
+
+
+def _by_name(names: tuple[str, ...], numbers: Sequence[float], traced: Tensor | None,
+             lr_tensor: Tensor | None) -> dict[str, Any]:
+    values: dict[str, Any] = dict(zip(names, numbers if traced is None else traced.tolist(), strict=True))
+    return values if lr_tensor is None else {**values, "lr": lr_tensor}
+
+
 @torch.library.custom_op("layerwise::novograd_step", mutates_args=(
     "weights", "first_moment", "second_moment", "max_second_moment", "steps", "layer_stats", "nonfinite_layers"))
 def novograd_step(
         bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor],
         first_moment: Sequence[Tensor], second_moment: Tensor, max_second_moment: Tensor | None, steps: Tensor,
         layer_stats: Tensor, nonfinite_layers: Tensor, grad_scale: Tensor | None, found_inf: Tensor | None,
-        lr: float, lr_tensor: Tensor | None, beta1: float, beta2: float, eps: float, eps_root: float,
-        weight_decay: float, grad_averaging: bool, average_first_step: bool, amsgrad: bool, bias_correction: bool,
-        norm: str, seed_second_moment: bool, decoupled_weight_decay: bool, lr_in_momentum: bool,
-        maximize: bool) -> None:
+        lr_tensor: Tensor | None, numbers: Sequence[float], traced: Tensor | None, grad_averaging: bool,
+        average_first_step: bool, amsgrad: bool, bias_correction: bool, norm: str, seed_second_moment: bool,
+        decoupled_weight_decay: bool, lr_in_momentum: bool, maximize: bool) -> None:
     bucket_of(bucket).call(
         "novograd_step", layers, {"weights": weights, "grads": grads, "first_moment": first_moment},
         second_moment=second_moment, max_second_moment=max_second_moment, steps=steps,
         layer_stats=layer_stats, nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf,
-        lr=lr if lr_tensor is None else lr_tensor, beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root,
-        weight_decay=weight_decay, grad_averaging=grad_averaging, average_first_step=average_first_step,
-        amsgrad=amsgrad, bias_correction=bias_correction, norm=norm, seed_second_moment=seed_second_moment,
-        decoupled_weight_decay=decoupled_weight_decay, lr_in_momentum=lr_in_momentum, maximize=maximize)
+        **_by_name(NOVOGRAD_NUMBERS, numbers, traced, lr_tensor), grad_averaging=grad_averaging,
+        average_first_step=average_first_step, amsgrad=amsgrad, bias_correction=bias_correction, norm=norm,
+        seed_second_moment=seed_second_moment, decoupled_weight_decay=decoupled_weight_decay,
+        lr_in_momentum=lr_in_momentum, maximize=maximize)
 
 
 @torch.library.custom_op("layerwise::larc_sgd_step", mutates_args=(
@@ -45,34 +72,32 @@ def novograd_step(
 def larc_sgd_step(
         bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor],
         momentum_buffer: Sequence[Tensor], steps: Tensor, layer_stats: Tensor, nonfinite_layers: Tensor,
-        grad_scale: Tensor | None, found_inf: Tensor | None, lr: float, lr_tensor: Tensor | None,
-        momentum: float, dampening: float, nesterov: bool, eta: float, eps: float, larc_mode: str, min_update: float,
-        weight_decay: float, fold_weight_decay: bool, zero_norm: str, maximize: bool) -> None:
+        grad_scale: Tensor | None, found_inf: Tensor | None, lr_tensor: Tensor | None, numbers: Sequence[float],
+        traced: Tensor | None, nesterov: bool, larc_mode: str, fold_weight_decay: bool, zero_norm: str,
+        maximize: bool) -> None:
+    values = _by_name(LARC_SGD_NUMBERS, numbers, traced, lr_tensor)
     buffers: dict[str, Sequence[Tensor]] = {"weights": weights, "grads": grads}
-    arguments: dict[str, Any] = {}
-    if momentum != 0:
+    if values["momentum"] != 0:
         buffers["momentum_buffer"] = momentum_buffer
     else:
-        arguments["momentum_buffer"] = None
+        values["momentum_buffer"] = None
     bucket_of(bucket).call(
-        "larc_sgd_step", layers, buffers, steps=steps, layer_stats=layer_stats,
-        nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf,
-        lr=lr if lr_tensor is None else lr_tensor, momentum=momentum, dampening=dampening, nesterov=nesterov, eta=eta,
-        eps=eps, mode=larc_mode, min_update=min_update, weight_decay=weight_decay, fold_weight_decay=fold_weight_decay,
-        zero_norm=zero_norm, maximize=maximize, **arguments)
+        "larc_sgd_step", layers, buffers, steps=steps, layer_stats=layer_stats, nonfinite_layers=nonfinite_layers,
+        grad_scale=grad_scale, found_inf=found_inf, nesterov=nesterov, mode=larc_mode,
+        fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, **values)
 
 
 @torch.library.custom_op("layerwise::larc_scale", mutates_args=("grads", "layer_stats", "nonfinite_layers"))
 def larc_scale(
         bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor], layer_stats: Tensor,
-        nonfinite_layers: Tensor, grad_scale: Tensor | None, found_inf: Tensor | None, lr: float,
-        lr_tensor: Tensor | None, eta: float, eps: float, larc_mode: str, min_update: float, weight_decay: float,
-        fold_weight_decay: bool, zero_norm: str, maximize: bool) -> None:
+        nonfinite_layers: Tensor, grad_scale: Tensor | None, found_inf: Tensor | None, lr_tensor: Tensor | None,
+        numbers: Sequence[float], traced: Tensor | None, larc_mode: str, fold_weight_decay: bool, zero_norm: str,
+        maximize: bool) -> None:
     bucket_of(bucket).call(
         "larc_scale", layers, {"weights": weights, "grads": grads}, layer_stats=layer_stats,
-        nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf,
-        lr=lr if lr_tensor is None else lr_tensor, eta=eta, eps=eps, mode=larc_mode, min_update=min_update,
-        weight_decay=weight_decay, fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize)
+        nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf, mode=larc_mode,
+        fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize,
+        **_by_name(LARC_NUMBERS, numbers, traced, lr_tensor))
 
 
 def _writes_and_returns_nothing(*_: Any, **__: Any) -> None:

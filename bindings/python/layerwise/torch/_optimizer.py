@@ -30,7 +30,6 @@ class Launch(NamedTuple):
     nonfinite_layers: Tensor
     grad_scale: Tensor | None
     found_inf: Tensor | None
-    lr: float
     lr_tensor: Tensor | None
 
 
@@ -113,11 +112,10 @@ class LayerwiseOptimizer(Optimizer):
                 end = begin + count
                 device = weights[begin].device
                 layer_stats, nonfinite_layers, steps, *per_layer = vectors[index * width:(index + 1) * width]
-                lr = own["lr"]
                 launch = Launch(
                     handle, layers[begin:end], weights[begin:end], grads[begin:end], layer_stats, nonfinite_layers,
                     _scalar_on(device, grad_scale), _scalar_on(device, found_inf),
-                    0.0 if isinstance(lr, Tensor) else lr, _scalar_on(device, lr))
+                    _scalar_on(device, own["lr"]))
                 self._launch(group, launch, moments[begin:end], steps, per_layer)
                 begin = end
 
