@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ._bucket import Bucket, refuse_capture
 from ._order import check_parameter
+from ._shards import GivenParameters
 
 MULTIPLIERS = ("lr_mult", "wd_mult", "skip_larc")
 
@@ -91,6 +92,7 @@ class Assignment:
 
     def __init__(self) -> None:
         self._slots: dict[Tensor, Slot] = {}
+        self.given = GivenParameters()
 
     def slots(self) -> list[tuple[Tensor, Slot]]:
         return [*self._slots.items()]
@@ -124,18 +126,19 @@ class Assignment:
         for device in {parameter.device for parameter in group["params"] if parameter.grad is not None}:
             refuse_capture(device)
         number = next(index for index, other in enumerate(groups) if other is group)
-        self._refuse_replaced(group, groups, spec, state)
-        positions: dict[Key, list[int]] = {}
+        taken = []
         for position, parameter in enumerate(group["params"]):
             slot, grad = self._slots.get(parameter), parameter.grad
-            if grad is not None:
-                grad_dtype = grad.dtype
-            elif slot is not None and slot.is_for(parameter):
-                grad_dtype = slot.key.grad_dtype
-            else:
-                continue
+            if grad is not None or (slot is not None and slot.is_for(parameter)):
+                check_parameter(parameter, parameter_name(groups, number, position))
+                taken.append((position, parameter))
+        self.given.follow(groups, group)
+        self._refuse_replaced(group, groups, spec, state)
+        positions: dict[Key, list[int]] = {}
+        for position, parameter in taken:
+            slot, grad = self._slots.get(parameter), parameter.grad
+            grad_dtype = grad.dtype if grad is not None else slot.key.grad_dtype  # type: ignore[union-attr]
             name = parameter_name(groups, number, position)
-            check_parameter(parameter, name)
             _refuse_changed(parameter, slot, state.get(parameter) or {}, spec, name)
             key = Key(parameter.device, parameter.dtype, grad_dtype, spec)
             positions.setdefault(key, []).append(position)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import Plan
 from ._assignment import MULTIPLIERS, Group
-from ._order import DTYPES
+from ._order import DTYPES, can_be_held
 
 DTYPES_BY_NAME = {name: dtype for dtype, name in DTYPES.items()}
 
@@ -37,7 +37,7 @@ def prepare_group(group: Group) -> None:
     """
     prepare_multipliers(group)
     if group["capturable"] and not isinstance(group["lr"], Tensor):
-        device = group["params"][0].device if group["params"] else None
+        device = next((p.device for p in group["params"] if can_be_held(p)), torch.device("cpu"))
         group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
     if isinstance(group["lr"], Tensor) and group["lr"].numel() != 1:
         raise ValueError(f"lr is a tensor of {group['lr'].numel()} elements: it must have one")

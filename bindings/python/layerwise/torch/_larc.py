@@ -53,8 +53,7 @@ class LARC(LayerwiseOptimizer):
             "trust_coefficient": trust_coefficient, "clip": clip, "eps": eps, "min_update": min_update,
             "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm, "threads": threads}})
         for group in self.param_groups:
-            prepare_multipliers(group)
-            self._try(self._merged(group))
+            self._accept(group)
 
     # ---- The step ---------------------------------------------------------------------------------------------------
 
@@ -139,7 +138,16 @@ class LARC(LayerwiseOptimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         self.optimizer.add_param_group(param_group)
-        prepare_multipliers(self.param_groups[-1])
+        try:
+            self._accept(self.param_groups[-1])
+        except BaseException:
+            self.param_groups.pop()
+            raise
+
+    def _accept(self, group: Group) -> None:
+        prepare_multipliers(group)
+        self._try(self._merged(group))
+        self._assignment.given.add(group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         self.optimizer.zero_grad(set_to_none)
@@ -172,6 +180,8 @@ class LARC(LayerwiseOptimizer):
             setattr(self, name, getattr(self.optimizer, name))
         Optimizer.__setstate__(self, {})  # hooks of its own, and the profiler's
         self._reset()
+        for group in self.param_groups:
+            self._assignment.given.add(group)
 
     def __repr__(self) -> str:
         return f"LARC ({', '.join(f'{name}: {value}' for name, value in self.options.items())})\n{self.optimizer!r}"

@@ -29,11 +29,14 @@ class NovoGrad(LayerwiseOptimizer):
     first_moment_dtype, second_moment_dtype  "float32" or "bfloat16"; "float32" or "float64"
     threads       CPU threads, the caller's included; 0: one for each available core
     capturable    keeps lr in a tensor on the device, so that the replays of a captured CUDA graph follow a scheduler
-    flatten       moves the parameters of each group into one buffer for each dtype (`flat_weights`); gradients stay as
-                  autograd makes them
+    flatten       moves the parameters of each group into one buffer for each dtype (`flat_weights`); those that no step
+                  could take, and DTensors, stay where they are; gradients stay as autograd makes them
 
-    All of these may differ between groups. Parameters without gradients are left out of a step. t, for bias correction,
-    counts the steps in which a parameter had a gradient.
+    All of these may differ between groups. Parameters without gradients are left out of a step, and may be of any kind.
+    t, for bias correction, counts the steps in which a parameter had a gradient.
+
+    Every layer must be whole: DTensors only where each rank holds all of them, no flat partitions. Pieces are refused,
+    sharded DTensors when the optimizer is made, others at the step, before anything is written.
 
     State of a parameter: step (int64), first_moment, second_moment and, with amsgrad, max_second_moment; layerwise's
     own dtypes, whatever the parameter's. `state[p]` is the truth: it may be emptied, which makes the next step a first

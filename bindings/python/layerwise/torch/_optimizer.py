@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from ._assignment import Assignment, Group, Slot, Spec, parameter_name
 from ._bucket import Bucket
 from ._groups import prepare_group, unique_parameters
-from ._order import check_parameter, pack
+from ._order import can_be_packed, check_parameter, pack
+from ._shards import local
 from ._state import adopt, alone, check_state, fresh_state, in_sight, out_of_torchs_sight, placed
 from ._stats import LayerStats, rows
 
@@ -71,6 +73,7 @@ class LayerwiseOptimizer(Optimizer):
             prepare_group(group)
             self._spec(group)
             self._try(group)
+            self._assignment.given.add(group)
         except BaseException:
             self.param_groups.pop()
             raise
@@ -82,8 +85,9 @@ class LayerwiseOptimizer(Optimizer):
         """Performs one step. closure, where given, computes the gradients and returns the loss, which is returned.
 
         CUDA: returns at once, reads nothing back. Raises TypeError for sparse, sharded, complex or float64 parameters
-        or gradients; ValueError for a parameter whose shape or dtype is not what its state was made for, and for state
-        of another optimizer.
+        that have gradients, or gradients; ValueError for a parameter whose shape or dtype is not what its state was
+        made for, for flat partitions in the place of parameters, and for state of another optimizer. Nothing is written
+        then.
 
         The state is `state[p]`, whoever wrote it; a parameter without state takes its first step. A step with lr 0 and
         gradients that are all 0, before any other, makes the state and is no step: checkpoint tools ask for it so.
@@ -100,9 +104,12 @@ class LayerwiseOptimizer(Optimizer):
 
     def _run(self, groups: Sequence[Group], grad_scale: Any, found_inf: Any) -> None:
         """`groups` are those of the optimizer, or copies of them with other options."""
-        for own, group in zip(self.param_groups, groups, strict=True):
+        found: list[list[list[Any]]] = []
+        for own in self.param_groups:  # all of them are looked at before anything is written
             lists: list[list[Any]] = [[], [], [], [], [], []]
             self._init_group(own, *lists)
+            found.append(lists)
+        for own, group, lists in zip(self.param_groups, groups, found, strict=True):
             weights, grads, moments, vectors, layers, launches = lists
             buckets = len(launches) // 2
             width = len(vectors) // max(buckets, 1)
@@ -135,8 +142,9 @@ class LayerwiseOptimizer(Optimizer):
                 bucket.follow = weakref.WeakMethod(self._follow)
             for slot, parameter in members:
                 layers.append(slot.layer)
-                weights.append(parameter)
-                grads.append(parameter.grad)
+                weights.append(local(parameter))
+                grad: Any = parameter.grad
+                grads.append(local(grad, "the gradient of a parameter"))
                 if self._stateful:
                     state = self._state_of(parameter, slot)
                     if spec.moment is not None:
@@ -164,7 +172,7 @@ class LayerwiseOptimizer(Optimizer):
         for number, group in enumerate(self.param_groups):
             spec = self._spec(group)
             for position, parameter in enumerate(group["params"]):
-                if parameter.requires_grad and not self.state.get(parameter):
+                if parameter.requires_grad and not is_lazy(parameter) and not self.state.get(parameter):
                     check_parameter(parameter, parameter_name(self.param_groups, number, position))
                     self.state[parameter] = fresh_state(parameter, spec)
 
@@ -208,7 +216,7 @@ class LayerwiseOptimizer(Optimizer):
     def flat_weights(self) -> list[Tensor]:
         """The buffers that the parameters of groups with flatten=True lie in, one-dimensional, gaps included."""
         storages = {parameter.untyped_storage().data_ptr(): parameter for group in self.param_groups
-                    if group.get("flatten") for parameter in group["params"]}
+                    if group.get("flatten") for parameter in group["params"] if can_be_packed(parameter)}
         return [torch.empty(0, dtype=parameter.dtype, device=parameter.device).set_(parameter.untyped_storage())
                 for parameter in storages.values()]
 
@@ -249,6 +257,7 @@ class LayerwiseOptimizer(Optimizer):
             self._reset()
             self._fill_groups(None)
             for group in self.param_groups:
+                self._assignment.given.add(group)
                 if group["flatten"]:  # parameters are copied one by one
                     pack(group["params"])
             return

@@ -6,28 +6,47 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
+
+from ._shards import local, refuse_piece
 
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16", torch.float64: "float64"}
 PARAMETER_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+DEVICE_TYPES = ("cpu", "cuda")
 
 
 def check_parameter(parameter: Tensor, name: str) -> None:
     """Raises TypeError or ValueError for a parameter, or a gradient of it, that no plan can hold."""
-    grad = parameter.grad
-    for tensor, what in ((parameter, name), (grad, f"the gradient of {name}")):
-        if tensor is None:
-            continue
-        if hasattr(tensor, "to_local"):
-            raise TypeError(f"{what} is a {type(tensor).__name__}: a sharded layer's norm needs every shard, which one "
-                            "plan does not see; use its to_local() only where a layer is whole")
-        if tensor.layout is not torch.strided:
-            raise TypeError(f"{what} is {tensor.layout}: layerwise takes dense tensors; sparse ones have no layer to "
-                            "normalize by")
-        if tensor.dtype not in PARAMETER_DTYPES:
-            raise TypeError(f"{what} is {tensor.dtype}: it must be float32, bfloat16 or float16")
-    if not is_dense(parameter):
+    refuse_piece(parameter, name)
+    _check_kind(parameter, name)
+    if parameter.grad is not None:
+        _check_kind(parameter.grad, f"the gradient of {name}")
+    if not is_dense(local(parameter)):
         raise ValueError(f"{name} has shape {tuple(parameter.shape)} and strides {parameter.stride()}: its elements "
                          "must fill their memory without gaps or overlap")
+
+
+def _check_kind(tensor: Tensor, what: str) -> None:
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        raise TypeError(f"{what} is {'nested' if tensor.is_nested else tensor.layout}: layerwise takes dense tensors; "
+                        "sparse ones have no layer to normalize by")
+    if tensor.dtype not in PARAMETER_DTYPES:
+        raise TypeError(f"{what} is {tensor.dtype}: it must be float32, bfloat16 or float16")
+    if tensor.device.type not in DEVICE_TYPES:
+        raise ValueError(f"{what} lies on {tensor.device}: layerwise has backends for cpu and cuda")
+    local(tensor, what)
+
+
+def can_be_held(parameter: Tensor) -> bool:
+    """Whether a plan can hold the parameter, whatever its gradient is."""
+    if is_lazy(parameter):
+        return False
+    try:
+        refuse_piece(parameter, "")
+        _check_kind(parameter, "")
+    except (TypeError, ValueError):
+        return False
+    return is_dense(local(parameter))
 
 
 def is_dense(tensor: Tensor) -> bool:
@@ -55,13 +74,19 @@ def ordered_like(tensor: Tensor, parameter: Tensor, dtype: torch.dtype | None = 
     return copy.copy_(tensor)
 
 
+def can_be_packed(parameter: Tensor) -> bool:
+    """Whether `pack` moves the parameter: one that a plan can hold, and that is its own local tensor."""
+    return can_be_held(parameter) and local(parameter) is parameter
+
+
 def pack(parameters: Sequence[Tensor]) -> list[Tensor]:
     """Moves the parameters into one buffer for each device and dtype; their data become views of it.
 
-    Strides are kept. Every parameter begins at a multiple of 64 bytes. Returns the buffers, one-dimensional.
+    Those that cannot be packed stay where they are. Strides are kept. Every parameter begins at a multiple of 64 bytes.
+    Returns the buffers, one-dimensional.
     """
     kinds: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
-    for parameter in parameters:
+    for parameter in filter(can_be_packed, parameters):
         kinds.setdefault((parameter.device, parameter.dtype), []).append(parameter)
     return [_pack_one(members) for members in kinds.values()]
 

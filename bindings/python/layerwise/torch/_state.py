@@ -17,6 +17,7 @@ from ._assignment import Held, Slot, Spec
 from ._bucket import refuse_capture
 from ._foreign import refuse_foreign
 from ._order import ordered_like, same_order
+from ._shards import local
 
 State = dict[str, Any]
 
@@ -44,6 +45,8 @@ def in_sight(values: Mapping[str, Any]) -> State:
 def check_state(values: Mapping[str, Any], parameter: Tensor, spec: Spec, name: str) -> None:
     """Raises ValueError or TypeError for state that cannot be the parameter's: of another optimizer, of another shape,
     or with a part of what belongs together. No state at all, and entries of the user's own, are fine."""
+    if not values:
+        return
     refuse_foreign(values, spec, name)
     entries = ("step", *spec.per_layer, *((spec.moment,) if spec.moment else ()))
     for entry in entries:
@@ -143,6 +146,7 @@ def alone(values: Mapping[str, Any]) -> State:
 
 def moment(old: Tensor | None, parameter: Tensor, dtype: torch.dtype) -> Tensor:
     """A moment on the parameter's device and in its order: zeros, or the old values."""
+    parameter = local(parameter)
     if old is None:
         return torch.zeros_like(parameter, dtype=dtype, requires_grad=False)
     if old.dtype is dtype and old.device == parameter.device and same_order(old, parameter):

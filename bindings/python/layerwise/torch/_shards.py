@@ -1,0 +1,148 @@
+"""Whole layers and pieces of layers: a layer's norm needs the whole layer, so pieces are refused.
+
+Sharding engines hand an optimizer pieces in three ways: tensors that say so (DTensor and its like), parameters with an
+engine's mark, and flat partitions that take the place of the parameters that the optimizer was given.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parameter import is_lazy
+
+WHAT_TO_DO = ("A layer's norm needs the whole layer, and one process sees a piece. Use an engine that leaves parameters "
+              "whole (DistributedDataParallel, ZeroRedundancyOptimizer), or another optimizer for these parameters")
+
+# The attributes by which engines mark parameters that are pieces, or several layers in one.
+_MARKS = {
+    "_fsdp_flattened": "belongs to a FullyShardedDataParallel module, flattened and cut",
+    "_is_flat_param": "is a FlatParameter of FullyShardedDataParallel, many layers in one",
+    "_is_sharded": "is marked _is_sharded, cut by fairscale's FullyShardedDataParallel",
+    "ds_tensor": "is cut by DeepSpeed's ZeRO stage 3",
+}
+# The engines that know how many ranks share a layer that is marked tensor_model_parallel.
+_TENSOR_PARALLEL_ENGINES = ("megatron.core.parallel_state", "megatron.mpu", "apex.transformer.parallel_state")
+
+
+def local(tensor: Tensor, name: str = "a parameter") -> Tensor:
+    """The tensor itself, or the local tensor of a DTensor that every rank holds whole.
+
+    Raises TypeError for a sharded tensor, and for a wrapper, whose values lie in other tensors.
+    """
+    if type(tensor) is Tensor or type(tensor) is torch.nn.Parameter:
+        return tensor
+    kind = type(tensor).__name__
+    placements, mesh = getattr(tensor, "placements", None), getattr(tensor, "device_mesh", None)
+    if placements is not None and mesh is not None and hasattr(tensor, "to_local"):
+        for dimension, placement in enumerate(placements):
+            if not placement.is_replicate() and mesh.size(dimension) > 1:
+                raise TypeError(f"{name} is a {kind} with {placement} over {mesh.size(dimension)} ranks, a sharded "
+                                f"layer. {WHAT_TO_DO}")
+        with torch.no_grad():
+            return local(_arrived(tensor.to_local()), name)
+    if hasattr(tensor, "local_shards") or hasattr(tensor, "to_local"):
+        raise TypeError(f"{name} is a {kind}, a sharded layer. {WHAT_TO_DO}")
+    if hasattr(tensor, "__tensor_flatten__") or (tensor.layout is torch.strided and _has_no_memory(tensor)):
+        raise TypeError(f"{name} is a {kind}, a wrapper whose values lie in other tensors: layerwise takes tensors with "
+                        "memory of their own")
+    return tensor
+
+
+def _arrived(tensor: Any) -> Any:
+    """What an asynchronous collective has brought."""
+    return tensor.wait() if hasattr(tensor, "trigger_wait") else tensor
+
+
+def _has_no_memory(tensor: Tensor) -> bool:
+    return tensor.numel() > 0 and tensor.device.type != "meta" and tensor.data_ptr() == 0
+
+
+def refuse_piece(parameter: Tensor, name: str) -> None:
+    """Raises TypeError for a parameter that says, or that an engine has marked, that it is no whole layer."""
+    local(parameter, name)
+    for mark, what in _MARKS.items():
+        if getattr(parameter, mark, None) not in (None, False):
+            raise TypeError(f"{name} {what}. {WHAT_TO_DO}")
+    if getattr(parameter, "tensor_model_parallel", False) and _tensor_parallel_ranks() > 1:
+        raise TypeError(f"{name} is marked tensor_model_parallel, and {_tensor_parallel_ranks()} ranks may share it. "
+                        f"{WHAT_TO_DO}")
+
+
+def _tensor_parallel_ranks() -> int:
+    """As the engine says, where one is there; else a rank more is a piece more, since nobody can say how many there are.
+
+    Megatron marks its layers even where one rank holds them whole.
+    """
+    for engine in map(sys.modules.get, _TENSOR_PARALLEL_ENGINES):
+        if engine is not None and getattr(engine, "model_parallel_is_initialized", lambda: False)():
+            return int(engine.get_tensor_model_parallel_world_size())
+    return _ranks()
+
+
+def _ranks() -> int:
+    there = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if there else 1
+
+
+class GivenParameters:
+    """The parameters that an optimizer was given, with their shapes, so that pieces in their place are noticed."""
+
+    def __init__(self) -> None:
+        self._shapes: dict[Tensor, torch.Size] = {}
+
+    def add(self, group: Mapping[str, Any]) -> None:
+        """Raises TypeError for trained parameters that are sharded tensors; nothing is added then."""
+        for position, parameter in enumerate(group["params"]):
+            if parameter.requires_grad and not is_lazy(parameter):
+                local(parameter, _name(group, position))
+        self._shapes.update(_shapes(group["params"]))
+
+    def follow(self, groups: Sequence[Mapping[str, Any]], group: Mapping[str, Any]) -> None:
+        """Accepts parameters that were added to a group, or taken from it, or that stand in the place of others.
+
+        Raises ValueError where those are flat partitions: a parameter that changed its shape; vectors in the place of
+        matrices, fewer or more than one process of them in the place of vectors of other lengths.
+        """
+        for position, parameter in enumerate(group["params"]):
+            given = self._shapes.get(parameter)
+            if given is not None and given != parameter.shape and given.numel() > 0:
+                raise ValueError(f"{_name(group, position)} had shape {tuple(given)} when it was given and has "
+                                 f"{tuple(parameter.shape)} now: make a new optimizer. Where an engine has cut it: "
+                                 f"{WHAT_TO_DO}")
+        if any(parameter not in self._shapes for parameter in group["params"]):
+            present = {parameter for other in groups for parameter in other["params"]}
+            self._refuse_flat_partitions(present)
+            self._shapes = _shapes(present)
+
+    def _refuse_flat_partitions(self, present: set[Tensor]) -> None:
+        missing = [parameter for parameter in self._shapes if parameter not in present]
+        if not missing:
+            return
+        vacant = Counter(self._shapes[parameter] for parameter in missing)
+        vectors = Counter(parameter.shape for parameter in present
+                          if parameter not in self._shapes and parameter.dim() == 1)
+        others = vectors - vacant
+        fewer = len(present) < len(self._shapes)
+        vacant_vectors = sum(count for shape, count in (vacant - vectors).items() if len(shape) == 1)
+        replaced_one_by_one = not fewer and _ranks() == 1 and others.total() <= vacant_vectors
+        joined = fewer and all(parameter.dim() <= 1 for parameter in present) and max(map(len, vacant)) > 1
+        linked = any(hasattr(parameter, "_hp_mapping") for parameter in missing)  # DeepSpeed's ZeRO stages 1 and 2
+        if vectors and (joined or linked or (others and not replaced_one_by_one)):
+            flat = next(iter(others or vectors))
+            raise ValueError(f"a parameter of shape {tuple(flat)} stands in the place of {len(missing)} others, of shape "
+                             f"{tuple(next(iter(vacant)))} and so on: a flat partition, as DeepSpeed and Megatron make "
+                             f"them. {WHAT_TO_DO}")
+
+
+def _shapes(parameters: Iterable[Tensor]) -> dict[Tensor, torch.Size]:
+    return {parameter: parameter.shape for parameter in parameters if not (is_lazy(parameter) or parameter.is_nested)}
+
+
+def _name(group: Mapping[str, Any], position: int) -> str:
+    names = group.get("param_names")
+    return str(names[position]) if names else f"parameter {position}"
