@@ -50,6 +50,8 @@ def dtype_number(value: Any, name: str) -> int:
 def integer(value: Any, name: str, bits: int = 64) -> int:
     """An integer that fits; ctypes would cut off what does not."""
     try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} is {value!r}: it must be an integer") from None
@@ -60,9 +62,9 @@ def integer(value: Any, name: str, bits: int = 64) -> int:
 
 def real(value: Any, name: str) -> float:
     try:
-        if not isinstance(value, (str, bytes, np.ndarray)):
+        if not isinstance(value, (str, bytes, bool, np.bool_, np.ndarray)):
             return float(value)
-    except (TypeError, OverflowError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         pass
     raise TypeError(f"{name} is {value!r}: it must be a number")
 

@@ -140,7 +140,7 @@ class Plan(PlanHandle):
             else buffers.per_layer(max_second_moment, "max_second_moment", second, True),
             self._extra(buffers, weights_extra), *_mask_and_stats(buffers, layer_mask, layer_stats)]
         if larc is not None:
-            ahead = _larc_options(buffers, **larc)
+            ahead = _larc_options(buffers, **_checked_larc(larc))
             self._run(library().layerwise_larc_novograd_step, addresses, [ahead, options], buffers.stream())
         elif grad_sums is not None:
             addresses += [_sums(buffers, grad_sums, "grad_sums", False), _abi.SUMS["layers"]]
@@ -288,6 +288,16 @@ def _larc_options(buffers: Buffers, **values: Any) -> _abi.LarcOptions:
     return options
 
 
+def _checked_larc(larc: Any) -> Mapping[str, Any]:
+    if not isinstance(larc, Mapping):
+        raise TypeError(f"larc is {larc!r}: it must be a dict of LARC's options")
+    for name in larc:
+        if name not in ("eta", "eps", "min_update", "mode", "zero_norm"):
+            raise refusal(_errors.UNKNOWN_FLAG, f"larc has the key {name!r}: it takes eta, eps, min_update, mode and "
+                                                "zero_norm")
+    return larc
+
+
 def _mask_and_stats(buffers: Buffers, layer_mask: Any, layer_stats: Any) -> list[int | None]:
     return [None if layer_mask is None else buffers.per_layer(layer_mask, "layer_mask", ("uint8", "bool"), False),
             None if layer_stats is None
@@ -299,5 +309,8 @@ def _sums(buffers: Buffers, array: Any, name: str, writable: bool) -> int | None
 
 
 def _larc_sums(buffers: Buffers, grad_sums: Any, weight_sums: Any) -> list[int | None]:
+    if grad_sums is None or weight_sums is None:
+        given, lacking = ("weight_sums", "grad_sums") if grad_sums is None else ("grad_sums", "weight_sums")
+        raise refusal(_errors.NULL_ARGUMENT, f"{lacking} is None and {given} is given: LARC needs both or neither")
     return [_sums(buffers, grad_sums, "grad_sums", False), _sums(buffers, weight_sums, "weight_sums", False),
             _abi.SUMS["layers"]]

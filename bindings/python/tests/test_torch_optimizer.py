@@ -6,6 +6,7 @@ Where bits are compared, the expectation is the same optimizer's result of the s
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import io
 import pickle
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch_models  # skips where PyTorch is missing
-from torch_models import LARC, LARCSGD, Network, NovoGrad, backward, each_optimizer, same_bits, train, twins
+from torch_models import LARC, LARCSGD, MAKERS, Network, NovoGrad, backward, each_optimizer, same_bits, train, twins
 
 torch = torch_models.torch
 
@@ -253,11 +254,17 @@ def test_groups_have_options_of_their_own_and_can_be_added(make: Any) -> None:
 # ---- Mixed precision -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("in_step", [False, True], ids=["before the step", "in the step"])
 @each_optimizer
-def test_gradscaler_unscales_skips_and_goes_on(make: Any) -> None:
+def test_gradscaler_unscales_skips_and_goes_on(make: Any, in_step: bool) -> None:
     """Powers of two scale without rounding, so the scaled run has the bits of the unscaled one."""
     network, twin = Network(), Network()
+    if in_step and make not in (MAKERS["NovoGrad"], MAKERS["LARCSGD"]):
+        make = lambda params: LARC(NovoGrad(params, 0.01, unscale_in_step=in_step))  # noqa: E731
+    elif in_step:
+        make = functools.partial(make, unscale_in_step=True)
     optimizer, other = make(network.parameters()), make(twin.parameters())
+    assert bool(getattr(optimizer, "_step_supports_amp_scaling", False)) == in_step
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     for step in range(4):
         optimizer.zero_grad()
@@ -275,9 +282,11 @@ def test_gradscaler_unscales_skips_and_goes_on(make: Any) -> None:
         assert all(state["step"] == 3 for state in optimizer.state.values())
 
 
-def test_gradscaler_after_an_explicit_unscale_does_not_unscale_twice() -> None:
+@pytest.mark.parametrize("in_step", [False, True])
+def test_gradscaler_after_an_explicit_unscale_does_not_unscale_twice(in_step: bool) -> None:
     network, twin = Network(), Network()
-    optimizer, other = NovoGrad(network.parameters(), 0.01), NovoGrad(twin.parameters(), 0.01)
+    optimizer = NovoGrad(network.parameters(), 0.01, unscale_in_step=in_step)
+    other = NovoGrad(twin.parameters(), 0.01)
     scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
     scaler.scale(torch.ones(()))  # makes the scale's tensor
     backward(network, 0, 256.0)

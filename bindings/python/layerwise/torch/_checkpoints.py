@@ -163,4 +163,4 @@ def _number(value: Any) -> Any:
 
 
 def _vector(values: list[Tensor]) -> Tensor:
-    return torch.stack(values).float() if values else torch.zeros(0)
+    return torch.stack(values).float() if values else torch.zeros(0, dtype=torch.float32, device="cpu")

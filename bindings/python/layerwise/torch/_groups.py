@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .. import Plan
 from ._assignment import MULTIPLIERS, Group
-from ._order import DTYPES, can_be_held
-
-DTYPES_BY_NAME = {name: dtype for dtype, name in DTYPES.items()}
+from ._order import can_be_held
+from ._values import make_plain, multiplier
 
 # What every optimizer of this package has, beside its own.
 COMMON = {"lr_mult": None, "wd_mult": None, "first_moment_dtype": "float32", "threads": 0, "capturable": False,
@@ -36,38 +34,17 @@ def prepare_group(group: Group) -> None:
     Raises ValueError, TypeError.
     """
     prepare_multipliers(group)
+    make_plain(group)
     if group["capturable"] and not isinstance(group["lr"], Tensor):
         device = next((p.device for p in group["params"] if can_be_held(p)), torch.device("cpu"))
         group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
-    if isinstance(group["lr"], Tensor) and group["lr"].numel() != 1:
-        raise ValueError(f"lr is a tensor of {group['lr'].numel()} elements: it must have one")
 
 
 def prepare_multipliers(group: Group) -> None:
     """The part of `prepare_group` that is for groups of any optimizer. Raises ValueError."""
     for name in MULTIPLIERS:
         if group.get(name) is not None:
-            group[name] = _multiplier(group[name], name, len(group["params"]))
-
-
-def _multiplier(value: Any, name: str, count: int) -> Any:
-    """One number for the whole group, or a tuple with one for each parameter."""
-    kind = bool if name == "skip_larc" else float
-    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-    if array.ndim == 0:
-        return kind(array)
-    if array.shape != (count,):
-        raise ValueError(f"{name} has shape {array.shape}: it must be one number, or one for each of the group's "
-                         f"{count} parameters")
-    return tuple(kind(entry) for entry in array)
-
-
-def dtype_of(name: Any, option: str, allowed: tuple[str, ...]) -> torch.dtype:
-    """The dtype that an option names, as a string or as torch's."""
-    text = str(name).removeprefix("torch.")
-    if text not in allowed:
-        raise ValueError(f"{option} is {name!r}: it must be {' or '.join(map(repr, allowed))}")
-    return DTYPES_BY_NAME[text]
+            group[name] = multiplier(group[name], name, len(group["params"]))
 
 
 def plan_without_elements(group: Group) -> Plan:

@@ -15,6 +15,7 @@ from . import _ops
 from ._assignment import MULTIPLIERS, Group, Spec
 from ._groups import larc_options, plan_without_elements, prepare_multipliers
 from ._optimizer import Launch, LayerwiseOptimizer
+from ._values import learning_rate, make_plain
 
 _SHARED_HOOKS = ("_optimizer_state_dict_pre_hooks", "_optimizer_state_dict_post_hooks",
                  "_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks")
@@ -49,9 +50,10 @@ class LARC(LayerwiseOptimizer):
                  threads: int = 0) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer is a {type(optimizer).__name__}: LARC wraps a torch.optim.Optimizer")
-        self.__setstate__({"optimizer": optimizer, "options": {
-            "trust_coefficient": trust_coefficient, "clip": clip, "eps": eps, "min_update": min_update,
-            "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm, "threads": threads}})
+        options = {"trust_coefficient": trust_coefficient, "clip": clip, "eps": eps, "min_update": min_update,
+                   "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm, "threads": threads}
+        make_plain(options)
+        self.__setstate__({"optimizer": optimizer, "options": options})
         for group in self.param_groups:
             self._accept(group)
 
@@ -111,7 +113,7 @@ class LARC(LayerwiseOptimizer):
     def _try(self, group: Group) -> None:
         with plan_without_elements(group) as plan:
             nothing = [np.zeros(0, np.float32)] * plan.layers
-            plan.larc_scale(nothing, nothing, lr=float(group["lr"]), **larc_options(group))
+            plan.larc_scale(nothing, nothing, lr=float(learning_rate(group.get("lr"), "lr")), **larc_options(group))
 
     # ---- The inner optimizer's --------------------------------------------------------------------------------------
 
@@ -119,13 +121,27 @@ class LARC(LayerwiseOptimizer):
     def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
         return self.optimizer.param_groups
 
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:
+        for group in groups:
+            prepare_multipliers(group)
+        self.optimizer.param_groups = groups
+
     @property
     def state(self) -> Any:  # type: ignore[override]
         return self.optimizer.state
 
+    @state.setter
+    def state(self, state: Any) -> None:
+        self.optimizer.state = state
+
     @property
     def defaults(self) -> dict[str, Any]:  # type: ignore[override]
         return self.optimizer.defaults
+
+    @defaults.setter
+    def defaults(self, defaults: dict[str, Any]) -> None:
+        self.optimizer.defaults = defaults
 
     @property
     def clips(self) -> bool:
@@ -135,6 +151,11 @@ class LARC(LayerwiseOptimizer):
     @property
     def _step_supports_amp_scaling(self) -> bool:  # type: ignore[override]
         return bool(getattr(self.optimizer, "_step_supports_amp_scaling", False))
+
+    @_step_supports_amp_scaling.setter
+    def _step_supports_amp_scaling(self, supports: bool) -> None:
+        inner: Any = self.optimizer
+        inner._step_supports_amp_scaling = supports
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         self.optimizer.add_param_group(param_group)

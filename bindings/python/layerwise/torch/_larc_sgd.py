@@ -9,8 +9,9 @@ from torch import Tensor
 
 from . import _ops
 from ._assignment import Group, Spec
-from ._groups import COMMON, dtype_of, larc_options, plan_without_elements
+from ._groups import COMMON, larc_options, plan_without_elements
 from ._optimizer import Launch, LayerwiseOptimizer
+from ._values import dtype_of
 
 
 class LARCSGD(LayerwiseOptimizer):
@@ -20,7 +21,7 @@ class LARCSGD(LayerwiseOptimizer):
         h = r*g + weight_decay*w, or r*(g + weight_decay*w) with fold_weight_decay
         b = momentum*b + (1 - dampening)*h, h at first;    w = w - lr*b, or lr*(h + momentum*b) with nesterov
 
-    params, lr, maximize, lr_mult, wd_mult, first_moment_dtype, threads, capturable, flatten
+    params, lr, maximize, lr_mult, wd_mult, first_moment_dtype, threads, capturable, flatten, unscale_in_step
                   as of `NovoGrad`
     trust_coefficient  the library's eta
     clip          True: mode "clip"; False: mode "scale", r itself is the factor
@@ -37,13 +38,14 @@ class LARCSGD(LayerwiseOptimizer):
                  clip: bool = True, eps: float = 1e-8, min_update: float = 0.0, fold_weight_decay: bool = False,
                  zero_norm: str = "keep", maximize: bool = False, lr_mult: Any = None, wd_mult: Any = None,
                  skip_larc: Any = False, first_moment_dtype: Any = "float32", threads: int = 0,
-                 capturable: bool = False, flatten: bool = False) -> None:
+                 capturable: bool = False, flatten: bool = False, unscale_in_step: bool = False) -> None:
         super().__init__(params, {
             **COMMON, "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
             "nesterov": nesterov, "trust_coefficient": trust_coefficient, "clip": clip, "eps": eps,
             "min_update": min_update, "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm,
             "maximize": maximize, "lr_mult": lr_mult, "wd_mult": wd_mult, "skip_larc": skip_larc,
-            "first_moment_dtype": first_moment_dtype, "threads": threads, "capturable": capturable, "flatten": flatten})
+            "first_moment_dtype": first_moment_dtype, "threads": threads, "capturable": capturable, "flatten": flatten},
+            unscale_in_step)
 
     @property
     def clips(self) -> bool:

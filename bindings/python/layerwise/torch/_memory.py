@@ -60,7 +60,7 @@ class CudaMemory:
             return self._captured_tables(rows)
         key = (self.stream(), rows)
         if key != self._last:
-            source = torch.tensor(rows, dtype=torch.int64, pin_memory=True)
+            source = torch.tensor(rows, dtype=torch.int64, device="cpu", pin_memory=True)
             self._tables = self._on_device(source)
             self._last = key
             if self._spare is None:
@@ -71,8 +71,8 @@ class CudaMemory:
         source = self._spare
         self._spare = None
         if source is None or list(source.shape) != [len(rows), len(rows[0])]:
-            source = torch.empty((len(rows), len(rows[0])), dtype=torch.int64, pin_memory=True)
-        source.copy_(torch.tensor(rows, dtype=torch.int64))
+            source = torch.empty((len(rows), len(rows[0])), dtype=torch.int64, device="cpu", pin_memory=True)
+        source.copy_(torch.tensor(rows, dtype=torch.int64, device="cpu"))
         tables = self._on_device(source)
         self._captured.append((source, tables[0]))  # one row keeps the memory of all
         return tables

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from . import _ops
 from ._assignment import Group, Spec
-from ._groups import COMMON, dtype_of, plan_without_elements
+from ._groups import COMMON, plan_without_elements
 from ._optimizer import Launch, LayerwiseOptimizer
+from ._values import dtype_of
 
 
 class NovoGrad(LayerwiseOptimizer):
@@ -31,9 +32,14 @@ class NovoGrad(LayerwiseOptimizer):
     capturable    keeps lr in a tensor on the device, so that the replays of a captured CUDA graph follow a scheduler
     flatten       moves the parameters of each group into one buffer for each dtype (`flat_weights`); those that no step
                   could take, and DTensors, stay where they are; gradients stay as autograd makes them
+    unscale_in_step  True: GradScaler leaves unscaling, and skipping a step with infinite gradients, to the step, which
+                  reads the scale on the device: no pass over the gradients more and no wait, and float16 parameters
+                  can be trained. Gradients are then still scaled before the step, so that clipping them, without
+                  scaler.unscale_ first, would clip by the wrong norm (Lightning refuses to): False, the default, is
+                  right in every loop. Set when the optimizer is made, for all groups
 
-    All of these may differ between groups. Parameters without gradients are left out of a step, and may be of any kind.
-    t, for bias correction, counts the steps in which a parameter had a gradient.
+    All but the last may differ between groups. Parameters without gradients are left out of a step, and may be of any
+    kind. t, for bias correction, counts the steps in which a parameter had a gradient.
 
     Every layer must be whole: DTensors only where each rank holds all of them, no flat partitions. Pieces are refused,
     sharded DTensors when the optimizer is made, others at the step, before anything is written.
@@ -51,7 +57,7 @@ class NovoGrad(LayerwiseOptimizer):
                  norm: str = "l2", seed_second_moment: bool = True, decoupled_weight_decay: bool = False,
                  lr_in_momentum: bool = False, maximize: bool = False, lr_mult: Any = None, wd_mult: Any = None,
                  first_moment_dtype: Any = "float32", second_moment_dtype: Any = "float32", threads: int = 0,
-                 capturable: bool = False, flatten: bool = False) -> None:
+                 capturable: bool = False, flatten: bool = False, unscale_in_step: bool = False) -> None:
         super().__init__(params, {
             **COMMON, "lr": lr, "betas": betas, "eps": eps, "eps_root": eps_root, "weight_decay": weight_decay,
             "grad_averaging": grad_averaging, "average_first_step": average_first_step, "amsgrad": amsgrad,
@@ -59,7 +65,7 @@ class NovoGrad(LayerwiseOptimizer):
             "decoupled_weight_decay": decoupled_weight_decay, "lr_in_momentum": lr_in_momentum, "maximize": maximize,
             "lr_mult": lr_mult, "wd_mult": wd_mult, "first_moment_dtype": first_moment_dtype,
             "second_moment_dtype": second_moment_dtype, "threads": threads, "capturable": capturable,
-            "flatten": flatten})
+            "flatten": flatten}, unscale_in_step)
 
     def _spec(self, group: Group) -> Spec:
         return Spec(

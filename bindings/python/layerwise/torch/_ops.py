@@ -37,7 +37,7 @@ def split(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     numbers = [0.0 if isinstance(options[name], Tensor) else options[name] for name in names]
     rest = {name: value for name, value in options.items() if name not in names}
     if not torch.compiler.is_compiling() or (isinstance(lr, Tensor) and lr.is_cuda):
-        return {"numbers": numbers, "traced": None, **rest}
+        return {"numbers": [float(number) for number in numbers], "traced": None, **rest}
     one = torch.ones((), dtype=torch.float64, device="cpu")
     return {"numbers": [], "traced": torch.stack([one * number for number in numbers]), **rest}
 

@@ -19,6 +19,7 @@ from ._order import can_be_packed, check_parameter, pack
 from ._shards import local
 from ._state import adopt, alone, check_state, fresh_state, in_sight, out_of_torchs_sight, placed
 from ._stats import LayerStats, rows
+from ._values import switch
 
 
 class Launch(NamedTuple):
@@ -38,11 +39,13 @@ class Launch(NamedTuple):
 class LayerwiseOptimizer(Optimizer):
     """Steps of buckets. Subclasses say what a group needs (`_spec`) and call their operator (`_launch`)."""
 
-    _step_supports_amp_scaling = True  # GradScaler sets grad_scale and found_inf; both stay on the device
+    _step_supports_amp_scaling = False
     _stateful = True
 
-    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+    def __init__(self, params: Any, defaults: dict[str, Any], unscale_in_step: bool = False) -> None:
         self._reset()
+        # The name that GradScaler and Lightning ask for. GradScaler then sets grad_scale and found_inf before a step.
+        self._step_supports_amp_scaling = switch(unscale_in_step, "unscale_in_step")
         super().__init__(params, defaults)
 
     def _reset(self) -> None:
@@ -250,6 +253,9 @@ class LayerwiseOptimizer(Optimizer):
         finally:
             last.remove()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_step_supports_amp_scaling": self._step_supports_amp_scaling}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         previous = self.__dict__.get("state")
         if previous is None:  # unpickled or copied
@@ -286,7 +292,7 @@ class LayerwiseOptimizer(Optimizer):
             prepare_group(group)
             old = before.get("lr")
             if isinstance(old, Tensor) and old is not group["lr"]:
-                group["lr"] = old.copy_(torch.as_tensor(group["lr"]))
+                group["lr"] = old.copy_(torch.as_tensor(group["lr"], dtype=old.dtype, device=old.device))
 
 
 def _prepare_lr(group: Group, bucket: Bucket) -> None:
@@ -301,4 +307,4 @@ def _prepare_lr(group: Group, bucket: Bucket) -> None:
 
 def _scalar_on(device: torch.device, value: Any) -> Tensor | None:
     """A float32 tensor on the device; None for what is no tensor."""
-    return value.to(device=device, dtype=torch.float32) if isinstance(value, Tensor) else None
+    return value.to(device=device, dtype=torch.float32).resolve_neg() if isinstance(value, Tensor) else None

@@ -1,0 +1,115 @@
+"""The values of options: brought to plain Python, which every pickle and torch.load takes, or refused by name.
+
+They come from configuration files as strings, NumPy scalars and lists of other libraries' own types.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import _abi
+from .._library import check, library
+from .._options import defaults, flag, integer, real
+from ._order import DTYPES
+
+DTYPES_BY_NAME = {name: dtype for dtype, name in DTYPES.items()}
+
+
+def number(value: Any, name: str) -> float:
+    found = real(value, name)
+    if not math.isfinite(found):
+        raise ValueError(f"{name} is {found}: it must be finite")
+    return found
+
+
+def learning_rate(value: Any, name: str) -> float | Tensor:
+    """A number, or a tensor of one element."""
+    if not isinstance(value, Tensor):
+        return number(value, name)
+    if value.numel() != 1:
+        raise ValueError(f"{name} is a tensor of {value.numel()} elements: it must have one")
+    if not value.dtype.is_floating_point or value.is_meta:
+        raise TypeError(f"{name} is a tensor of {value.dtype} on {value.device}: it must hold a floating-point number")
+    return value
+
+
+def switch(value: Any, name: str) -> bool:
+    return bool(flag(value, name))
+
+
+def pair(value: Any, name: str) -> tuple[float, float]:
+    """Two numbers, from any sequence."""
+    try:
+        first, second = (value[index] for index in range(len(value)))
+    except (TypeError, ValueError, KeyError):
+        raise TypeError(f"{name} is {value!r}: it must be two numbers") from None
+    return number(first, name), number(second, name)
+
+
+def text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}: it must be a string")
+    return str.__str__(value)
+
+
+def dtype_name(value: Any, _: str) -> str:
+    """A dtype's name, from torch's or NumPy's own too."""
+    found = str.__str__(value) if isinstance(value, str) else str(getattr(value, "__name__", value))
+    return found.removeprefix("torch.")
+
+
+def threads(value: Any, name: str) -> int:
+    options = defaults(_abi.PlanOptions)
+    options.threads = integer(value, name, bits=32)
+    check(library().layerwise_plan_workspace_size(ctypes.byref(options), ctypes.byref(ctypes.c_int64())))
+    return int(options.threads)
+
+
+def multiplier(value: Any, name: str, count: int) -> Any:
+    """One number for the whole group, or a tuple with one for each parameter."""
+    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if array.dtype.kind not in "biuf" and array.size:
+        raise TypeError(f"{name} is {value!r}: it must be one number, or one for each parameter")
+    if array.ndim == 0:
+        return _one(array[()], name)
+    if array.shape != (count,):
+        raise ValueError(f"{name} has shape {array.shape}: it must be one number, or one for each of the group's "
+                         f"{count} parameters")
+    return tuple(_one(entry, name) for entry in array)
+
+
+def _one(value: Any, name: str) -> float | bool:
+    return switch(value, name) if name == "skip_larc" else float(value)
+
+
+_KINDS: dict[Callable[[Any, str], Any], tuple[str, ...]] = {
+    learning_rate: ("lr",),
+    pair: ("betas",),
+    number: ("eps", "eps_root", "weight_decay", "momentum", "dampening", "trust_coefficient", "min_update"),
+    switch: ("grad_averaging", "average_first_step", "amsgrad", "bias_correction", "seed_second_moment",
+             "decoupled_weight_decay", "lr_in_momentum", "maximize", "nesterov", "clip", "fold_weight_decay",
+             "capturable", "flatten"),
+    text: ("norm", "zero_norm"),
+    dtype_name: ("first_moment_dtype", "second_moment_dtype"),
+    threads: ("threads",),
+}
+_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
+
+
+def make_plain(options: dict[str, Any]) -> None:
+    """Brings the options that are known here to plain values, in place. Raises TypeError, ValueError."""
+    options.update({name: _KIND_OF[name](value, name) for name, value in options.items() if name in _KIND_OF})
+
+
+def dtype_of(name: str, option: str, allowed: tuple[str, ...]) -> torch.dtype:
+    """The dtype that an option names."""
+    if name not in allowed:
+        raise ValueError(f"{option} is {name!r}: it must be {' or '.join(map(repr, allowed))}")
+    return DTYPES_BY_NAME[name]
