@@ -88,6 +88,7 @@ def look_at(array: Any, name: str, stream: int | None = None) -> Seen:
         return look_at(array.bits, name, stream)._replace(dtype="bfloat16")
     if isinstance(array, np.ndarray):
         return _look_at_numpy(array, name)
+    _refuse_lazy(array, name)
     if getattr(array, "requires_grad", False) is True:
         array = array.detach()  # the same memory: PyTorch hands out none that autograd tracks
     interface = _cuda_array_interface(array)
@@ -97,6 +98,14 @@ def look_at(array: Any, name: str, stream: int | None = None) -> Seen:
         return _look_at_dlpack(array, name, stream)
     raise TypeError(f"{name} is a {type(array).__module__}.{type(array).__qualname__}: it must be a numpy.ndarray, an "
                     "object with __cuda_array_interface__ or __dlpack__, or layerwise.bfloat16 of one")
+
+
+def _refuse_lazy(array: Any, name: str) -> None:
+    """PyTorch negates and conjugates some tensors when they are read, and neither interface says so."""
+    for lazy, what in (("is_neg", "negated"), ("is_conj", "conjugated")):
+        if callable(getattr(array, lazy, None)) and getattr(array, lazy)() is True:
+            raise refusal(_errors.INVALID_VALUE, f"{name} is lazily {what}, its memory holds other values: pass "
+                                                 f"{name}.resolve_{lazy.removeprefix('is_')}(), a copy")
 
 
 def _cuda_array_interface(array: Any) -> Any:

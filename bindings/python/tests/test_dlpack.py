@@ -183,3 +183,28 @@ def test_a_traced_jax_array_points_to_the_functional_form(jnp: Any) -> None:
     jax = pytest.importorskip("jax")
     with layerwise.Plan([8]) as plan, pytest.raises(ArgumentError, match=r"inside jax\.jit use layerwise\.jax"):
         jax.jit(lambda grads: plan.larc_scale(np.zeros(8, np.float32), grads, lr=0.1))(jnp.zeros(8))
+
+
+@pytest.mark.parametrize("name", ["weights", "grads", "first_moment", "second_moment", "lr", "layer_mask"])
+def test_what_torch_negates_when_it_is_read_is_refused(name: str) -> None:
+    """A capsule holds the memory and says nothing of the sign: the weights would walk uphill."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    arguments = {"weights": torch.ones(2), "grads": torch.ones(2), "first_moment": torch.zeros(2),
+                 "second_moment": torch.zeros(1), "lr": torch.tensor([0.5])}
+    arguments[name] = torch._neg_view(torch.ones(1 if name in ("second_moment", "lr", "layer_mask") else 2))
+    before = {key: value.clone() for key, value in arguments.items()}
+    for plan in (layerwise.Plan([2]), layerwise.Plan([2], layout="scattered")):
+        given = arguments
+        if plan.layout == "scattered":
+            given = {key: [value] if key in ("weights", "grads", "first_moment") else value
+                     for key, value in arguments.items()}
+        with pytest.raises(layerwise.ArgumentError, match=rf"{name}.* is lazily negated.*resolve_neg\(\)"):
+            plan.novograd_step(**given)
+    assert all(torch.equal(arguments[key], value) for key, value in before.items())
+
+
+def test_a_conjugated_tensor_is_refused_as_such() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    with pytest.raises(layerwise.ArgumentError, match="grads is lazily conjugated"):
+        layerwise.Plan([2]).novograd_step(np.ones(2, np.float32), torch.ones(2, dtype=torch.complex64).conj(),
+                                          np.zeros(2, np.float32), np.zeros(1, np.float32), lr=0.1)

@@ -177,5 +177,5 @@ def test_a_first_gradient_during_a_capture_is_refused(device: FakeDevice) -> Non
 def test_a_device_without_a_backend_is_refused() -> None:
     parameter = torch.nn.Parameter(torch.zeros(3, device="meta"))
     parameter.grad = torch.zeros(3, device="meta")
-    with pytest.raises(ValueError, match="a parameter lies on meta: layerwise has backends for cpu and cuda"):
+    with pytest.raises(ValueError, match="lies on meta: layerwise has backends for cpu and cuda"):
         NovoGrad([parameter], 0.1).step()

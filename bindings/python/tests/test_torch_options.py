@@ -71,8 +71,8 @@ def test_a_flag_is_true_or_false_and_a_number_is_neither(kind: str, name: str) -
             MAKERS[kind](parameter(), **{name: True})
 
 
-@pytest.mark.parametrize("betas", [0.9, (0.9,), (0.9, 0.98, 1), "0.9,0.98", (0.9, "0.98"), {0.9: 1, 0.98: 2}, [[1, 2], 3]],
-                         ids=str)
+@pytest.mark.parametrize("betas", [0.9, (0.9,), (0.9, 0.98, 1), "0.9,0.98", (0.9, "0.98"), {0.9: 1, 0.98: 2},
+                                   [[1, 2], 3]], ids=str)
 def test_betas_are_two_numbers(betas: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="betas"):
         NovoGrad([parameter()], 0.1, betas=betas)

@@ -348,3 +348,50 @@ def test_state_of_another_shape_is_refused_and_nothing_is_loaded() -> None:
     after = other.state_dict()
     assert after["param_groups"] == before["param_groups"]
     assert torch.equal(after["state"][0]["first_moment"], before["state"][0]["first_moment"])
+
+
+# ---- Values that torch negates when they are read --------------------------------------------------------------------
+
+
+def negated(values: Any) -> Any:
+    """A tensor of these values whose memory holds the opposite sign, as autograd makes gradients of .conj() and .imag."""
+    return torch._neg_view(-values)
+
+
+@each_optimizer
+@pytest.mark.parametrize("which", ["gradient", "parameter", "both", "learning rate"])
+def test_lazily_negated_tensors_train_as_their_values(make: Any, which: str) -> None:
+    """The bits are those of the same values in memory of their own."""
+    plain, lazy = parameter(5, 3), torch.nn.Parameter(negated(parameter(5, 3).detach().clone()))
+    if which in ("gradient", "learning rate"):
+        lazy = parameter(5, 3)
+    optimizers = [make([plain]), make([lazy])]
+    if which == "learning rate":
+        optimizers[0].param_groups[0]["lr"] = torch.tensor(0.25)
+        optimizers[1].param_groups[0]["lr"] = negated(torch.tensor(0.25))
+    for step in range(3):
+        gradient = torch.arange(15.0).reshape(5, 3) - 7 + step
+        plain.grad = gradient.clone()
+        lazy.grad = negated(gradient) if which in ("gradient", "both") else gradient.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+        assert torch.equal(plain.grad, lazy.grad)
+    assert torch.equal(plain, lazy) and not torch.equal(plain, parameter(5, 3))
+    assert lazy.is_neg() == (which in ("parameter", "both"))
+    assert all(torch.equal(value, optimizers[1].state[lazy][name]) for name, value in optimizers[0].state[plain].items()
+               if isinstance(value, torch.Tensor))
+
+
+def test_a_parameter_that_is_the_imaginary_part_of_a_conjugate_keeps_its_memory() -> None:
+    numbers = torch.tensor([1 + 2j])
+    weight, plain = torch.nn.Parameter(numbers.conj().imag), torch.nn.Parameter(torch.tensor([-2.0]))
+    for each in (weight, plain):
+        each.grad = torch.ones(1)
+        NovoGrad([each], 0.1).step()
+    assert torch.equal(weight, plain) and numbers.imag == -plain
+
+
+def test_a_negated_parameter_can_be_packed() -> None:
+    lazy = torch.nn.Parameter(negated(parameter(4).detach().clone()))
+    optimizer = NovoGrad([lazy], 0.1, flatten=True)
+    assert torch.equal(lazy, parameter(4)) and not lazy.is_neg() and len(optimizer.flat_weights) == 1

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from ._assignment import Assignment, Group, Slot, Spec, parameter_name
 from ._bucket import Bucket
 from ._groups import prepare_group, unique_parameters
+from ._lazy import Resolved
 from ._order import can_be_packed, check_parameter, pack
 from ._shards import local
 from ._state import adopt, alone, check_state, fresh_state, in_sight, out_of_torchs_sight, placed
@@ -116,6 +117,8 @@ class LayerwiseOptimizer(Optimizer):
             weights, grads, moments, vectors, layers, launches = lists
             buckets = len(launches) // 2
             width = len(vectors) // max(buckets, 1)
+            resolved = Resolved()
+            weights, grads, moments = map(resolved.of, (weights, grads, moments))
             begin = 0
             for index in range(buckets):
                 handle, count = launches[2 * index], launches[2 * index + 1]
@@ -128,6 +131,7 @@ class LayerwiseOptimizer(Optimizer):
                     _scalar_on(device, own["lr"]))
                 self._launch(group, launch, moments[begin:end], steps, per_layer)
                 begin = end
+            resolved.write_back()
 
     def _init_group(self, group: Group, weights: list[Any], grads: list[Any], moments: list[Any], vectors: list[Any],
                     layers: list[Any], launches: list[Any]) -> None:

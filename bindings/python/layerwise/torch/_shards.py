@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-WHAT_TO_DO = ("A layer's norm needs the whole layer, and one process sees a piece. Use an engine that leaves parameters "
-              "whole (DistributedDataParallel, ZeroRedundancyOptimizer), or another optimizer for these parameters")
+WHAT_TO_DO = ("A layer's norm needs the whole layer, and one process sees a piece. Use an engine that leaves "
+              "parameters whole (DistributedDataParallel, ZeroRedundancyOptimizer), or another optimizer for these")
 
 # The attributes by which engines mark parameters that are pieces, or several layers in one.
 _MARKS = {
@@ -48,8 +48,8 @@ def local(tensor: Tensor, name: str = "a parameter") -> Tensor:
     if hasattr(tensor, "local_shards") or hasattr(tensor, "to_local"):
         raise TypeError(f"{name} is a {kind}, a sharded layer. {WHAT_TO_DO}")
     if hasattr(tensor, "__tensor_flatten__") or (tensor.layout is torch.strided and _has_no_memory(tensor)):
-        raise TypeError(f"{name} is a {kind}, a wrapper whose values lie in other tensors: layerwise takes tensors with "
-                        "memory of their own")
+        raise TypeError(f"{name} is a {kind}, a wrapper whose values lie in other tensors: layerwise takes tensors "
+                        "with memory of their own")
     return tensor
 
 
@@ -74,10 +74,8 @@ def refuse_piece(parameter: Tensor, name: str) -> None:
 
 
 def _tensor_parallel_ranks() -> int:
-    """As the engine says, where one is there; else a rank more is a piece more, since nobody can say how many there are.
-
-    Megatron marks its layers even where one rank holds them whole.
-    """
+    """As the engine says, where one is there: Megatron marks its layers even where one rank holds them whole. Without
+    one nobody can say, and all ranks may."""
     for engine in map(sys.modules.get, _TENSOR_PARALLEL_ENGINES):
         if engine is not None and getattr(engine, "model_parallel_is_initialized", lambda: False)():
             return int(engine.get_tensor_model_parallel_world_size())
@@ -134,13 +132,13 @@ class GivenParameters:
         linked = any(hasattr(parameter, "_hp_mapping") for parameter in missing)  # DeepSpeed's ZeRO stages 1 and 2
         if vectors and (joined or linked or (others and not replaced_one_by_one)):
             flat = next(iter(others or vectors))
-            raise ValueError(f"a parameter of shape {tuple(flat)} stands in the place of {len(missing)} others, of shape "
-                             f"{tuple(next(iter(vacant)))} and so on: a flat partition, as DeepSpeed and Megatron make "
-                             f"them. {WHAT_TO_DO}")
+            raise ValueError(f"a parameter of shape {tuple(flat)} stands in the place of {len(missing)} others, the "
+                             f"first of shape {tuple(next(iter(vacant)))}: a flat partition, as DeepSpeed and Megatron "
+                             f"make them. {WHAT_TO_DO}")
 
 
 def _shapes(parameters: Iterable[Tensor]) -> dict[Tensor, torch.Size]:
-    return {parameter: parameter.shape for parameter in parameters if not (is_lazy(parameter) or parameter.is_nested)}
+    return {each: each.shape for each in parameters if not (is_lazy(each) or each.is_nested)}
 
 
 def _name(group: Mapping[str, Any], position: int) -> str:
