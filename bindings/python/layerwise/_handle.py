@@ -21,6 +21,18 @@ from ._options import defaults, dtype_number, integer, selector
 Self = TypeVar("Self", bound="PlanHandle")
 LayerValues = Union[Sequence[float], "np.ndarray[Any, Any]"]
 
+_plans: weakref.WeakSet[PlanHandle] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked child: the threads that may have held them are not there."""
+    for plan in _plans:
+        plan._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
 _DTYPE_NAMES = {number: name for name, number in _abi.DTYPES.items()}
 _ISA_NAMES = {number: name for name, number in _abi.ISAS.items()}
 _PATH_NAMES = {number: name for name, number in _abi.PATHS.items()}
@@ -28,12 +40,14 @@ _PATH_NAMES = {number: name for name, number in _abi.PATHS.items()}
 
 class PlanHandle:
     """Owns one plan of the library. Safe to close twice, to share between threads (calls wait for each other), to
-    leave to the garbage collector, and to be inherited by a forked process (which may not use it)."""
+    leave to the garbage collector, and to be inherited by a forked process, which may use it on the CPU: the library
+    starts its threads there anew."""
 
     def __init__(self, sizes: Any, offsets: Any, device: Any, layout: str, dtypes: dict[str, Any], threads: int,
                  isa: str, path: str, multiprocessors: int, workspace: Any) -> None:
         self._finalizer: weakref.finalize[Any, Any] | None = None
         self._lock = threading.Lock()
+        _plans.add(self)
         sizes = _buffers.layer_integers(sizes, "sizes")
         offsets = None if offsets is None else _buffers.layer_integers(offsets, "offsets")
         if offsets is not None and len(offsets) != len(sizes):
@@ -63,15 +77,18 @@ class PlanHandle:
         handle = ctypes.c_void_p()
         check(library().layerwise_plan_create(ctypes.byref(options), ctypes.byref(handle)))
         self._handle = handle
-        self._finalizer = weakref.finalize(self, _destroy, library(), int(handle.value or 0), os.getpid())
+        self._on_cuda = options.device >= 0
         self._owner = os.getpid()
+        self._finalizer = weakref.finalize(self, _destroy, library(), int(handle.value or 0),
+                                           self._owner if self._on_cuda else None)
 
     def _live(self) -> ctypes.c_void_p:
         if self._finalizer is None or not self._finalizer.alive:
             raise refusal(_errors.INVALID_PLAN, "the plan is closed")
-        if self._owner != os.getpid():
-            raise refusal(_errors.INVALID_PLAN, "the plan belongs to the process this one was forked from: its threads "
-                                                "are not here; make a plan of your own")
+        if self._on_cuda and self._owner != os.getpid():
+            raise refusal(_errors.INVALID_PLAN, "the plan belongs to the process this one was forked from, and CUDA does "
+                                                "not work in a forked process: start it with multiprocessing's \"spawn\" "
+                                                "or \"forkserver\", and make a plan there")
         return self._handle
 
     def _query(self, key: str) -> int:
@@ -218,6 +235,7 @@ class PlanHandle:
         return self._query("fingerprint")
 
 
-def _destroy(loaded: ctypes.CDLL, handle: int, owner: int) -> None:
-    if os.getpid() == owner:  # a forked child has neither the threads nor the CUDA context
+def _destroy(loaded: ctypes.CDLL, handle: int, owner: int | None) -> None:
+    """owner: the one process that may, None: any."""
+    if owner is None or os.getpid() == owner:  # a forked child has no CUDA context
         loaded.layerwise_plan_destroy(handle)

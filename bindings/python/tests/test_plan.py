@@ -100,26 +100,86 @@ def test_steps_from_two_python_threads_on_one_plan_wait_for_each_other() -> None
     assert models[0].weights.tobytes() == alone.weights.tobytes()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_may_not_use_its_parents_plan_but_can_exit() -> None:
-    code = """
-import os, gc, numpy as np, layerwise
-plan = layerwise.Plan([100000], threads=2)
-child = os.fork()
-if child == 0:
-    ones = np.ones(100000, np.float32)
-    try:
-        plan.larc_scale(ones, ones.copy(), lr=0.1)
-    except layerwise.ArgumentError as error:
-        assert "forked" in str(error)
-        own = layerwise.Plan([100000], threads=2)
-        own.larc_scale(ones, ones.copy(), lr=0.1)
-        del plan
-        gc.collect()
-        os._exit(7)
-    os._exit(1)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
+def run_script(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
                           env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
-    assert done.stdout.strip() == "7", done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+@forks
+def test_a_forked_child_goes_on_with_its_parents_plan_and_both_end_well() -> None:
+    """The parent's threads are not in the child. The right value is the parent's own next step."""
+    assert run_script("""
+import os, gc, numpy as np, layerwise
+plan = layerwise.Plan([100000] * 3, threads=2)
+random = np.random.default_rng(0)
+weights, grads = random.standard_normal((2, 300000)).astype(np.float32)
+moment, second = np.zeros_like(weights), np.zeros(3, np.float32)
+plan.novograd_step(weights, grads, moment, second, lr=0.1)
+read, write = os.pipe()
+child = os.fork()
+plan.novograd_step(weights, grads, moment, second, lr=0.1)
+if child == 0:
+    os.write(write, weights[::100].tobytes())
+    plan.close()
+    del plan
+    gc.collect()
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert os.read(read, 100000) == weights[::100].tobytes()
+print("ok")
+""") == "ok"
+
+
+@forks
+def test_a_child_that_was_forked_amid_another_threads_step_does_not_wait_for_it() -> None:
+    """The lock that the thread holds is copied as it is; a step that was under way may ask for reset()."""
+    assert run_script("""
+import os, signal, threading, numpy as np, layerwise
+plan = layerwise.Plan([1000000], threads=2)
+arrays = lambda: [np.ones(1000000, np.float32), np.ones(1000000, np.float32)]
+mine, others = arrays(), arrays()
+stop = threading.Event()
+def run():
+    while not stop.is_set():
+        plan.larc_scale(*others, lr=0.1)
+thread = threading.Thread(target=run)
+thread.start()
+for _ in range(10):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        try:
+            plan.larc_scale(*mine, lr=0.1)
+        except layerwise.BackendError as error:
+            assert "reset" in str(error)
+            plan.reset()
+            plan.larc_scale(*mine, lr=0.1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+stop.set()
+thread.join()
+print("ok")
+""") == "ok"
+
+
+@forks
+def test_a_forked_child_is_told_that_it_cannot_use_a_cuda_plan() -> None:
+    """Without a GPU: a plan that says it is one of CUDA."""
+    assert run_script("""
+import os, layerwise
+plan = layerwise.Plan([3])
+plan._on_cuda = True
+child = os.fork()
+if child == 0:
+    try:
+        plan.reset()
+    except layerwise.ArgumentError as error:
+        os._exit(7 if "forked" in str(error) and "spawn" in str(error) else 1)
+    os._exit(2)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""") == "7"
