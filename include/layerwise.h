@@ -77,7 +77,7 @@ extern "C" {
 #define LAYERWISE_ERROR_INVALID_VALUE 102    /* a number outside its range, or not finite */
 #define LAYERWISE_ERROR_UNKNOWN_FLAG 103     /* a selector, flag or reserved field with a value this library lacks */
 #define LAYERWISE_ERROR_STRUCT_SIZE 104      /* struct_size is too small, or bytes this library does not know are set */
-#define LAYERWISE_ERROR_INVALID_PLAN 105     /* not a plan, or one already destroyed */
+#define LAYERWISE_ERROR_INVALID_PLAN 105     /* not a plan, one already destroyed, or on CUDA and forked */
 #define LAYERWISE_ERROR_COMBINATION 106      /* options that exclude each other, or a buffer an option needs or excludes */
 #define LAYERWISE_ERROR_ALIASED 107          /* buffers overlap where they must not */
 #define LAYERWISE_ERROR_MISALIGNED 108       /* a pointer not aligned to its element's size */
@@ -168,7 +168,8 @@ extern "C" {
 
 /* The layout of a model's layers, their dtypes and where they run: built once, used for every step. Opaque.
  * One plan serves one stream, or on the CPU one calling thread, at a time: its scratch memory is in use until the
- * step has finished. Different plans are independent. */
+ * step has finished. Different plans are independent. A forked process may go on with its parent's plans on the CPU,
+ * whose threads are started anew there; its parent's plans on CUDA are refused (LAYERWISE_ERROR_INVALID_PLAN). */
 typedef struct layerwise_plan layerwise_plan;
 
 typedef struct layerwise_plan_options {
@@ -186,7 +187,9 @@ typedef struct layerwise_plan_options {
   int32_t second_moment_dtype; /* FLOAT32 (default), FLOAT64: one value a layer */
   int32_t weights_extra_dtype; /* NONE (default); BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy;
                                   REMAINDER16 beside BFLOAT16 weights: split weights */
-  int32_t threads;            /* CPU: number of threads, the caller's included; 0 (default): one per available core */
+  int32_t threads;            /* CPU: number of threads, the caller's included; 0 (default): as many as this thread's
+                                 affinity has cores, the first number of OMP_NUM_THREADS says, and the control groups'
+                                 CPU quota (Linux, version 1 or 2) allows, rounded up: the least of these, 1 at least */
   int32_t isa;                /* CPU: LAYERWISE_ISA_; the bits are the same with each */
   int32_t path;               /* CUDA: 0 (default): one pass where the device can and most of the model fits on the chip;
                                  LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: wherever the device can. A step whose

@@ -49,6 +49,9 @@ int64_t cuda_workspace_bytes(const PlanDescription& plan);
 std::unique_ptr<Backend> make_cpu_backend(const PlanDescription& plan);
 std::unique_ptr<Backend> make_cuda_backend(const PlanDescription& plan);
 
+// How many forks lie between this process and the one that loaded the library.
+uint64_t forks();
+
 // "key: value" lines for layerwise_build_info.
 std::string cpu_info();
 std::string cuda_info();

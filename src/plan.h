@@ -35,6 +35,7 @@ struct layerwise_plan {
   int64_t query(int32_t key) const;
 
   bool failed = false;
+  const uint64_t process = layerwise::forks();
   layerwise::PlanDescription description;
   std::unique_ptr<layerwise::Backend> backend;
 };

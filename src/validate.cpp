@@ -173,6 +173,10 @@ const layerwise_plan& checked(const layerwise_plan* plan) {
   if (!LivePlans::contains(plan))
     fail(LAYERWISE_ERROR_INVALID_PLAN, "plan is %p; it must be a plan that was created and not yet destroyed",
          static_cast<const void*>(plan));
+  if (plan->description.device != LAYERWISE_DEVICE_CPU && plan->process != forks())
+    fail(LAYERWISE_ERROR_INVALID_PLAN,
+         "plan runs on CUDA and was created before this process was forked; CUDA does not work in a forked process: it "
+         "must be started anew, and create a plan of its own");
   return *plan;
 }
 

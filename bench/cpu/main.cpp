@@ -10,6 +10,7 @@
 #include <sstream>
 #include <string>
 
+#include "cpu/cores.h"
 #include "cpu/suites.h"
 #include "json.h"
 #include "models.h"

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 
+#include "cpu/cores.h"
 #include "cpu/threads.h"
 
 namespace bench {

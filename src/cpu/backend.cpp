@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include "cpu/cores.h"
 #include "cpu/isa.h"
 #include "cpu/schedule.h"
 #include "cpu/staging.h"

@@ -1,7 +1,8 @@
 #include "cpu/threads.h"
 
+#include "backend.h"
+
 #include <pthread.h>
-#include <sched.h>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -11,8 +12,8 @@ namespace layerwise {
 namespace {
 
 // A forked child has the parent's plan but none of its threads.
-std::atomic<uint64_t> forks{0};
-const int fork_watch = pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1, std::memory_order_relaxed); });
+std::atomic<uint64_t> fork_count{0};
+const int fork_watch = pthread_atfork(nullptr, nullptr, [] { fork_count.fetch_add(1, std::memory_order_relaxed); });
 
 #if defined(__x86_64__)
 constexpr uint64_t kDefaultModes = 0x1f80;
@@ -34,12 +35,7 @@ void pause() { asm volatile("yield"); }
 
 }  // namespace
 
-int available_cores() {
-  cpu_set_t cores;
-  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return CPU_COUNT(&cores);
-  const unsigned all = std::thread::hardware_concurrency();
-  return all ? static_cast<int>(all) : 1;
-}
+uint64_t forks() { return fork_count.load(std::memory_order_relaxed); }
 
 FloatingPointModes::FloatingPointModes() : saved_(read_modes()) { write_modes(kDefaultModes); }
 FloatingPointModes::~FloatingPointModes() { write_modes(saved_); }
@@ -57,7 +53,7 @@ Team::Team(int size) : size_(size) { start(); }
 Team::~Team() { stop(); }
 
 void Team::start() {
-  fork_generation_ = forks.load(std::memory_order_relaxed);
+  fork_generation_ = forks();
   round_ = unfinished_ = phase_ = 0;
   arrived_ = 0;
   workers_ = new std::vector<std::thread>;
@@ -72,7 +68,7 @@ void Team::start() {
 
 void Team::stop() {
   // In a forked child the threads are gone and their handles cannot be joined: they are left behind.
-  if (!workers_ || fork_generation_ != forks.load(std::memory_order_relaxed)) return;
+  if (!workers_ || fork_generation_ != forks()) return;
   task_ = nullptr;
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
@@ -91,7 +87,7 @@ void Team::work(int thread) {
 }
 
 void Team::run(void (*task)(void*, int), void* context) {
-  if (!workers_ || fork_generation_ != forks.load(std::memory_order_relaxed)) start();
+  if (!workers_ || fork_generation_ != forks()) start();
   task_ = task;
   context_ = context;
   unfinished_.store(size_ - 1, std::memory_order_relaxed);

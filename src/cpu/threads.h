@@ -8,9 +8,6 @@
 
 namespace layerwise {
 
-// The number of cores this process may run on.
-int available_cores();
-
 // Round to nearest, no flush to zero, no trap while it lives: the caller's floating-point modes must not reach the
 // result, nor ours the caller.
 class FloatingPointModes {

@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstring>
+
 namespace {
 
 using namespace oracle;
@@ -67,5 +69,19 @@ TEST_CASE("a plan can be created and destroyed in a child process", "[fork]") {
   });
   CHECK(result == 0);
   REQUIRE_OK(model.novograd(options));
+}
+
+TEST_CASE("a CUDA plan says in a child process that it belongs to the parent", "[fork]") {
+  layerwise_plan_options described = plan_options(layout());
+  described.device = 0;
+  described.threads = 0;
+  layerwise_plan* plan = nullptr;
+  if (layerwise_plan_create(&described, &plan) != LAYERWISE_OK) SKIP("no CUDA device");
+  const int result = in_child([&] {
+    if (layerwise_plan_reset(plan) != LAYERWISE_ERROR_INVALID_PLAN) return 1;
+    return strstr(layerwise_last_error(), "forked") ? 0 : 2;
+  });
+  CHECK(result == 0);
+  CHECK(layerwise_plan_destroy(plan) == LAYERWISE_OK);
 }
 #endif

@@ -36,7 +36,8 @@ class Plan(PlanHandle):
                                 weights, an int16 or uint16 array with what they lack of a float32 master, zeros at first
     layout     "packed": each buffer is one array of at least `extent` elements, of any shape; "scattered": each buffer
                is a list of one array a layer
-    threads    CPU threads, the caller's included; 0: one for each available core
+    threads    CPU threads, the caller's included; 0: the least of the cores in the process's affinity, the first number
+               of OMP_NUM_THREADS, and the container's CPU quota, rounded up
     isa        "auto", "baseline", "avx2", "avx512" or "neon"; the bits are the same with each
     path       CUDA: "auto", "two_pass" or "one_pass" (where the device can); the bits are the same with each
     multiprocessors  CUDA: the most multiprocessors that a step fills; 0: all

@@ -72,6 +72,7 @@ class Bucket:
         self._threads = threads
         self._memories = [memory_of(self.device)]  # one for each call of a step: it keeps that call's tables
         self._plan: Plan | None = None
+        self._plan_threads = 0
         self._addresses: list[int] = []
         self.handle = next(_numbers)
         _buckets[self.handle] = self
@@ -131,11 +132,16 @@ class Bucket:
             self._steps.advanced(layers, found_inf is None, self.capturing())
 
     def _ready_plan(self) -> Plan:
+        threads = self._threads or self._memory.threads()
+        if self._plan is not None and threads != self._plan_threads:
+            self._plan.close()
+            self._plan = None
         if self._plan is None or self._applied != self.multipliers:
             refuse_capture(self.device)
             if self._plan is None:
+                self._plan_threads = threads
                 self._plan = Plan(
-                    self.sizes, device=str(self.device), layout="scattered", threads=self._threads,
+                    self.sizes, device=str(self.device), layout="scattered", threads=threads,
                     weights_dtype=self._dtypes["weights"], grads_dtype=self._dtypes["grads"],
                     first_moment_dtype=self._moment_dtype, second_moment_dtype=self._second_moment_dtype)
             self._memories[0].wait()  # set_layers is for a plan that is at rest, and its copy may outlive the call

@@ -34,7 +34,7 @@ class LARC(LayerwiseOptimizer):
                   inside the factor, g = r*(g + weight_decay*w), and the inner optimizer's is 0 while it steps; its
                   maximize likewise. False: the inner optimizer decays as it always does
     eps, min_update, zero_norm  as in `layerwise.Plan.larc_scale`; layerwise.h explains each under its name
-    threads       CPU threads, the caller's included; 0: one for each available core
+    threads       CPU threads, the caller's included; 0: torch.get_num_threads(), whenever a step runs
 
     A group may hold skip_larc (True, or one for each of its parameters: r is 1) and lr_mult (clip divides by lr times
     it). A step scales the gradients in place: a second step without new gradients would scale them again. With a

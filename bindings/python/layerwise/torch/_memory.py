@@ -36,6 +36,11 @@ class HostMemory:
     def wait() -> None:
         return None
 
+    @staticmethod
+    def threads() -> int:
+        """How many a plan takes that may choose, at this moment."""
+        return torch.get_num_threads()
+
 
 class CudaMemory:
     """What a CUDA plan takes. Tables are read by the device when the step runs, so they are copied there.
@@ -89,6 +94,10 @@ class CudaMemory:
 
     def wait(self) -> None:
         torch.cuda.synchronize(self._device)
+
+    @staticmethod
+    def threads() -> int:
+        return 0
 
 
 def memory_of(device: torch.device) -> HostMemory | CudaMemory:

@@ -28,7 +28,7 @@ class NovoGrad(LayerwiseOptimizer):
     lr_mult, wd_mult  multiply lr and weight_decay: one number, or one for each parameter of the group
                   (`layerwise.fan_in_lr_multipliers` makes some); None: 1
     first_moment_dtype, second_moment_dtype  "float32" or "bfloat16"; "float32" or "float64"
-    threads       CPU threads, the caller's included; 0: one for each available core
+    threads       CPU threads, the caller's included; 0: torch.get_num_threads(), whenever a step runs
     capturable    keeps lr in a tensor on the device, so that the replays of a captured CUDA graph follow a scheduler
     flatten       moves the parameters of each group into one buffer for each dtype (`flat_weights`); those that no step
                   could take, and DTensors, stay where they are; gradients stay as autograd makes them

@@ -30,7 +30,8 @@ structs! {
         /// NONE (default); BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy; REMAINDER16 beside BFLOAT16
         /// weights: split weights
         weights_extra_dtype: i32,
-        /// CPU: number of threads, the caller's included; 0 (default): one per available core
+        /// CPU: number of threads, the caller's included; 0 (default): the least of affinity,
+        /// OMP_NUM_THREADS and CPU quota
         threads: i32,
         /// CPU: LAYERWISE_ISA_; the bits are the same with each
         isa: i32,

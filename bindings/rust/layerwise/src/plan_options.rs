@@ -122,7 +122,8 @@ impl<'a> PlanOptions<'a> {
         self
     }
 
-    /// CPU threads, the caller's included; 0 (default): one for each available core.
+    /// CPU threads, the caller's included; 0 (default): the least of the process's affinity, the first number
+    /// of OMP_NUM_THREADS and the container's CPU quota.
     #[must_use]
     pub fn threads(mut self, threads: i32) -> Self {
         self.raw.threads = threads;
