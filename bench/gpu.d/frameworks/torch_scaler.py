@@ -28,7 +28,8 @@ def _steps(run, name, dtype):
     import torch
     from torch_twins import MAKERS, SCALED_DTYPES, STEPS, Twins, make_gradients
 
-    twins = Twins(MAKERS[name], run.device, SCALED_DTYPES[dtype])
+    in_step = {} if name == "LARC around SGD" else {"unscale_in_step": True}
+    twins = Twins(MAKERS[name], run.device, SCALED_DTYPES[dtype], **in_step)
     scaler = torch.amp.GradScaler(run.device, init_scale=SCALE, growth_interval=1000)
     scaler.scale(torch.ones((), device=run.device))  # makes the scale's tensor, as scaling a loss does
     expected = SCALE

@@ -31,7 +31,7 @@ def parameter() -> Any:
 
 
 def threads_of(optimizer: Any) -> int:
-    [(_, bucket, _)] = optimizer._assignment.parts()
+    [bucket] = {slot.bucket for _, slot in optimizer._assignment.slots()}
     return int(bucket._plan.threads)
 
 
@@ -46,7 +46,7 @@ def test_a_step_takes_as_many_threads_as_torch_has_then(make: Any) -> None:
         optimizer.step()
         other.step()
         assert (threads_of(optimizer), threads_of(other)) == (threads, 1)
-        plans.append(optimizer._assignment.parts()[0][1]._plan)
+        plans.append(optimizer._assignment.slots()[0][1].bucket._plan)
     assert plans[0] is plans[1] and plans[1] is not plans[2]
     assert torch.equal(changing[0], steady[0])
 

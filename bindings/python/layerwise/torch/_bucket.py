@@ -132,7 +132,7 @@ class Bucket:
             self._steps.advanced(layers, found_inf is None, self.capturing())
 
     def _ready_plan(self) -> Plan:
-        threads = self._threads or self._memory.threads()
+        threads = self._threads or self._memories[0].threads()
         if self._plan is not None and threads != self._plan_threads:
             self._plan.close()
             self._plan = None
