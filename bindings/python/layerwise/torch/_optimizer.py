@@ -184,7 +184,12 @@ class LayerwiseOptimizer(Optimizer):
                     self.state[parameter] = fresh_state(parameter, spec)
 
     def _is_asked_for_state_alone(self) -> bool:
-        if any(self.state.values()) or any(float(group["lr"]) for group in self.param_groups):
+        if any(self.state.values()):
+            return False
+        rates = [group["lr"] for group in self.param_groups]
+        if any(isinstance(lr, Tensor) and lr.is_cuda for lr in rates) and torch.cuda.is_current_stream_capturing():
+            return False  # nothing can be read; the step refuses to be the first
+        if any(map(float, rates)):
             return False
         grads = [parameter.grad for group in self.param_groups for parameter in group["params"]
                  if parameter.grad is not None]
