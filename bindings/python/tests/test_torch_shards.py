@@ -129,6 +129,20 @@ def test_a_gradient_whose_sum_is_still_to_be_made_is_refused_at_the_step(make: A
     assert torch.equal(plain[0], before)
 
 
+@each_optimizer
+def test_a_frozen_shard_is_left_alone(make: Any, ranks: int) -> None:
+    """As any frozen parameter; the right value is without it."""
+    frozen = torch.nn.Parameter(held(torch.ones(3, 4), Shard(0)), requires_grad=False)
+    beside, alone = with_gradients(parameter(4), parameter(6, 4)), with_gradients(parameter(4), parameter(6, 4))
+    make([beside[0], frozen, beside[1]]).step()
+    make(alone).step()
+    assert all(torch.equal(a, b) for a, b in zip(beside, alone, strict=True))
+    assert torch.equal(frozen.to_local(), torch.ones(3, 4))
+    packed = NovoGrad([beside[0], frozen, beside[1]], 0.1, flatten=True)
+    packed.step()
+    assert len(packed.flat_weights) == 1
+
+
 # ---- Marks -----------------------------------------------------------------------------------------------------------
 
 
