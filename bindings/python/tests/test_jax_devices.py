@@ -1,17 +1,283 @@
-"""layerwise.jax on two devices (of the host): replicas and shards give the bits of one device."""
+"""layerwise.jax on a mesh of devices (of the host): where arrays lie before and after a step, what a device holds, and
+what JAX's own check of jax.shard_map sees.
+
+The right values: the step on one device; NumPy's float64 for models that are independent; optax's novograd for memory.
+Layers that are cut have the bits of one device but for the order in which their sums are added: 8 roundings, as in
+test_vectors.
+"""
 
 from __future__ import annotations
 
-from test_jax_handlers import python
+import pytest
+from test_jax_handlers import compiler, python
+
+BEFORE = """
+import re
+import jax, jax.numpy as jnp, numpy as np, optax, layerwise.jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
+
+devices = np.array(jax.devices())
+mesh = Mesh(devices.reshape(2, -1), ("replica", "model"))
+random = np.random.default_rng(0)
+SHAPES = {"kernel": (256, 96), "bias": (64,), "table": (512, 40), "wide": (64, 1024), "scale": (), "whole": (33, 5)}
+SPECS = {"kernel": P("model"), "bias": P(("replica", "model")), "table": P("replica", "model"),
+         "wide": P(None, "model"), "scale": P(), "whole": P()}
+PARAMS, GRADS = ({name: jnp.asarray(random.normal(size=shape), jnp.float32) for name, shape in SHAPES.items()}
+                 for _ in range(2))
+OPTIMIZERS = {"novograd": layerwise.jax.novograd(0.1), "larc_sgd": layerwise.jax.larc_sgd(0.1, eta=0.02),
+              "novograd inf": layerwise.jax.novograd(0.1, norm="inf", amsgrad=True, bias_correction=True),
+              "larc": optax.chain(layerwise.jax.larc(0.1, eta=0.02), optax.sgd(0.1, momentum=0.9)),
+              "injected": optax.inject_hyperparams(layerwise.jax.novograd)(0.1, beta1=0.9)}
+
+def on(mesh, tree, specs=SPECS):
+    return {name: jax.device_put(leaf, NamedSharding(mesh, specs[name])) for name, leaf in tree.items()}
+
+def update_of(optimizer):
+    def train_step(params, grads, state):
+        updates, state = optimizer.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+    return train_step
+
+def steps_of(optimizer):
+    return [update_of(optimizer)] + ([optimizer.step] if hasattr(optimizer, "step") else [])
+
+def near(got, want, before):
+    got, want, before = (np.asarray(x, np.float64) for x in (got, want, before))
+    ulps = np.spacing(np.abs(want).astype(np.float32))
+    return bool((np.abs(got - want) <= 8 * 2.0**-24 * np.abs(want - before) + ulps).all())
+
+def lies_as(got, like):
+    return got.sharding.is_equivalent_to(like.sharding, like.ndim)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def needs_handlers() -> None:
+    compiler()
+
+
+def on_devices(code: str, count: int = 4) -> list[str]:
+    return python(BEFORE + code, XLA_FLAGS=f"--xla_force_host_platform_device_count={count}")
+
+
+SHARDED = """
+for name, optimizer in OPTIMIZERS.items():
+    placed, grads = on(mesh, PARAMS), on(mesh, GRADS)
+    for step in steps_of(optimizer):
+        for run in [jax.jit(step)] + [step] * (name == "novograd"):
+            got, state, want, its = placed, optimizer.init(placed), PARAMS, optimizer.init(PARAMS)
+            for _ in range(2):
+                (got, state), (want, its) = run(got, grads, state), run(want, GRADS, its)
+            for leaf in SHAPES:
+                if not lies_as(got[leaf], placed[leaf]):
+                    print(name, leaf, "lies as", got[leaf].sharding)
+                if not near(got[leaf], want[leaf], PARAMS[leaf]):
+                    print(name, leaf, "differs")
+                if run is not step and leaf in ("scale", "whole") and not np.array_equal(got[leaf], want[leaf]):
+                    print(name, leaf, "is whole on each device and has other bits")
+            for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+                like = placed.get(getattr(path[-1], "key", None))
+                if leaf.ndim and leaf.shape == like.shape and not lies_as(leaf, like):
+                    print(name, jax.tree_util.keystr(path), "lies as", leaf.sharding)
+print("done")
+"""
+
+
+# Hazard: a call that XLA cannot look into gathers sharded arrays, and returns them replicated on every device.
+def test_sharded_arrays_stay_sharded_and_have_the_values_of_one_device() -> None:
+    assert on_devices(SHARDED) == ["done"]
+
+
+MEMORY = """
+def bytes_of(step, *arguments, **options):
+    compiled = jax.jit(step, **options).lower(*arguments).compile()
+    memory = compiled.memory_analysis()
+    gathers = len(re.findall(r"all-gather|all-to-all|collective-permute", compiled.as_text()))
+    reductions = len(re.findall(r"= [^=]* all-reduce(?:-start)?\\(", compiled.as_text()))
+    return (memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+            - memory.alias_size_in_bytes), gathers, reductions
+
+peer = optax.novograd(0.1)
+momentum = optax.sgd(0.1, momentum=0.9)
+params, grads = on(mesh, PARAMS), on(mesh, GRADS)
+for name, optimizer in OPTIMIZERS.items():
+    rival = momentum if name.startswith("larc") else peer
+    for step in steps_of(optimizer):
+        theirs, _, _ = bytes_of(update_of(rival), params, grads, rival.init(params))
+        ours, gathers, reductions = bytes_of(step, params, grads, optimizer.init(params))
+        if ours > 1.2 * theirs or gathers or reductions != 1:
+            print(name, ours / theirs, gathers, reductions)
+    if hasattr(optimizer, "step"):
+        theirs, _, _ = bytes_of(update_of(rival), params, grads, rival.init(params), donate_argnums=(0, 2))
+        ours, _, _ = bytes_of(optimizer.step, params, grads, optimizer.init(params), donate_argnums=(0, 2))
+        if ours > 1.2 * theirs:
+            print(name, "donated", ours / theirs)
+print("done")
+"""
+
+
+def test_a_device_holds_no_more_than_with_optax_and_sums_alone_are_exchanged() -> None:
+    assert on_devices(MEMORY) == ["done"]
+
+
+TYPES = """
+typed = jax.make_mesh((2, 2), ("replica", "model"), axis_types=(AxisType.Explicit,) * 2)
+optimizer = OPTIMIZERS["novograd"]
+want, _ = jax.jit(optimizer.step)(PARAMS, GRADS, optimizer.init(PARAMS))
+for run in (optimizer.step, jax.jit(optimizer.step)):
+    for spec in (SPECS, {**SPECS, "table": P("model", "replica")}):  # gradients cut as their parameters, and otherwise
+        placed = on(typed, PARAMS)
+        got, state = run(placed, on(typed, GRADS, spec), optimizer.init(placed))
+        print(all(jax.typeof(got[leaf]) == jax.typeof(placed[leaf]) == jax.typeof(state.first_moment[leaf])
+                  for leaf in SHAPES), all(near(got[leaf], want[leaf], PARAMS[leaf]) for leaf in SHAPES))
+"""
+
+
+def test_sharding_in_types_is_kept() -> None:
+    """jax.sharding.AxisType.Explicit: an array's type says how it is cut."""
+    assert on_devices(TYPES) == ["True True"] * 4
+
+
+OTHERS = """
+optimizer = OPTIMIZERS["novograd"]
+params, grads = on(mesh, PARAMS), on(mesh, GRADS)
+
+def three_steps(params):
+    def step(carry, _):
+        return optimizer.step(carry[0], GRADS, carry[1]), None
+    return jax.lax.scan(step, (params, optimizer.init(params)), length=3)[0][0]
+
+got, want = jax.jit(three_steps)(params), jax.jit(three_steps)(PARAMS)
+print("scan", all(lies_as(got[leaf], params[leaf]) and near(got[leaf], want[leaf], PARAMS[leaf]) for leaf in SHAPES))
+
+# optax.MultiSteps and apply_if_finite run the step under lax.cond.
+for outer in (optax.MultiSteps(optimizer, 2), optax.apply_if_finite(optimizer, 2)):
+    step = jax.jit(update_of(outer))
+    got, state, want, its = params, outer.init(params), PARAMS, outer.init(PARAMS)
+    for _ in range(2):
+        (got, state), (want, its) = step(got, grads, state), step(want, GRADS, its)
+    print(type(outer).__name__, all(lies_as(got[leaf], params[leaf]) and near(got[leaf], want[leaf], PARAMS[leaf])
+                                    for leaf in SHAPES))
+
+# Models that lie along a first dimension, one or more to a device, each of them cut along another axis.
+many = {name: jnp.asarray(random.normal(size=shape), jnp.float32) for name, shape in (("a", (4, 8, 6)), ("b", (4, 3)))}
+states = jax.vmap(optimizer.init)(many)
+for specs in ({"a": P("replica"), "b": P("replica")}, {"a": P("replica", "model"), "b": P("replica")}):
+    placed = on(mesh, many, specs)
+    got, _ = jax.jit(jax.vmap(optimizer.step))(placed, placed, states)
+    alone = [optimizer.step(*[jax.tree.map(lambda leaf: leaf[model], tree) for tree in (many, many, states)])[0]
+             for model in range(4)]
+    values = [near(got[leaf][model], alone[model][leaf], many[leaf][model]) for leaf in many for model in range(4)]
+    print("vmap", all(values), all(lies_as(got[leaf], placed[leaf]) for leaf in many))
+
+# A gradient that is not finite on one device's piece leaves the whole layer as it is.
+bad = {**GRADS, "kernel": GRADS["kernel"].at[200, 3].set(jnp.nan), "table": GRADS["table"].at[0, 0].set(jnp.inf)}
+for name in ("novograd", "novograd inf", "larc_sgd"):
+    got, _ = jax.jit(OPTIMIZERS[name].step)(params, on(mesh, bad), OPTIMIZERS[name].init(params))
+    print("not finite", [leaf for leaf in SHAPES if np.array_equal(got[leaf], PARAMS[leaf])])
+"""
+
+
+def test_scanned_wrapped_and_mapped_steps_keep_sharding_and_values() -> None:
+    assert on_devices(OTHERS) == ["scan True", "MultiSteps True", "GradientTransformationExtraArgs True",
+                                  "vmap True True", "vmap True True"] + ["not finite ['kernel', 'table']"] * 3
+
+
+WITHOUT_SHARDY = """
+jax.config.update('jax_use_shardy_partitioner', False)
+OPTIMIZERS = {name: OPTIMIZERS[name] for name in ("novograd", "larc_sgd")}
+"""
+
+
+def test_the_older_partitioner_keeps_sharding_too() -> None:
+    assert on_devices(WITHOUT_SHARDY + SHARDED) == ["done"]
+
+
+# Hazard: what an ffi_call returns counts as the same on every device. jax.shard_map then takes cut layers for whole
+# ones, in silence, and jax.grad sums the gradients of models that have nothing to do with each other.
+MODELS = """
+line = Mesh(devices, ("model",))
+weights, inputs = random.normal(size=(4, 4, 3)), random.normal(size=(4, 8, 4))
+
+def gradient(w, x):
+    return 2 * x.T @ (x @ w - 1) / 24
+
+def novograd(w, x):
+    v, m = 0, 0 * w
+    for _ in range(3):
+        g = gradient(w, x)
+        n = (g * g).sum()
+        v = n if v == 0 else 0.98 * v + 0.02 * n
+        m = 0.95 * m + g / (np.sqrt(v) + 1e-8) + 0.001 * w
+        w = w - 0.1 * m
+    return w
+
+def larc_sgd(w, x):
+    m = 0 * w
+    for _ in range(3):
+        g = gradient(w, x)
+        m = 0.9 * m + min(0.02 * np.linalg.norm(w) / (np.linalg.norm(g) + 1e-8) / 0.1, 1) * g
+        w = w - 0.1 * m
+    return w
+
+for name, reference in (("novograd", novograd), ("larc_sgd", larc_sgd), ("larc", larc_sgd)):
+    want = np.array([reference(w, x) for w, x in zip(weights, inputs)])
+    for check in (True, False):
+        for step in steps_of(OPTIMIZERS[name]):
+            def body(w, x):
+                w, x = w[0], x[0]
+                state = OPTIMIZERS[name].init(w)
+                for _ in range(3):
+                    w, state = step(w, jax.grad(lambda w: jnp.mean((x @ w - 1) ** 2))(w), state)
+                return w[None]
+            models = jax.shard_map(body, mesh=line, in_specs=(P("model"), P("model")), out_specs=P("model"),
+                                   check_vma=check)
+            got = jax.jit(models)(jnp.asarray(weights, jnp.float32), jnp.asarray(inputs, jnp.float32))
+            if np.abs(np.asarray(got, np.float64) - want).max() > 1e-5:
+                print(name, check, np.abs(np.asarray(got, np.float64) - want).max())
+print("done")
+"""
+
+
+def test_independent_models_on_the_devices_of_a_mesh_stay_independent() -> None:
+    assert on_devices(MODELS) == ["done"]
+
+
+CUT = """
+line = Mesh(devices, ("model",))
+params = {"cut": jnp.ones((8, 3)), "same": jnp.ones(5)}
+
+def outcome(name, in_specs, out_specs, entry, grads_vary=False):
+    optimizer = OPTIMIZERS[name]
+    def body(params, grads):
+        if grads_vary:
+            grads = jax.tree.map(lambda leaf: leaf * jax.lax.axis_index("model"), grads)
+        new, state = update_of(optimizer)(params, grads, optimizer.init(params))
+        return {"params": new, "state": state}[entry]
+    try:
+        jax.jit(jax.shard_map(body, mesh=line, in_specs=in_specs, out_specs=out_specs))(params, params)
+        return "runs"
+    except ValueError as problem:
+        return "refused" if "require replication" in str(problem) else str(problem)
+
+cut, same = {"cut": P("model"), "same": P()}, {"cut": P(), "same": P()}
+for name in ("novograd", "novograd inf", "larc_sgd", "larc"):
+    print(outcome(name, (cut, cut), cut, "params"),   # a leaf that is the same everywhere stays so beside a cut one
+          outcome(name, (cut, cut), same, "params"),  # a cut leaf is not the same on every device
+          outcome(name, (same, same), same, "params", True),  # nor is a parameter whose gradient is not
+          outcome(name, (cut, cut), P(), "state"))    # nor are its norm and its momentum
+"""
+
+
+def test_jaxs_own_check_sees_what_varies_over_a_mesh_and_what_does_not() -> None:
+    assert on_devices(CUT) == ["runs refused refused refused"] * 3 + ["runs refused refused refused"]
+
 
 CODE = """
-import jax, jax.numpy as jnp, numpy as np, layerwise.jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
-
-mesh = Mesh(np.array(jax.devices()), ("data",))
 weights, grads = (jnp.asarray(x) for x in np.random.default_rng(0).normal(size=(2, 64, 200)).astype(np.float32))
 optimizer = layerwise.jax.novograd(0.1)
 expected, _ = optimizer.step(weights, grads, optimizer.init(weights))
+mesh = Mesh(devices, ("data",))
 
 for spec in (P(), P("data"), P(None, "data")):
     placed = [jax.device_put(array, NamedSharding(mesh, spec)) for array in (weights, grads)]
@@ -27,4 +293,4 @@ print(np.array_equal(jax.jit(replicas)(weights, jnp.concatenate([grads, grads]),
 
 
 def test_replicated_and_sharded_arrays_give_the_bits_of_one_device() -> None:
-    assert python(CODE, XLA_FLAGS="--xla_force_host_platform_device_count=2") == ["True"] * 4
+    assert on_devices(CODE, 2) == ["True"] * 4

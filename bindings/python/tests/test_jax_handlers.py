@@ -40,6 +40,22 @@ print(_handlers.build())
 """
 
 
+AHEAD_OF_TIME = """
+import pickle, sys
+import jax, jax.numpy as jnp, layerwise.jax
+from jax.experimental import serialize_executable
+optimizer = layerwise.jax.novograd(0.1)
+params, grads = {"w": jnp.array([1.0, 2.0, 3.0])}, {"w": jnp.array([0.1, 0.2, 0.3])}
+state = optimizer.init(params)
+if sys.argv[2] == "compile":
+    compiled = jax.jit(optimizer.step).lower(params, grads, state).compile()
+    open(sys.argv[1], "wb").write(pickle.dumps(serialize_executable.serialize(compiled)))
+else:
+    step = serialize_executable.deserialize_and_load(*pickle.loads(open(sys.argv[1], "rb").read()))
+    print([round(float(weight), 5) for weight in step(params, grads, state)[0]["w"]])
+"""
+
+
 def python(code: str, *arguments: object, **environment: object) -> list[str]:
     paths = {"LAYERWISE_LIBRARY": layerwise.library_path(), "PYTHONPATH": str(Path(layerwise.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
@@ -82,6 +98,23 @@ def test_handlers_are_built_once_and_found_again_without_a_compiler(tmp_path: Pa
     for environment in ({}, {"CXX": compiler(), "PATH": "/nowhere"}):
         assert python(STEP, LAYERWISE_CACHE=tmp_path, **environment) == ["True", "3.0"]
         assert len(list(tmp_path.iterdir())) == 1
+
+
+# Hazard: a step that was compiled in another process runs before anything is traced in this one.
+def test_a_step_that_was_compiled_in_another_process_runs_once_an_optimizer_is_made(tmp_path: Path) -> None:
+    """In float64: w - 0.1*(g/|g| + 0.001*w)."""
+    compiler()
+    python(AHEAD_OF_TIME, tmp_path / "step", "compile", LAYERWISE_CACHE=tmp_path / "cache")
+    lines = python(AHEAD_OF_TIME, tmp_path / "step", "run", LAYERWISE_CACHE=tmp_path / "cache")
+    assert lines == ["[0.97317, 1.94635, 2.91952]"]
+
+
+# Hazard: jax.distributed.initialize must come before a backend starts; making an optimizer must not start one.
+def test_making_an_optimizer_starts_no_backend(tmp_path: Path) -> None:
+    compiler()
+    code = ("import layerwise.jax; from jax._src import xla_bridge; layerwise.jax.novograd(0.1, eps=0.1); "
+            "layerwise.jax.larc_sgd(lambda count: 0.1); print(xla_bridge.backends_are_initialized())")
+    assert python(code, LAYERWISE_CACHE=tmp_path) == ["False"]
 
 
 def test_without_a_compiler_the_message_says_what_helps(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@
         grads = jax.grad(loss)(params, batch)
         return optimizer.step(params, grads, state)            # or optax's update and apply_updates
 
-Every leaf of the parameter tree is a layer. The steps call the C library through jax.ffi; their handlers are in the
-package, or are compiled at the first use, against the headers of the installed jaxlib.
+Every leaf of the parameter tree that has a gradient is a layer. The steps call the C library through jax.ffi; their
+handlers are in the package, or are compiled when the first optimizer is made, against the installed jaxlib's headers.
 """
 
 try:
@@ -21,9 +21,10 @@ except ImportError as problem:
     raise ImportError("layerwise.jax needs JAX with jax.ffi: pip install jax (0.6 or later)") from problem
 
 from ._larc import LarcSgdState, LarcState, larc, larc_sgd
-from ._novograd import NovogradState, novograd
+from ._novograd import NovogradState, novograd, novograd_state_by_leaf
 from ._transformation import Transformation
 
-__all__ = ["LarcSgdState", "LarcState", "NovogradState", "Transformation", "larc", "larc_sgd", "novograd"]
+__all__ = ["LarcSgdState", "LarcState", "NovogradState", "Transformation", "larc", "larc_sgd", "novograd",
+           "novograd_state_by_leaf"]
 
 del _ffi

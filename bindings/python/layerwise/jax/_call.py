@@ -2,84 +2,73 @@
 
 from __future__ import annotations
 
-import ctypes
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from . import _handlers
+from ._ffi import Call, Operands, varying_axes
+from ._hyper import Options
+from ._partition import on_any_mesh
 
 
 class Step(NamedTuple):
-    """What handlers.cpp asks of a step, and in what order.
+    """What a handler is asked for; scalars, lists and the layers' options have one entry for each layer.
 
-    numbers  float32 (3,): lr, grad_scale, found_inf
+    numbers  float32 (3 + H,), as _hyper.numbers gives them
     count    completed steps, or None where the step has none
-    vectors  one value a layer, changed by the step
-    lists    one array a layer each; the first are the weights, the second the gradients
-    changed  for each list whether the step changes it
-    options, sgd                the library's structs, without pointers
-    lr_mult, wd_mult, skip_larc one number a layer
+    scalars  lists of values, changed by the step
+    lists    lists of arrays; the first are the weights, the second the gradients
+    changed  for each of lists whether the step changes it
     """
 
     name: str
     numbers: Any
     count: Any
-    vectors: list[Any]
+    scalars: list[list[Any]]
     lists: list[list[Any]]
-    changed: list[bool]
-    options: ctypes.Structure
-    sgd: ctypes.Structure | None
-    lr_mult: np.ndarray[Any, Any]
-    wd_mult: np.ndarray[Any, Any]
-    skip_larc: np.ndarray[Any, Any]
+    changed: tuple[bool, ...]
+    options: Options
+    lr_mult: list[float]
+    wd_mult: list[float]
+    skip_larc: list[float]
 
 
-def run(step: Step) -> tuple[list[Any], list[list[Any]]]:
-    """The vectors, and the lists that the step changes, after it. A layer with None in a list keeps what it has."""
+def run(step: Step) -> tuple[list[list[Any]], list[list[Any]]]:
+    """The scalars, and the lists that the step changes, after it."""
     _handlers.register()
-    vectors = list(step.vectors)
+    scalars = [list(values) for values in step.scalars]
     changed = [list(arrays) for arrays, is_changed in zip(step.lists, step.changed, strict=True) if is_changed]
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for layer, arrays in enumerate(zip(*step.lists, strict=True)):
-        if all(array is not None for array in arrays):
-            groups.setdefault(tuple(str(array.dtype) for array in arrays), []).append(layer)
+    groups: dict[Any, list[int]] = {}
+    for layer, arrays in enumerate(zip(*step.lists, *step.scalars, strict=True)):
+        # What leaves a call varies over a mesh as all that went in: layers that vary otherwise have their own call.
+        key = (*(str(array.dtype) for array in arrays), frozenset().union(*map(varying_axes, arrays)))
+        groups.setdefault(key, []).append(layer)
     for layers in groups.values():
-        if len(layers) == len(step.lists[0]):
-            return _call(step, vectors, layers)
-        index = np.array(layers)
-        new_vectors, new_lists = _call(step, [vector[index] for vector in vectors], layers)
-        vectors = [old.at[index].set(new) for old, new in zip(vectors, new_vectors, strict=True)]
-        for old_list, new_list in zip(changed, new_lists, strict=True):
-            for layer, array in zip(layers, new_list, strict=True):
-                old_list[layer] = array
-    return vectors, changed
+        call = Call(step.name, step.options.structs, step.options.offsets, len(step.scalars), step.count is not None,
+                    step.changed, *(tuple(float(values[layer]) for layer in layers)
+                                    for values in (step.lr_mult, step.wd_mult, step.skip_larc)))
+        new_scalars, new_lists = _compiled(call)(
+            step.numbers, step.count, [[values[layer] for layer in layers] for values in step.scalars],
+            [[arrays[layer] for layer in layers] for arrays in step.lists])
+        for old, new in zip([*scalars, *changed], [*new_scalars, *new_lists], strict=True):
+            for layer, value in zip(layers, new, strict=True):
+                old[layer] = value
+    return scalars, changed
 
 
-def _call(step: Step, vectors: list[Any], layers: list[int]) -> tuple[list[Any], list[list[Any]]]:
-    operands: list[Any] = [step.numbers]
-    results: list[Any] = []
-    aliases: dict[int, int] = {}
-    if step.count is not None:  # an int64 in two halves: JAX has none unless it is told to
-        operands.append(jnp.stack([step.count.astype(jnp.int32), jnp.int32(0)]))
-    parts: list[tuple[list[Any], bool]] = [(vectors, True)]
-    parts += [([arrays[layer] for layer in layers], is_changed)
-              for arrays, is_changed in zip(step.lists, step.changed, strict=True)]
-    for arrays, is_changed in parts:
-        for array in arrays:
-            if is_changed:
-                aliases[len(operands)] = len(results)
-                results.append(jax.ShapeDtypeStruct(array.shape, array.dtype))
-            operands.append(array)
-    call = jax.ffi.ffi_call(_handlers.target(step.name), results, vmap_method="sequential",
-                            input_output_aliases=aliases)
-    returned = iter(call(*operands, options=_bytes(step.options), sgd=_bytes(step.sgd), lr_mult=step.lr_mult[layers],
-                         wd_mult=step.wd_mult[layers], skip_larc=step.skip_larc[layers].astype(np.uint8)))
-    new = [[next(returned) for _ in arrays] for arrays, is_changed in parts if is_changed]
-    return new[0], new[1:]
+@functools.lru_cache(maxsize=1024)
+def _compiled(call: Call) -> Any:
+    """The call as a jitted function, kept: outside of jit too it is compiled once, and shardings reach it."""
+    step_on_mesh = on_any_mesh(call)
 
+    def layerwise_step(numbers: Any, count: Any, scalars: Any, lists: Any) -> Any:
+        # An int64 in two halves: JAX has none unless it is told to.
+        completed = [] if count is None else [jnp.stack([count.astype(jnp.int32), jnp.int32(0)])]
+        vectors = [jnp.stack(values) for values in scalars]
+        new_vectors, new_lists = step_on_mesh(Operands(numbers, completed, vectors, lists))
+        return [list(vector) for vector in new_vectors], new_lists
 
-def _bytes(struct: ctypes.Structure | None) -> np.ndarray[Any, Any]:
-    return np.frombuffer(bytes(struct) if struct is not None else b"\0", np.uint8)
+    return jax.jit(layerwise_step)

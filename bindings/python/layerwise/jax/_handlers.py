@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -23,7 +24,8 @@ from .._library import library_path
 
 LIBRARY_VARIABLE = "LAYERWISE_JAX_LIBRARY"
 CACHE_VARIABLE = "LAYERWISE_CACHE"
-STEPS = ("novograd_step", "larc_scale", "larc_sgd_step")
+STEPS = ("novograd_step", "novograd_norms", "novograd_apply", "larc_norms", "larc_scale", "larc_scale_apply",
+         "larc_sgd_step", "larc_sgd_apply")
 
 _HERE = Path(__file__).resolve().parent
 _PACKAGED = _HERE.parent / "liblayerwise_jax.so"
@@ -33,6 +35,13 @@ _registering = threading.Lock()
 def target(step: str) -> str:
     """The name that a step is registered under with XLA."""
     return f"layerwise_{step}"
+
+
+def register_early() -> None:
+    """Registers the handlers where they can be had, so that a step compiled in another process finds them here; where
+    they cannot, the first step of this process says so."""
+    with contextlib.suppress(LibraryError):
+        register()
 
 
 def register() -> None:
@@ -83,7 +92,6 @@ def register_from(path: Path) -> None:
     if ours[0] != theirs[0] or ours[1] > theirs[1]:
         raise LibraryError(f"{path} was built with XLA's FFI API {ours[0]}.{ours[1]}; jaxlib {jaxlib.__version__} has "
                            f"{theirs[0]}.{theirs[1]} and takes none that is newer")
-    jax.devices()  # a refusal while a backend starts would take the backend down: let it start first
     for (step, platform), function in functions.items():
         try:
             jax.ffi.register_ffi_target(target(step), jax.ffi.pycapsule(function), platform=platform)
@@ -101,7 +109,7 @@ def runtime_api() -> tuple[int, int]:
 def build() -> Path:
     """The handlers, compiled into the cache folder unless they are there. Raises LibraryError, OSError."""
     header = _header_folder()
-    sources = [_HERE / "handlers.cpp", _HERE / "plans.h", header / "layerwise.h"]
+    sources = [*(_HERE / name for name in ("handlers.cpp", "operands.h", "plans.h")), header / "layerwise.h"]
     command = [*_compiler(), "-std=c++20", "-O2", "-fPIC", "-shared", f"-I{header}", "-isystem", jax.ffi.include_dir(),
                str(sources[0]), *_link_flags(library_path())]
     content = b"".join(path.read_bytes() for path in sources) + repr((command, jaxlib.__version__)).encode()

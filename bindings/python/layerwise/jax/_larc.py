@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .. import _abi
-from .._options import defaults, fill_numbers
 from .._plan import Plan
+from . import _handlers
 from ._call import Step, run
-from ._transformation import Pair, Transformation, advanced, first_count, known_rate, numbers
-from ._tree import Leaves, layer_values
+from ._hyper import Options, known_rate, numbers, options
+from ._transformation import Pair, Transformation, advanced, first_count
+from ._tree import Leaves, zeros_beside
 
 
 class LarcState(NamedTuple):
@@ -23,7 +23,8 @@ class LarcState(NamedTuple):
 
 
 class LarcSgdState(NamedTuple):
-    """count: int32, completed steps. momentum: a tree like params; None where the momentum is 0."""
+    """count: int32, completed steps. momentum: a tree like params, with None for leaves that are no float32, bfloat16
+    or float16 arrays; None where the momentum is the number 0."""
 
     count: Any
     momentum: Any
@@ -46,9 +47,9 @@ def larc(learning_rate: Any, *, eta: float | None = None, eps: float | None = No
     "clip", min_update 0, weight_decay 0, zero_norm "keep". The scaled gradients keep their dtypes. `update` takes
     `grad_scale` and `found_inf` as layerwise.jax.Transformation does: what comes out is unscaled. Raises as novograd.
     """
-    options = _larc_options(dict(eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
-                                 fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize),
-                            learning_rate)
+    asked = _larc_options([_abi.LarcOptions], dict(
+        eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
+        fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize), learning_rate)
 
     def init(params: Any) -> LarcState:
         return LarcState(first_count())
@@ -57,11 +58,10 @@ def larc(learning_rate: Any, *, eta: float | None = None, eps: float | None = No
                **ignored: Any) -> tuple[Any, LarcState]:
         leaves = Leaves(params, updates)
         _, (scaled,) = run(Step(
-            "larc_scale", numbers(learning_rate, state.count, grad_scale, found_inf), None, [],
-            [leaves.weights, leaves.grads], [False, True], options, None,
-            layer_values(lr_mult, params, leaves, "lr_mult", 1), layer_values(wd_mult, params, leaves, "wd_mult", 1),
-            layer_values(skip_larc, params, leaves, "skip_larc", 0)))
-        return leaves.structure.unflatten(scaled), LarcState(advanced(state.count, found_inf))
+            "larc_scale", numbers(learning_rate, state.count, grad_scale, found_inf, asked.values), None, [],
+            [leaves.weights, leaves.grads], (False, True), asked, leaves.numbers(lr_mult, params, "lr_mult", 1),
+            leaves.numbers(wd_mult, params, "wd_mult", 1), leaves.numbers(skip_larc, params, "skip_larc", 0)))
+        return leaves.updates(scaled), LarcState(advanced(state.count, found_inf))
 
     return Pair(init, update)
 
@@ -80,41 +80,42 @@ def larc_sgd(learning_rate: Any, *, momentum: float = 0.9, dampening: float | No
 
     The other arguments are those of larc. Raises as novograd.
     """
-    options = _larc_options(dict(eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
-                                 fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize),
-                            learning_rate)
-    given: dict[str, Any] = dict(momentum=momentum, dampening=dampening, nesterov=nesterov)
-    sgd = defaults(_abi.SgdOptions)
-    fill_numbers(sgd, given)
+    given = dict(momentum=momentum, dampening=dampening, nesterov=nesterov)
+    asked = _larc_options([_abi.LarcOptions, _abi.SgdOptions], dict(
+        eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
+        fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, **given), learning_rate)
+    # An array or traced momentum may be 0 at times: its state is there all the same.
+    has_momentum = isinstance(momentum, jax.Array) or asked.known.get("momentum", 0.9) != 0
     nothing = np.zeros(0, np.float32)
     Plan([], first_moment_dtype=momentum_dtype).close()
-    with Plan([]) as plan:  # lets the library refuse options now rather than inside a traced computation
-        plan.larc_sgd_step(nothing, nothing, nothing if momentum else None, lr=0, step=1, **given)
+    with Plan([]) as plan:
+        sgd = {name: asked.known[name] for name in given if name in asked.known}
+        plan.larc_sgd_step(nothing, nothing, nothing if sgd.get("momentum", 0.9) else None, lr=0, step=1, **sgd)
 
     def init(params: Any) -> LarcSgdState:
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf), momentum_dtype), params)
-        return LarcSgdState(first_count(), zeros if momentum else None)
+        return LarcSgdState(first_count(), zeros_beside(params, momentum_dtype) if has_momentum else None)
 
     def step(params: Any, grads: Any, state: LarcSgdState, *, grad_scale: Any = None, found_inf: Any = None,
              **ignored: Any) -> tuple[Any, LarcSgdState]:
         leaves = Leaves(params, grads)
-        buffers = [leaves.beside(state.momentum, "momentum")] if momentum else []
+        buffers = [leaves.state(state.momentum, "momentum")] if has_momentum else []
         _, (weights, *new) = run(Step(
-            "larc_sgd_step", numbers(learning_rate, state.count, grad_scale, found_inf), state.count, [],
-            [leaves.weights, leaves.grads, *buffers], [True, False, True][:2 + len(buffers)], options, sgd,
-            layer_values(lr_mult, params, leaves, "lr_mult", 1), layer_values(wd_mult, params, leaves, "wd_mult", 1),
-            layer_values(skip_larc, params, leaves, "skip_larc", 0)))
-        return leaves.structure.unflatten(weights), LarcSgdState(
-            advanced(state.count, found_inf), leaves.structure.unflatten(new[0]) if new else None)
+            "larc_sgd_step", numbers(learning_rate, state.count, grad_scale, found_inf, asked.values), state.count, [],
+            [leaves.weights, leaves.grads, *buffers], (True, False, True)[:2 + len(buffers)], asked,
+            leaves.numbers(lr_mult, params, "lr_mult", 1), leaves.numbers(wd_mult, params, "wd_mult", 1),
+            leaves.numbers(skip_larc, params, "skip_larc", 0)))
+        return leaves.replaced(params, weights), LarcSgdState(
+            advanced(state.count, found_inf), leaves.replaced(state.momentum, new[0]) if new else state.momentum)
 
     return Transformation(init, step)
 
 
-def _larc_options(given: dict[str, Any], learning_rate: Any) -> _abi.LarcOptions:
-    """The options, once the library has been asked about them."""
-    options = defaults(_abi.LarcOptions)
-    fill_numbers(options, given)
+def _larc_options(kinds: list[type[_abi.Struct]], given: dict[str, Any], learning_rate: Any) -> Options:
+    """The options, once the library has been asked about LARC's: now rather than inside a traced computation."""
+    asked = options(kinds, given)
+    larc = {name: value for name, value in asked.known.items() if hasattr(_abi.LarcOptions, name)}
     nothing = np.zeros(0, np.float32)
     with Plan([]) as plan:
-        plan.larc_scale(nothing, nothing.copy(), lr=known_rate(learning_rate), **given)
-    return options
+        plan.larc_scale(nothing, nothing.copy(), lr=known_rate(learning_rate), **larc)
+    _handlers.register_early()
+    return asked

@@ -8,17 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import _abi
-from .._options import defaults, fill_numbers
+from .. import _abi, _errors
+from .._errors import refusal
 from .._plan import Plan
+from . import _handlers
 from ._call import Step, run
-from ._transformation import Transformation, advanced, first_count, known_rate, numbers
-from ._tree import Leaves, layer_values
+from ._hyper import known_rate, numbers, options
+from ._transformation import Transformation, advanced, first_count
+from ._tree import Leaves, scalars_beside, zeros_beside
 
 
 class NovogradState(NamedTuple):
-    """count: int32, completed steps. first_moment: a tree like params. second_moment, max_second_moment: float32
-    (leaves,), in the order of jax.tree.leaves(params); the latter is None without amsgrad."""
+    """count: int32, completed steps. first_moment: a tree like params. second_moment, max_second_moment: trees like
+    params of one float32 for each leaf; the latter is None without amsgrad. Leaves that are no float32, bfloat16 or
+    float16 arrays have None in all of them: they have no state."""
 
     count: Any
     first_moment: Any
@@ -44,49 +47,76 @@ def novograd(
     The other options are those of layerwise.Plan.novograd_step, None is the library's default, the paper's: beta1 0.95,
     beta2 0.98, eps 1e-8, weight_decay 0.001. optax.novograd's are beta1 0.9, beta2 0.25, eps 1e-6, weight_decay 0.
 
-    Parameters and gradients are float32, bfloat16 or float16, in any mix; a gradient of None leaves its layer out, and
-    so does one that is not finite. Under jax.vmap the models step one after the other. Arrays that are sharded over
-    devices are gathered for the step.
+    Parameters and gradients are float32, bfloat16 or float16, in any mix. A leaf whose gradient is None, float0 (what
+    jax.grad gives integers with allow_int) or optax.MaskedNode() is left alone, whatever it is; so is one whose
+    gradient is not finite. Every numeric option may be an array or traced, as optax.inject_hyperparams has them: then
+    it is a float32 that the step reads when it runs (on CUDA the host waits for it, but for the learning rate). Under
+    jax.vmap the models step one after the other.
+
+    Arrays that are sharded over devices stay where they are: each device steps its pieces, and one number a layer is
+    exchanged, so the result is that of one device within the rounding of the layers' sums; replicated arrays have its
+    bits. Inside jax.shard_map every piece is a layer, and what comes out varies over the mesh as what went in.
 
     Raises ArgumentError, DtypeError, TypeError when it is called or traced; LibraryError where the library or its
-    handlers for XLA cannot be had.
+    handlers for XLA cannot be had. A traced option that breaks a rule is refused when the step runs, by XLA.
     """
     given = dict(beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root, weight_decay=weight_decay,
                  grad_averaging=grad_averaging, average_first_step=average_first_step, amsgrad=amsgrad,
                  bias_correction=bias_correction, norm=norm, seed_second_moment=seed_second_moment,
                  decoupled_weight_decay=decoupled_weight_decay, lr_in_momentum=lr_in_momentum, maximize=maximize)
-    options = _options(known_rate(learning_rate), first_moment_dtype, given)
+    asked = options([_abi.NovogradOptions], given)
+    amsgrad = bool(asked.known.get("amsgrad"))
+    _ask_library(known_rate(learning_rate), first_moment_dtype, asked.known)
+    _handlers.register_early()
 
     def init(params: Any) -> NovogradState:
-        second, maximum = (jnp.zeros(len(jax.tree.leaves(params)), jnp.float32) for _ in range(2))
-        first = jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf), first_moment_dtype), params)
-        return NovogradState(first_count(), first, second, maximum if amsgrad else None)
+        return NovogradState(first_count(), zeros_beside(params, first_moment_dtype), scalars_beside(params),
+                             scalars_beside(params) if amsgrad else None)
 
     def step(params: Any, grads: Any, state: NovogradState, *, grad_scale: Any = None, found_inf: Any = None,
              **ignored: Any) -> tuple[Any, NovogradState]:
         leaves = Leaves(params, grads)
-        vectors = [leaves.vector(state.second_moment, "second_moment")]
+        scalars = [leaves.scalars(state.second_moment, "second_moment")]
         if amsgrad:
-            vectors.append(leaves.vector(state.max_second_moment, "max_second_moment"))
-        vectors, (weights, first_moment) = run(Step(
-            "novograd_step", numbers(learning_rate, state.count, grad_scale, found_inf), state.count, vectors,
-            [leaves.weights, leaves.grads, leaves.beside(state.first_moment, "first_moment")], [True, False, True],
-            options, None, layer_values(lr_mult, params, leaves, "lr_mult", 1),
-            layer_values(wd_mult, params, leaves, "wd_mult", 1), np.zeros(len(leaves.weights))))
-        return leaves.structure.unflatten(weights), NovogradState(
-            advanced(state.count, found_inf), leaves.structure.unflatten(first_moment), vectors[0],
-            vectors[1] if amsgrad else None)
+            scalars.append(leaves.scalars(state.max_second_moment, "max_second_moment"))
+        scalars, (weights, first_moment) = run(Step(
+            "novograd_step", numbers(learning_rate, state.count, grad_scale, found_inf, asked.values), state.count,
+            scalars, [leaves.weights, leaves.grads, leaves.state(state.first_moment, "first_moment")],
+            (True, False, True), asked, leaves.numbers(lr_mult, params, "lr_mult", 1),
+            leaves.numbers(wd_mult, params, "wd_mult", 1), leaves.numbers(None, params, "skip_larc", 0)))
+        return leaves.replaced(params, weights), NovogradState(
+            advanced(state.count, found_inf), leaves.replaced(state.first_moment, first_moment),
+            leaves.replaced(state.second_moment, scalars[0]),
+            leaves.replaced(state.max_second_moment, scalars[1]) if amsgrad else state.max_second_moment)
 
     return Transformation(init, step)
 
 
-def _options(lr: float, first_moment_dtype: str, given: dict[str, Any]) -> _abi.NovogradOptions:
-    """The options, once the library has been asked about them: now rather than inside a traced computation."""
-    options = defaults(_abi.NovogradOptions)
-    fill_numbers(options, given)
+def novograd_state_by_leaf(state: NovogradState, params: Any) -> NovogradState:
+    """A state whose second moments are arrays of shape (leaves,), in the order of jax.tree.leaves(params), as this
+    package once had them, with the trees that it has now: for checkpoints. params are those it was made for.
+
+    Raises ArgumentError where an array has not one value for each leaf.
+    """
+    structure = jax.tree.structure(params)
+
+    def tree(values: Any, what: str) -> Any:
+        if values is None:
+            return None
+        vector = jnp.asarray(values)
+        if vector.shape != (structure.num_leaves,):
+            raise refusal(_errors.INVALID_VALUE, f"{what} has shape {vector.shape}: it must be "
+                                                 f"({structure.num_leaves},), one value for each leaf of params")
+        return structure.unflatten(list(vector))
+
+    return NovogradState(state.count, state.first_moment, tree(state.second_moment, "second_moment"),
+                         tree(state.max_second_moment, "max_second_moment"))
+
+
+def _ask_library(lr: float, first_moment_dtype: str, known: dict[str, Any]) -> None:
+    """Lets the library refuse options now rather than inside a traced computation."""
     Plan([], first_moment_dtype=first_moment_dtype).close()
     nothing = np.zeros(0, np.float32)
     with Plan([]) as plan:
         plan.novograd_step(nothing, nothing, nothing, nothing, lr=lr, step=1,
-                           max_second_moment=nothing if given["amsgrad"] else None, **given)
-    return options
+                           max_second_moment=nothing if known.get("amsgrad") else None, **known)

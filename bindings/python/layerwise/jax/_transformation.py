@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .._options import is_array
+from ._hyper import scalar
 from ._tree import Leaves
 
 if TYPE_CHECKING:
@@ -43,9 +43,8 @@ class Transformation(Pair):
         def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
             leaves = Leaves(params, updates)
             new, state = step(params, updates, state, **extra)
-            moved = [None if grad is None else after - before for grad, after, before in zip(
-                leaves.grads, leaves.beside(new, "params"), leaves.weights, strict=True)]
-            return leaves.structure.unflatten(moved), state
+            return leaves.updates([after - before for after, before in zip(
+                leaves.of(new, "params"), leaves.weights, strict=True)]), state
 
         self = super().__new__(cls, init, update)
         self.step = step
@@ -58,17 +57,4 @@ def first_count() -> Any:
 
 def advanced(count: Any, found_inf: Any) -> Any:
     """The completed steps after this one."""
-    return count + 1 if found_inf is None else count + (jnp.asarray(found_inf) == 0).astype(jnp.int32)
-
-
-def numbers(learning_rate: Any, count: Any, grad_scale: Any, found_inf: Any) -> Any:
-    """What a step reads when it runs: float32 (3,): lr, grad_scale, found_inf."""
-    lr = learning_rate(count) if callable(learning_rate) else learning_rate
-    values = (lr, 1 if grad_scale is None else grad_scale, 0 if found_inf is None else found_inf)
-    return jnp.stack([jnp.asarray(value, jnp.float32).reshape(()) for value in values])
-
-
-def known_rate(learning_rate: Any) -> float:
-    """A learning rate that can be checked before anything is traced; schedules and arrays cannot."""
-    traced = callable(learning_rate) or is_array(learning_rate) or isinstance(learning_rate, jax.core.Tracer)
-    return 0.0 if traced else learning_rate
+    return count + 1 if found_inf is None else count + (scalar(found_inf, "found_inf") == 0).astype(jnp.int32)

@@ -1,162 +1,50 @@
 // The steps as XLA FFI handlers. Every leaf of a parameter tree is a layer of a scattered plan; XLA donates or copies
 // what a step changes, so that it is changed in place.
 //
-// Operands, in order, L leaves each where a list; * is changed in place and comes back as a result:
-//   novograd_step  numbers, completed, second_moment*, [max_second_moment*], weights*..., grads..., first_moment*...
-//   larc_scale     numbers, weights..., grads*...
-//   larc_sgd_step  numbers, completed, weights*..., grads..., [momentum*...]
-//   numbers    float32 [3]: lr, grad_scale, found_inf
+// Operands, in order, L leaves each where a list; * is changed in place and comes back as a result; [if there]:
+//   novograd_step   numbers, completed, second_moment*, [max_second_moment*], weights*..., grads..., first_moment*...
+//   larc_scale      numbers, weights..., grads*...
+//   larc_sgd_step   numbers, completed, weights*..., grads..., [momentum*...]
+//   *_apply         the second half of each: as the step, with the sums after numbers and completed: grad_sums, for
+//                   larc grad_sums, weight_sums
+//   novograd_norms  counted, weights..., grads...; results: grad_sums
+//   larc_norms      counted, weights..., grads...; results: grad_sums, weight_sums
+//   numbers    float32 [3 + H]: lr, grad_scale, found_inf, and the hyper-parameters that the attribute traced names
 //   completed  int32 [2]: the completed steps, an int64 in two halves, low half first
-// Attributes: the options as the bytes of layerwise.h's structs, without pointers, and the layers' own options.
-#include <dlfcn.h>
+//   sums       float64 [L], of all pieces of each layer
+//   counted    uint8 [L], 0: another device counts this piece; its sum is 0
+// Attributes: the options as the bytes of layerwise.h's structs, without pointers; traced, where in them each of the H
+// hyper-parameters belongs, in bytes from the start of options, then of sgd; and the layers' own options.
 #include <layerwise.h>
 
 #include <cstring>
-#include <optional>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "operands.h"
 #include "plans.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
 using layerwise_jax::BorrowedPlan;
 using layerwise_jax::check;
+using layerwise_jax::dtype_of;
 using layerwise_jax::Layout;
+using layerwise_jax::Operands;
+using layerwise_jax::Place;
 
 namespace {
 
-int32_t dtype_of(ffi::AnyBuffer buffer) {
-  switch (buffer.element_type()) {
-    case ffi::F32:
-      return LAYERWISE_DTYPE_FLOAT32;
-    case ffi::BF16:
-      return LAYERWISE_DTYPE_BFLOAT16;
-    case ffi::F16:
-      return LAYERWISE_DTYPE_FLOAT16;
-    case ffi::F64:
-      return LAYERWISE_DTYPE_FLOAT64;
-    default:
-      throw std::invalid_argument("a buffer is neither float32, bfloat16, float16 nor float64");
-  }
-}
-
-// ---- Where a call runs ----------------------------------------------------------------------------------------------
-
-struct Place {
-  int32_t device = LAYERWISE_DEVICE_CPU;
-  void* stream = nullptr;
-  ffi::ScratchAllocator* scratch = nullptr;  // of the device
-};
-
-// The driver that XLA has loaded; this file needs neither its headers nor its library to be built.
-void copy_to_device(void* device, const void* host, size_t bytes, void* stream) {
-  using Copy = int (*)(unsigned long long, const void*, size_t, void*);
-  static const Copy copy = [] {
-    void* driver = dlopen("libcuda.so.1", RTLD_NOW);
-    return driver ? reinterpret_cast<Copy>(dlsym(driver, "cuMemcpyHtoDAsync_v2")) : nullptr;
-  }();
-  if (!copy) throw std::runtime_error("libcuda.so.1 has no cuMemcpyHtoDAsync_v2");
-  // From pageable memory: the driver has taken its copy when it returns.
-  if (const int code = copy(reinterpret_cast<unsigned long long>(device), host, bytes, stream))
-    throw std::runtime_error("copying the layers' addresses to the device: CUDA driver error " + std::to_string(code));
-}
-
-// ---- Operands -------------------------------------------------------------------------------------------------------
-
-// An operand in a message: made where there is one, since a step has three operands a layer.
-struct Name {
-  const char* what;
-  int64_t layer = -1;
-  std::string text() const { return layer < 0 ? what : std::string(what) + " of layer " + std::to_string(layer); }
-};
-
-class Operands {
- public:
-  Operands(ffi::RemainingArgs arguments, ffi::RemainingRets results) : arguments_(arguments), results_(results) {}
-
-  // The library cannot see where an operand ends: what it will read and write must be there.
-  ffi::AnyBuffer read(Name what, int64_t count, int32_t dtype) {
-    auto buffer = arguments_.get<ffi::AnyBuffer>(argument_++);
-    if (buffer.has_error()) throw std::invalid_argument(what.text() + " is missing");
-    const int64_t elements = static_cast<int64_t>(buffer->element_count());
-    if (elements != count)
-      throw std::invalid_argument(what.text() + " has " + std::to_string(elements) + " elements: it must have " +
-                                  std::to_string(count));
-    if (dtype != LAYERWISE_DTYPE_NONE && dtype_of(*buffer) != dtype)
-      throw std::invalid_argument(what.text() + " has another dtype than the operands beside it");
-    return *buffer;
-  }
-
-  ffi::AnyBuffer change(Name what, int64_t count, int32_t dtype) {
-    const ffi::AnyBuffer buffer = read(what, count, dtype);
-    auto result = results_.get<ffi::AnyBuffer>(result_++);
-    if (result.has_error()) throw std::invalid_argument("a result is missing");
-    if ((*result)->untyped_data() != buffer.untyped_data() && buffer.element_count() != 0)
-      throw std::runtime_error("XLA gave a result memory of its own, which input_output_aliases rules out");
-    return buffer;
-  }
-
-  // lr, grad_scale and found_inf.
-  const float* numbers() {
-    return static_cast<const float*>(read({"numbers"}, 3, LAYERWISE_DTYPE_FLOAT32).untyped_data());
-  }
-
-  int64_t* completed_steps() {
-    auto halves = arguments_.get<ffi::AnyBuffer>(argument_++);
-    if (halves.has_error() || halves->element_type() != ffi::S32 || halves->element_count() != 2)
-      throw std::invalid_argument("the completed steps are not two int32");
-    return static_cast<int64_t*>(halves->untyped_data());
-  }
-
-  // One buffer a layer, all of the dtype returned; appended to the plan's tables. sizes: filled where it is empty.
-  int32_t list(const char* what, std::vector<int64_t>& sizes, size_t layers, bool changed) {
-    const bool says_sizes = sizes.empty();
-    int32_t dtype = LAYERWISE_DTYPE_NONE;
-    for (size_t layer = 0; layer < layers; ++layer) {
-      const Name name{what, static_cast<int64_t>(layer)};
-      const int64_t count = says_sizes ? elements_of_next() : sizes.at(layer);
-      const ffi::AnyBuffer buffer = changed ? change(name, count, dtype) : read(name, count, dtype);
-      dtype = dtype_of(buffer);
-      if (says_sizes) sizes.push_back(count);
-      tables_.push_back(buffer.untyped_data());
-    }
-    return dtype;
-  }
-
-  void end() const {
-    if (argument_ != arguments_.size() || result_ != results_.size())
-      throw std::invalid_argument("the call has operands or results that its layers do not account for");
-  }
-
-  // The tables where the plan reads them; each is as long as the list it was made of.
-  void** tables(Place& place) {
-    if (place.device == LAYERWISE_DEVICE_CPU) return tables_.data();
-    const size_t bytes = tables_.size() * sizeof(void*);
-    std::optional<void*> memory = place.scratch->Allocate(bytes, alignof(void*));
-    if (!memory || !*memory) throw std::runtime_error("no device memory for the table of layers");
-    copy_to_device(*memory, tables_.data(), bytes, place.stream);
-    return static_cast<void**>(*memory);
-  }
-
- private:
-  int64_t elements_of_next() const {
-    auto buffer = arguments_.get<ffi::AnyBuffer>(argument_);
-    return buffer.has_error() ? 0 : static_cast<int64_t>(buffer->element_count());
-  }
-
-  ffi::RemainingArgs arguments_;
-  ffi::RemainingRets results_;
-  size_t argument_ = 0, result_ = 0;
-  std::vector<void*> tables_;
-};
-
 using Bytes = ffi::Span<const uint8_t>;
 using Numbers = ffi::Span<const double>;
+using Offsets = ffi::Span<const int64_t>;
 
 struct Attributes {
-  Bytes options, sgd, skip_larc;
+  Bytes options, sgd;
+  Offsets traced;  // -1 first: an attribute cannot be empty
+  Bytes skip_larc;
   Numbers lr_mult, wd_mult;
 };
 
@@ -170,13 +58,38 @@ Options options_from(Bytes bytes) {
   return options;
 }
 
+// A step's options, its hyper-parameters in their places.
 template <typename Options>
-Options options_from(Bytes bytes, const float* values) {
-  Options options = options_from<Options>(bytes);
-  options.lr_ptr = values;
-  options.grad_scale_ptr = values + 1;
-  options.found_inf = values + 2;
-  return options;
+struct Given {
+  Options options;
+  layerwise_sgd_options sgd;  // of larc_sgd alone
+};
+
+template <typename Options>
+Given<Options> given(const Place& place, Operands& operands, const Attributes& attributes, bool with_sgd = false) {
+  Given<Options> given{options_from<Options>(attributes.options), {}};
+  if (with_sgd) given.sgd = options_from<layerwise_sgd_options>(attributes.sgd);
+  if (attributes.traced.size() == 0) throw std::invalid_argument("traced is empty: it must begin with -1");
+  const size_t count = attributes.traced.size() - 1;
+  const float* const numbers = operands.numbers(count);
+  given.options.lr_ptr = numbers;
+  given.options.grad_scale_ptr = numbers + 1;
+  given.options.found_inf = numbers + 2;
+  std::vector<float> values(count);
+  if (count != 0 && place.device != LAYERWISE_DEVICE_CPU)
+    layerwise_jax::copy_from_device(values.data(), numbers + 3, count * sizeof(float), place.stream);
+  else if (count != 0)
+    std::memcpy(values.data(), numbers + 3, count * sizeof(float));
+  for (size_t at = 0; at < count; ++at) {
+    const int64_t offset = attributes.traced[at + 1], in_sgd = offset - static_cast<int64_t>(sizeof(Options));
+    const double value = values[at];
+    const bool fits = in_sgd < 0 ? offset >= 0 && offset <= static_cast<int64_t>(sizeof(Options) - sizeof value)
+                                 : with_sgd && in_sgd <= static_cast<int64_t>(sizeof given.sgd - sizeof value);
+    if (!fits) throw std::invalid_argument("a hyper-parameter has no place in the options");
+    std::memcpy(in_sgd < 0 ? reinterpret_cast<char*>(&given.options) + offset
+                           : reinterpret_cast<char*>(&given.sgd) + in_sgd, &value, sizeof value);
+  }
+  return given;
 }
 
 // What the layers have in common; the sizes and dtypes come with the operands.
@@ -195,11 +108,15 @@ Layout layout_of(const Place& place, const Attributes& attributes) {
 
 // ---- The steps ------------------------------------------------------------------------------------------------------
 
+enum class Half { none, second };  // the whole step, or what is left of it once the sums are there
+
+template <Half half>
 void novograd(Place place, Operands operands, const Attributes& attributes) {
   Layout layout = layout_of(place, attributes);
   const size_t layers = layout.lr_mult.size();
-  auto options = options_from<layerwise_novograd_options>(attributes.options, operands.numbers());
+  auto options = given<layerwise_novograd_options>(place, operands, attributes).options;
   options.step_ptr = operands.completed_steps();
+  const double* const grad_sums = half == Half::second ? operands.sums("grad_sums", layers) : nullptr;
   const int64_t values = static_cast<int64_t>(layers);
   const ffi::AnyBuffer second_moment = operands.change({"second_moment"}, values, LAYERWISE_DTYPE_NONE);
   layout.second_moment = dtype_of(second_moment);
@@ -211,37 +128,77 @@ void novograd(Place place, Operands operands, const Attributes& attributes) {
   operands.end();
   const BorrowedPlan plan(layout);
   void** const tables = operands.tables(place);
-  check(novograd_step(plan.get(), tables, tables + layers, tables + 2 * layers, second_moment.untyped_data(), maximum,
-                      nullptr, nullptr, nullptr, &options, place.stream));
+  if (half == Half::second)
+    check(layerwise_novograd_apply(plan.get(), tables, tables + layers, tables + 2 * layers,
+                                   second_moment.untyped_data(), maximum, nullptr, nullptr, nullptr, grad_sums,
+                                   LAYERWISE_SUMS_LAYERS, &options, place.stream));
+  else
+    check(novograd_step(plan.get(), tables, tables + layers, tables + 2 * layers, second_moment.untyped_data(),
+                        maximum, nullptr, nullptr, nullptr, &options, place.stream));
 }
 
+template <Half half>
 void scale(Place place, Operands operands, const Attributes& attributes) {
   Layout layout = layout_of(place, attributes);
   const size_t layers = layout.lr_mult.size();
-  const auto options = options_from<layerwise_larc_options>(attributes.options, operands.numbers());
+  const auto options = given<layerwise_larc_options>(place, operands, attributes).options;
+  const double* const grad_sums = half == Half::second ? operands.sums("grad_sums", layers) : nullptr;
+  const double* const weight_sums = half == Half::second ? operands.sums("weight_sums", layers) : nullptr;
   layout.weights = operands.list("params", layout.sizes, layers, false);
   layout.grads = operands.list("grads", layout.sizes, layers, true);
   operands.end();
   const BorrowedPlan plan(layout);
   void** const tables = operands.tables(place);
-  check(larc_scale(plan.get(), tables, tables + layers, nullptr, nullptr, &options, place.stream));
+  if (half == Half::second)
+    check(layerwise_larc_apply(plan.get(), tables, tables + layers, nullptr, nullptr, nullptr, nullptr, grad_sums,
+                               weight_sums, LAYERWISE_SUMS_LAYERS, &options, nullptr, place.stream));
+  else
+    check(larc_scale(plan.get(), tables, tables + layers, nullptr, nullptr, &options, place.stream));
 }
 
+template <Half half>
 void larc_sgd(Place place, Operands operands, const Attributes& attributes) {
   Layout layout = layout_of(place, attributes);
   const size_t layers = layout.lr_mult.size();
-  const auto larc = options_from<layerwise_larc_options>(attributes.options, operands.numbers());
-  auto sgd = options_from<layerwise_sgd_options>(attributes.sgd);
+  auto [larc, sgd] = given<layerwise_larc_options>(place, operands, attributes, true);
   sgd.step_ptr = operands.completed_steps();
-  const bool has_momentum = sgd.momentum != 0;
+  const double* const grad_sums = half == Half::second ? operands.sums("grad_sums", layers) : nullptr;
+  const double* const weight_sums = half == Half::second ? operands.sums("weight_sums", layers) : nullptr;
   layout.weights = operands.list("params", layout.sizes, layers, true);
   layout.grads = operands.list("grads", layout.sizes, layers, false);
+  // The library keeps no buffer at 0; one that is 0 for now must hold this step's h, as at what rounds to 0 in float32.
+  const bool has_momentum = options_from<layerwise_sgd_options>(attributes.sgd).momentum != 0;
+  if (has_momentum && sgd.momentum == 0) sgd.momentum = std::numeric_limits<double>::min();
   if (has_momentum) layout.first_moment = operands.list("momentum", layout.sizes, layers, true);
   operands.end();
   const BorrowedPlan plan(layout);
   void** const tables = operands.tables(place);
-  check(larc_sgd_step(plan.get(), tables, tables + layers, has_momentum ? tables + 2 * layers : nullptr, nullptr,
-                      nullptr, nullptr, &larc, &sgd, place.stream));
+  void* const momentum = has_momentum ? tables + 2 * layers : nullptr;
+  if (half == Half::second)
+    check(layerwise_larc_apply(plan.get(), tables, tables + layers, momentum, nullptr, nullptr, nullptr, grad_sums,
+                               weight_sums, LAYERWISE_SUMS_LAYERS, &larc, &sgd, place.stream));
+  else
+    check(larc_sgd_step(plan.get(), tables, tables + layers, momentum, nullptr, nullptr, nullptr, &larc, &sgd,
+                        place.stream));
+}
+
+// The first half: what this device's pieces of the layers add to their sums.
+template <bool with_weights>
+void norms(Place place, Operands operands, const Attributes& attributes) {
+  Layout layout = layout_of(place, attributes);
+  const size_t layers = layout.lr_mult.size();
+  const int32_t norm =
+      with_weights ? LAYERWISE_NORM_L2 : options_from<layerwise_novograd_options>(attributes.options).norm;
+  const uint8_t* const counted = operands.counted(layers);
+  layout.weights = operands.list("params", layout.sizes, layers, false);
+  layout.grads = operands.list("grads", layout.sizes, layers, false);
+  double* const grad_sums = operands.new_sums(layers);
+  double* const weight_sums = with_weights ? operands.new_sums(layers) : nullptr;
+  operands.end();
+  const BorrowedPlan plan(layout);
+  void** const tables = operands.tables(place);
+  check(layerwise_partial_norms(plan.get(), tables, nullptr, tables + layers, counted, grad_sums, weight_sums,
+                                LAYERWISE_SUMS_LAYERS, norm, place.stream));
 }
 
 // ---- Handlers -------------------------------------------------------------------------------------------------------
@@ -259,22 +216,24 @@ ffi::Error run(Place place, const Attributes& attributes, ffi::RemainingArgs arg
 }
 
 template <Step step>
-ffi::Error on_cpu(Bytes options, Bytes sgd, Numbers lr_mult, Numbers wd_mult, Bytes skip_larc,
+ffi::Error on_cpu(Bytes options, Bytes sgd, Offsets traced, Numbers lr_mult, Numbers wd_mult, Bytes skip_larc,
                   ffi::RemainingArgs arguments, ffi::RemainingRets results) {
-  return run<step>({}, {options, sgd, skip_larc, lr_mult, wd_mult}, arguments, results);
+  return run<step>({}, {options, sgd, traced, skip_larc, lr_mult, wd_mult}, arguments, results);
 }
 
 template <Step step>
 ffi::Error on_cuda(int32_t device, void* stream, ffi::ScratchAllocator scratch, Bytes options, Bytes sgd,
-                   Numbers lr_mult, Numbers wd_mult, Bytes skip_larc, ffi::RemainingArgs arguments,
+                   Offsets traced, Numbers lr_mult, Numbers wd_mult, Bytes skip_larc, ffi::RemainingArgs arguments,
                    ffi::RemainingRets results) {
-  return run<step>({device, stream, &scratch}, {options, sgd, skip_larc, lr_mult, wd_mult}, arguments, results);
+  return run<step>({device, stream, &scratch}, {options, sgd, traced, skip_larc, lr_mult, wd_mult}, arguments,
+                   results);
 }
 
 auto operands(auto binding) {
   return std::move(binding)
       .template Attr<Bytes>("options")
       .template Attr<Bytes>("sgd")
+      .template Attr<Offsets>("traced")
       .template Attr<Numbers>("lr_mult")
       .template Attr<Numbers>("wd_mult")
       .template Attr<Bytes>("skip_larc")
@@ -292,9 +251,14 @@ auto cuda_context() {
   XLA_FFI_DEFINE_HANDLER_SYMBOL(name##_cpu, on_cpu<step>, operands(ffi::Ffi::Bind())); \
   XLA_FFI_DEFINE_HANDLER_SYMBOL(name##_cuda, on_cuda<step>, operands(cuda_context()))
 
-LAYERWISE_HANDLERS(layerwise_jax_novograd_step, novograd);
-LAYERWISE_HANDLERS(layerwise_jax_larc_scale, scale);
-LAYERWISE_HANDLERS(layerwise_jax_larc_sgd_step, larc_sgd);
+LAYERWISE_HANDLERS(layerwise_jax_novograd_step, novograd<Half::none>);
+LAYERWISE_HANDLERS(layerwise_jax_novograd_norms, norms<false>);
+LAYERWISE_HANDLERS(layerwise_jax_novograd_apply, novograd<Half::second>);
+LAYERWISE_HANDLERS(layerwise_jax_larc_norms, norms<true>);
+LAYERWISE_HANDLERS(layerwise_jax_larc_scale, scale<Half::none>);
+LAYERWISE_HANDLERS(layerwise_jax_larc_scale_apply, scale<Half::second>);
+LAYERWISE_HANDLERS(layerwise_jax_larc_sgd_step, larc_sgd<Half::none>);
+LAYERWISE_HANDLERS(layerwise_jax_larc_sgd_apply, larc_sgd<Half::second>);
 
 // The FFI API that these handlers were built with, as major * 1000 + minor.
 extern "C" int32_t layerwise_jax_ffi_api() { return XLA_FFI_API_MAJOR * 1000 + XLA_FFI_API_MINOR; }

@@ -1,0 +1,173 @@
+"""A step on arrays that a mesh cuts: every device steps its own pieces, and only the layers' sums are exchanged.
+
+Sharding that the compiler decides reaches the step through custom_partitioning, sharding that is part of an array's
+type through shard_map. Inside a caller's shard_map the arrays are what they are: every piece is a layer, and JAX's own
+check finds those that should not be.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.custom_partitioning import custom_partitioning
+from jax.sharding import NamedSharding, PartitionSpec
+
+from ._ffi import Call, Operands, Results, in_halves, whole
+
+Spec = tuple[tuple[str, ...], ...]  # the axes that each dimension is cut along
+
+
+def on_any_mesh(call: Call) -> Callable[[Operands], Results]:
+    """The step as a function of operands that lie on one device, on many, or in pieces on many."""
+    one_model = jax.custom_batching.custom_vmap(_partitioned(call, False))
+    many_models = jax.custom_batching.sequential_vmap(_partitioned(call, True))
+
+    @one_model.def_vmap  # type: ignore[untyped-decorator]
+    def step_models(count: int, is_mapped: Sequence[bool], *flat: Any) -> Any:
+        results = many_models(*(array if mapped else jnp.broadcast_to(array, (count, *array.shape))
+                                for array, mapped in zip(flat, is_mapped, strict=True)))
+        return results, [True] * len(results)
+
+    def step(operands: Operands) -> Results:
+        mesh = jax.typeof(operands.lists[0][0]).sharding.mesh
+        kinds = {kind.name for kind in mesh.axis_types}
+        if "Manual" in kinds:
+            return whole(call, operands)
+        if "Explicit" in kinds:
+            return _shard_mapped(call, operands, mesh)
+        return _results(call, one_model(*_flat(operands)))
+
+    return step
+
+
+# ---- Sharding that the compiler decides ------------------------------------------------------------------------------
+
+def _partitioned(call: Call, many: bool) -> Callable[..., list[Any]]:
+    """The step of one model, or of many that lie along a first dimension of every operand and step one after the other,
+    as a function of flat operands."""
+    function = custom_partitioning(functools.partial(_stepped, call, many, (), ()))
+    function.def_partition(functools.partial(_partition, call, many),
+                           sharding_rule=functools.partial(_sharding_rule, call, many),
+                           infer_sharding_from_operands=functools.partial(_infer_sharding, call, many))
+    return cast("Callable[..., list[Any]]", function)
+
+
+def _stepped(call: Call, many: bool, axes: Sequence[str], cut: Sequence[frozenset[str]], *flat: Any) -> list[Any]:
+    def step(flat: Any) -> list[Any]:
+        pieces = _operands(call, flat)
+        return _flat_results(in_halves(call, pieces, axes, cut) if any(cut) else whole(call, pieces))
+
+    return list(jax.lax.map(step, flat)) if many else step(flat)
+
+
+def _partition(call: Call, many: bool, mesh: Any, given: Any, results: Any) -> Any:
+    """For custom_partitioning: the mesh, the function of the pieces, the shardings of its results and operands."""
+    models, layers = _specs(call, many, mesh, _operands(call, given).lists, _results(call, results)[1])
+    cut = [frozenset().union(*layer) for layer in layers]
+    axes = [axis for axis in mesh.axis_names if not any(axis in model for model in models)]
+    small, lists = _shardings(mesh, models, layers)
+    return (mesh, functools.partial(_stepped, call, many, axes, cut),
+            [small] * call.vectors + lists * sum(call.changed),
+            tuple([small] * _small(call) + lists * len(call.changed)))
+
+
+def _specs(call: Call, many: bool, mesh: Any, *lists: list[list[Any]]) -> tuple[Spec, list[Spec]]:
+    """What models are cut along, () for one alone, and each layer: the finest cut that any of its arrays has, so that
+    none of them is gathered."""
+    def pieces(spec: Spec) -> int:
+        return int(np.prod([mesh.shape[axis] for axes in spec for axis in axes], initial=1))
+
+    def finest(arrays: Sequence[Any], dimensions: slice, taken: Spec) -> Spec:
+        rank = len(arrays[0].shape[dimensions])
+        specs = [_spec(array)[dimensions] for array in arrays if isinstance(array.sharding, NamedSharding)]
+        fit = [spec for spec in specs
+               if all(size % pieces((axes,)) == 0 for size, axes in zip(arrays[0].shape[dimensions], spec, strict=True))
+               and not frozenset().union(*spec) & frozenset().union(*taken)]
+        return max(fit, key=pieces, default=((),) * rank)
+
+    layers = list(zip(*(arrays for part in lists for arrays in part), strict=True))
+    models = [finest(arrays, slice(0, int(many)), ()) for arrays in layers]
+    widest = max(models, key=pieces)
+    return widest, [finest(arrays, slice(int(many), None), widest) for arrays in layers]
+
+
+def _spec(array: Any) -> Spec:
+    entries = [*array.sharding.spec, *[None] * (len(array.shape) - len(array.sharding.spec))]
+    return tuple(() if entry is None else entry if isinstance(entry, tuple) else (entry,) for entry in entries)
+
+
+def _shardings(mesh: Any, models: Spec, layers: list[Spec]) -> tuple[NamedSharding, list[NamedSharding]]:
+    return (NamedSharding(mesh, PartitionSpec(*models)),
+            [NamedSharding(mesh, PartitionSpec(*models, *layer)) for layer in layers])
+
+
+def _sharding_rule(call: Call, many: bool, mesh: Any, value_types: Any, result_types: Any) -> Any:
+    """For Shardy: the arrays of a layer are cut alike; what has one value a layer, or is no layer's, is not cut."""
+    def factors(name: str, value: Any) -> list[str]:
+        return ["models"] * many + [f"{name}d{dimension}" for dimension in range(int(many), len(value.shape))]
+
+    small = [factors(f"small{at}", value) for at, value in enumerate(value_types[:_small(call)])]
+    layers = [factors(f"layer{at}", value)
+              for at, value in enumerate(value_types[_small(call):_small(call) + call.layers])]
+    operands = small + layers * len(call.changed)
+    results = small[len(small) - call.vectors:] + layers * sum(call.changed)
+    return (f"{', '.join(map(' '.join, operands))} -> {', '.join(map(' '.join, results))}",
+            {"need_replication_factors": tuple(name for names in small for name in names[int(many):])})
+
+
+def _infer_sharding(call: Call, many: bool, mesh: Any, given: Any, results: Any) -> Any:
+    """For JAX without Shardy: what a layer's results are cut along, as far as its operands' sharding is known yet."""
+    small, lists = _shardings(mesh, *_specs(call, many, mesh, _operands(call, given).lists))
+    return [small] * call.vectors + lists * sum(call.changed)
+
+
+# ---- Sharding that is part of the types ------------------------------------------------------------------------------
+
+def _shard_mapped(call: Call, operands: Operands, mesh: Any) -> Results:
+    weights, replicated = operands.lists[0], PartitionSpec()
+    specs = [jax.typeof(weight).sharding.spec for weight in weights]
+    cut = [frozenset().union(*_spec(jax.typeof(weight))) for weight in weights]
+
+    alike = operands._replace(
+        lists=[[jax.sharding.reshard(array, NamedSharding(mesh, spec))
+                for array, spec in zip(arrays, specs, strict=True)] for arrays in operands.lists])
+    step = functools.partial(_stepped, call, False, mesh.axis_names, cut)
+    mapped = jax.shard_map(step, mesh=mesh, check_vma=False,
+                           in_specs=tuple([replicated] * _small(call) + specs * len(call.changed)),
+                           out_specs=[replicated] * call.vectors + specs * sum(call.changed))
+    return _results(call, mapped(*_flat(alike)))
+
+
+# ---- Operands and results as one list, and back ----------------------------------------------------------------------
+
+def _small(call: Call) -> int:
+    """How many operands come before the lists."""
+    return 1 + call.has_count + call.vectors
+
+
+def _flat(operands: Operands) -> list[Any]:
+    lists = [array for arrays in operands.lists for array in arrays]
+    return [operands.numbers, *operands.completed, *operands.vectors, *lists]
+
+
+def _operands(call: Call, flat: Any) -> Operands:
+    first_vector, first_list = 1 + call.has_count, _small(call)
+    return Operands(flat[0], list(flat[1:first_vector]), list(flat[first_vector:first_list]),
+                    _rows(call, flat[first_list:]))
+
+
+def _flat_results(results: Results) -> list[Any]:
+    return [*results[0], *(array for arrays in results[1] for array in arrays)]
+
+
+def _results(call: Call, flat: Any) -> Results:
+    return list(flat[:call.vectors]), _rows(call, flat[call.vectors:])
+
+
+def _rows(call: Call, arrays: Any) -> list[list[Any]]:
+    return [list(arrays[at:at + call.layers]) for at in range(0, len(arrays), call.layers)]
