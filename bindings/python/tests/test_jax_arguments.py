@@ -117,6 +117,28 @@ def test_second_moments_in_one_array_are_refused_with_what_converts_them(entry: 
         optimizer.step(jnp.ones(2), jnp.ones(2), alone._replace(**{entry: jnp.zeros(1)}))
 
 
+# Hazard: the state of another optimizer, or of this one as a checkpoint library gives it back.
+@pytest.mark.parametrize("factory", ["novograd", "larc", "larc_sgd"])
+def test_a_state_of_another_kind_is_refused_by_its_name(factory: str) -> None:
+    optax = pytest.importorskip("optax", reason="optax is not installed here")
+    params = {"w": jnp.ones(3)}
+    optimizer = getattr(layerwise.jax, factory)(0.1)
+    own = optimizer.init(params)
+    kind = type(own).__name__
+    for state, text in ((optax.sgd(0.1, momentum=0.9).init(params), "state is a tuple"),
+                        (optax.scale_by_adam().init(params), "state is a ScaleByAdamState"),
+                        (None, "state is a NoneType"), (own._asdict(), f"{kind}\\(\\*\\*state\\) makes one")):
+        with pytest.raises(TypeError, match=text) as caught:
+            optimizer.update(params, state, params)
+        assert f"it must be a layerwise.jax.{kind}" in str(caught.value)
+    for count, refused, text in ((jnp.zeros(2, int), ArgumentError, r"count has shape \(2,\)"),
+                                 (jnp.zeros(()), DtypeError, "count has dtype float32")):
+        with pytest.raises(refused, match=text):
+            optimizer.update(params, own._replace(count=count), params)
+    _, state = optimizer.update(params, own._replace(count=7), params)  # as some formats restore it
+    assert state.count == 8 and state.count.dtype == jnp.int32
+
+
 # Hazard: the handlers called by someone else than this package, with operands that do not fit the layers' sizes.
 @pytest.mark.parametrize(("shapes", "text"), [
     (dict(second_moment=1), "second_moment has 1 elements: it must have 2"),

@@ -12,7 +12,7 @@ from .._plan import Plan
 from . import _handlers
 from ._call import Step, run
 from ._hyper import Options, known_rate, numbers, options
-from ._transformation import Pair, Transformation, advanced, first_count
+from ._transformation import Pair, Transformation, advanced, checked, first_count
 from ._tree import Leaves, zeros_beside
 
 
@@ -56,7 +56,7 @@ def larc(learning_rate: Any, *, eta: float | None = None, eps: float | None = No
 
     def update(updates: Any, state: LarcState, params: Any = None, *, grad_scale: Any = None, found_inf: Any = None,
                **ignored: Any) -> tuple[Any, LarcState]:
-        leaves = Leaves(params, updates)
+        state, leaves = checked(state, LarcState), Leaves(params, updates)
         _, (scaled,) = run(Step(
             "larc_scale", numbers(learning_rate, state.count, grad_scale, found_inf, asked.values), None, [],
             [leaves.weights, leaves.grads], (False, True), asked, leaves.numbers(lr_mult, params, "lr_mult", 1),
@@ -97,7 +97,7 @@ def larc_sgd(learning_rate: Any, *, momentum: float = 0.9, dampening: float | No
 
     def step(params: Any, grads: Any, state: LarcSgdState, *, grad_scale: Any = None, found_inf: Any = None,
              **ignored: Any) -> tuple[Any, LarcSgdState]:
-        leaves = Leaves(params, grads)
+        state, leaves = checked(state, LarcSgdState), Leaves(params, grads)
         buffers = [leaves.state(state.momentum, "momentum")] if has_momentum else []
         _, (weights, *new) = run(Step(
             "larc_sgd_step", numbers(learning_rate, state.count, grad_scale, found_inf, asked.values), state.count, [],

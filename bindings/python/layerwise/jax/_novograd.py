@@ -14,7 +14,7 @@ from .._plan import Plan
 from . import _handlers
 from ._call import Step, run
 from ._hyper import known_rate, numbers, options
-from ._transformation import Transformation, advanced, first_count
+from ._transformation import Transformation, advanced, checked, first_count
 from ._tree import Leaves, scalars_beside, zeros_beside
 
 
@@ -75,7 +75,7 @@ def novograd(
 
     def step(params: Any, grads: Any, state: NovogradState, *, grad_scale: Any = None, found_inf: Any = None,
              **ignored: Any) -> tuple[Any, NovogradState]:
-        leaves = Leaves(params, grads)
+        state, leaves = checked(state, NovogradState), Leaves(params, grads)
         scalars = [leaves.scalars(state.second_moment, "second_moment")]
         if amsgrad:
             scalars.append(leaves.scalars(state.max_second_moment, "max_second_moment"))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from .. import _errors
+from .._errors import refusal
 from ._hyper import scalar
 from ._tree import Leaves
 
@@ -53,6 +55,21 @@ class Transformation(Pair):
 
 def first_count() -> Any:
     return jnp.zeros((), jnp.int32)
+
+
+def checked(state: Any, kind: Any) -> Any:
+    """A state of this kind, its count an array. Raises TypeError for another optimizer's, ArgumentError, DtypeError."""
+    fields = kind._fields
+    if getattr(state, "_fields", None) != fields:
+        is_dictionary = isinstance(state, dict) and set(state) == set(fields)
+        raise TypeError(f"state is a {type(state).__name__}: it must be a layerwise.jax.{kind.__name__}, as init gives"
+                        + (f"; {kind.__name__}(**state) makes one of a restored dictionary" if is_dictionary else ""))
+    count = jnp.asarray(state.count)
+    if count.shape != ():
+        raise refusal(_errors.INVALID_VALUE, f"count has shape {count.shape}: it must be one integer")
+    if not jnp.issubdtype(count.dtype, jnp.integer):
+        raise refusal(_errors.UNSUPPORTED_DTYPE, f"count has dtype {count.dtype}: it must be an integer")
+    return kind(*state)._replace(count=count)
 
 
 def advanced(count: Any, found_inf: Any) -> Any:
