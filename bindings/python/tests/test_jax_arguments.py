@@ -206,7 +206,7 @@ def test_the_handlers_of_halves_refuse_what_is_not_as_long_as_the_layers(target:
     else:
         call = jax.ffi.ffi_call(_handlers.target(target), [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in layers[2:]],
                                 input_output_aliases={5: 0, 6: 1})
-        with jax.enable_x64(True):
+        with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
             operands = [jnp.full(3, 0.5, jnp.float32), *(jnp.ones(each.shape, jnp.float64) for each in sums), *layers]
     kind = _abi.NovogradOptions if target.startswith("novograd") else _abi.LarcOptions
     with pytest.raises(Exception, match=text):

@@ -113,10 +113,12 @@ def _ffi_call(call: Call, target: str, given: list[Any], results: list[Any], ali
     handler = jax.ffi.ffi_call(_handlers.target(target), results, vmap_method="sequential",
                                input_output_aliases=aliases)
     returned = handler(*given, **call.attributes())
-    varying = tuple(sorted(frozenset().union(*map(varying_axes, given))))
-    # What an ffi_call returns counts as the same on all devices, whatever went in.
-    return [_vary(array, varying) for array in returned] if varying else list(returned)
+    # What an ffi_call returns counts in some versions of JAX as the same on all devices, whatever went in.
+    varying = frozenset().union(*map(varying_axes, given))
+    return [_vary(array, tuple(sorted(varying - varying_axes(array)))) for array in returned]
 
 
 def _vary(array: Any, axes: tuple[str, ...]) -> Any:
+    if not axes:
+        return array
     return jax.lax.pcast(array, axes, to="varying") if hasattr(jax.lax, "pcast") else jax.lax.pvary(array, axes)
