@@ -8,6 +8,8 @@ test_vectors.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from test_jax_handlers import compiler, python
 
@@ -56,8 +58,8 @@ def needs_handlers() -> None:
     compiler()
 
 
-def on_devices(code: str, count: int = 4) -> list[str]:
-    return python(BEFORE + code, XLA_FLAGS=f"--xla_force_host_platform_device_count={count}")
+def on_devices(code: str, count: int = 4, *arguments: object) -> list[str]:
+    return python(BEFORE + code, *arguments, XLA_FLAGS=f"--xla_force_host_platform_device_count={count}")
 
 
 SHARDED = """
@@ -294,3 +296,31 @@ print(np.array_equal(jax.jit(replicas)(weights, jnp.concatenate([grads, grads]),
 
 def test_replicated_and_sharded_arrays_give_the_bits_of_one_device() -> None:
     assert on_devices(CODE, 2) == ["True"] * 4
+
+
+# Hazard: JAX's persistent cache knows a program by its text, in which custom_partitioning leaves nothing of what was
+# compiled: a step would be taken from a file that was written for another weight decay.
+CACHED = """
+import sys
+jax.config.update("jax_compilation_cache_dir", sys.argv[1])
+jax.config.update("jax_remove_custom_partitioning_ptr_from_cache_key", True)  # else by the address of a Python object
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+different = [dict(weight_decay=0), dict(weight_decay=0.5), dict(lr_mult={"kernel": 0.5}), dict(wd_mult={"kernel": 700}),
+             dict(norm="inf"), dict(grad_averaging=True), dict(maximize=True)]
+weights, grads = {"kernel": PARAMS["kernel"]}, {"kernel": GRADS["kernel"]}
+placed, placed_grads = on(mesh, weights), on(mesh, grads)
+for options in different:
+    optimizer = layerwise.jax.novograd(0.1, **options)
+    want, _ = optimizer.step(weights, grads, optimizer.init(weights))
+    for run in (jax.jit(optimizer.step), optimizer.step):
+        got, _ = run(placed, placed_grads, optimizer.init(placed))
+        if not near(got["kernel"], want["kernel"], weights["kernel"]):
+            print(options, "another's step")
+print("done")
+"""
+
+
+def test_a_persistent_cache_gives_each_optimizer_its_own_step(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert on_devices(CACHED, 4, tmp_path) == ["done"]
