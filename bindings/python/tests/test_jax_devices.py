@@ -132,12 +132,22 @@ for run in (optimizer.step, jax.jit(optimizer.step)):
         got, state = run(placed, on(typed, GRADS, spec), optimizer.init(placed))
         print(all(jax.typeof(got[leaf]) == jax.typeof(placed[leaf]) == jax.typeof(state.first_moment[leaf])
                   for leaf in SHAPES), all(near(got[leaf], want[leaf], PARAMS[leaf]) for leaf in SHAPES))
+
+def first_step(params):
+    return optimizer.step(params, params, optimizer.init(params))[0]
+
+many = jnp.asarray(random.normal(size=(4, 8, 6)), jnp.float32)
+for spec in (P("replica"), P("replica", "model"), P(None, "model")):
+    placed = jax.device_put(many, NamedSharding(typed, spec))
+    got = jax.jit(jax.vmap(first_step))(placed)
+    values = np.asarray(got)
+    print(jax.typeof(got) == jax.typeof(placed), all(near(values[at], first_step(many[at]), many[at]) for at in range(4)))
 """
 
 
 def test_sharding_in_types_is_kept() -> None:
     """jax.sharding.AxisType.Explicit: an array's type says how it is cut."""
-    assert on_devices(TYPES) == ["True True"] * 4
+    assert on_devices(TYPES) == ["True True"] * 7
 
 
 OTHERS = """

@@ -26,8 +26,8 @@ Spec = tuple[tuple[str, ...], ...]  # the axes that each dimension is cut along
 
 def on_any_mesh(call: Call) -> Callable[[Operands], Results]:
     """The step as a function of operands that lie on one device, on many, or in pieces on many."""
-    one_model = jax.custom_batching.custom_vmap(_partitioned(call, False))
-    many_models = jax.custom_batching.sequential_vmap(_partitioned(call, True))
+    one_model = jax.custom_batching.custom_vmap(_sharded(call, False))
+    many_models = jax.custom_batching.sequential_vmap(_sharded(call, True))
 
     @one_model.def_vmap  # type: ignore[untyped-decorator]
     def step_models(count: int, is_mapped: Sequence[bool], *flat: Any) -> Any:
@@ -36,27 +36,26 @@ def on_any_mesh(call: Call) -> Callable[[Operands], Results]:
         return results, [True] * len(results)
 
     def step(operands: Operands) -> Results:
-        mesh = jax.typeof(operands.lists[0][0]).sharding.mesh
-        kinds = {kind.name for kind in mesh.axis_types}
-        if "Manual" in kinds:
+        if "Manual" in _kinds_of_axes(operands.lists[0][0]):
             return whole(call, operands)
-        if "Explicit" in kinds:
-            return _shard_mapped(call, operands, mesh)
         return _results(call, one_model(*_flat(call, operands)))
 
     return step
 
 
-# ---- Sharding that the compiler decides ------------------------------------------------------------------------------
-
-def _partitioned(call: Call, many: bool) -> Callable[..., list[Any]]:
+def _sharded(call: Call, many: bool) -> Callable[..., list[Any]]:
     """The step of one model, or of many that lie along a first dimension of every operand and step one after the other,
     as a function of flat operands."""
-    function = custom_partitioning(functools.partial(_stepped, call, many, (), ()))
-    function.def_partition(functools.partial(_partition, call, many),
-                           sharding_rule=functools.partial(_sharding_rule, call, many),
-                           infer_sharding_from_operands=functools.partial(_infer_sharding, call, many))
-    return cast("Callable[..., list[Any]]", function)
+    partitioned = custom_partitioning(functools.partial(_stepped, call, many, (), ()))
+    partitioned.def_partition(functools.partial(_partition, call, many),
+                              sharding_rule=functools.partial(_sharding_rule, call, many),
+                              infer_sharding_from_operands=functools.partial(_infer_sharding, call, many))
+
+    def step(*flat: Any) -> list[Any]:
+        is_typed = "Explicit" in _kinds_of_axes(_operands(call, flat).lists[0][0])
+        return list(_shard_mapped(call, many, flat) if is_typed else partitioned(*flat))
+
+    return step
 
 
 def _stepped(call: Call, many: bool, axes: Sequence[str], cut: Sequence[frozenset[str]], *flat: Any) -> list[Any]:
@@ -67,13 +66,18 @@ def _stepped(call: Call, many: bool, axes: Sequence[str], cut: Sequence[frozense
     return list(jax.lax.map(step, flat)) if many else step(flat)
 
 
+def _kinds_of_axes(array: Any) -> set[str]:
+    return {kind.name for kind in jax.typeof(array).sharding.mesh.axis_types}
+
+
+# ---- Sharding that the compiler decides ------------------------------------------------------------------------------
+
 def _partition(call: Call, many: bool, mesh: Any, given: Any, results: Any) -> Any:
     """For custom_partitioning: the mesh, the function of the pieces, the shardings of its results and operands."""
     models, layers = _specs(call, many, mesh, _operands(call, given).lists, _results(call, results)[1])
-    cut = [frozenset().union(*layer) for layer in layers]
-    axes = [axis for axis in mesh.axis_names if not any(axis in model for model in models)]
     small, lists = _shardings(mesh, models, layers)
-    return (mesh, functools.partial(_stepped, call, many, axes, cut),
+    axes = [axis for axis in mesh.axis_names if not any(axis in model for model in models)]
+    return (mesh, functools.partial(_stepped, call, many, axes, [frozenset().union(*layer) for layer in layers]),
             [small] * call.vectors + lists * sum(call.changed),
             tuple([small] * _small(call) + lists * len(call.changed)))
 
@@ -130,19 +134,22 @@ def _infer_sharding(call: Call, many: bool, mesh: Any, given: Any, results: Any)
 
 # ---- Sharding that is part of the types ------------------------------------------------------------------------------
 
-def _shard_mapped(call: Call, operands: Operands, mesh: Any) -> Results:
-    weights, replicated = operands.lists[0], PartitionSpec()
-    specs = [jax.typeof(weight).sharding.spec for weight in weights]
-    cut = [frozenset().union(*_spec(jax.typeof(weight))) for weight in weights]
+def _shard_mapped(call: Call, many: bool, flat: Any) -> Any:
+    weights = [jax.typeof(weight) for weight in _operands(call, flat).lists[0]]
+    mesh = weights[0].sharding.mesh
+    models, layers = _specs(call, many, mesh, [weights])
+    small, lists = _shardings(mesh, models, layers)
+    shardings = [small] * _small(call) + lists * len(call.changed)
+    results = [small] * call.vectors + lists * sum(call.changed)
 
-    alike = operands._replace(
-        lists=[[jax.sharding.reshard(array, NamedSharding(mesh, spec))
-                for array, spec in zip(arrays, specs, strict=True)] for arrays in operands.lists])
-    step = functools.partial(_stepped, call, False, mesh.axis_names, cut)
-    mapped = jax.shard_map(step, mesh=mesh, check_vma=False,
-                           in_specs=tuple([replicated] * _small(call) + specs * len(call.changed)),
-                           out_specs=[replicated] * call.vectors + specs * sum(call.changed))
-    return _results(call, mapped(*_flat(call, alike)))
+    def step(*flat: Any) -> list[Any]:
+        bound = jax.sharding.get_abstract_mesh().manual_axes  # not an axis that a surrounding vmap's models lie along
+        axes = [axis for axis in bound if not any(axis in model for model in models)]
+        return _stepped(call, many, axes, [frozenset().union(*layer) for layer in layers], *flat)
+
+    mapped = jax.shard_map(step, mesh=mesh, check_vma=False, in_specs=tuple(sharding.spec for sharding in shardings),
+                           out_specs=[sharding.spec for sharding in results])
+    return mapped(*map(jax.sharding.reshard, flat, shardings))
 
 
 # ---- Operands and results as one list, and back ----------------------------------------------------------------------
