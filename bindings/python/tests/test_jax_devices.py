@@ -141,7 +141,8 @@ for spec in (P("replica"), P("replica", "model"), P(None, "model")):
     placed = jax.device_put(many, NamedSharding(typed, spec))
     got = jax.jit(jax.vmap(first_step))(placed)
     values = np.asarray(got)
-    print(jax.typeof(got) == jax.typeof(placed), all(near(values[at], first_step(many[at]), many[at]) for at in range(4)))
+    right = [near(values[at], first_step(many[at]), many[at]) for at in range(4)]
+    print(jax.typeof(got) == jax.typeof(placed), all(right))
 """
 
 
