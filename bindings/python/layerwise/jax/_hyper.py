@@ -60,15 +60,15 @@ def known_rate(learning_rate: Any) -> float:
     Raises TypeError, ArgumentError for what can be none."""
     if callable(learning_rate):
         return 0.0
-    if isinstance(learning_rate, (bool, np.bool_)) or not isinstance(learning_rate, (jax.Array, np.ndarray)):
-        try:
-            if not isinstance(learning_rate, (bool, np.bool_, str, bytes)):
-                return float(learning_rate)
-        except (TypeError, ValueError, OverflowError):
-            pass
-        raise TypeError(f"learning_rate is {learning_rate!r}: it must be a number, a scalar array or a schedule")
-    value = scalar(learning_rate, "learning_rate")
-    return 0.0 if isinstance(value, jax.core.Tracer) else float(value)
+    if isinstance(learning_rate, (jax.Array, np.ndarray)):
+        value = scalar(learning_rate, "learning_rate")
+        return 0.0 if isinstance(value, jax.core.Tracer) else float(value)
+    try:
+        if not isinstance(learning_rate, (bool, np.bool_, str, bytes)):
+            return float(learning_rate)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise TypeError(f"learning_rate is {learning_rate!r}: it must be a number, a scalar array or a schedule")
 
 
 def numbers(learning_rate: Any, count: Any, grad_scale: Any, found_inf: Any, hyper: tuple[Any, ...]) -> Any:
@@ -98,5 +98,5 @@ def _known(value: Any, name: str) -> Any:
     """A flag or a named choice, which the step is compiled for."""
     if isinstance(value, jax.core.Tracer):
         raise TypeError(f"{name} is traced ({value}): it must be known when the step is traced; in "
-                        f"optax.inject_hyperparams name it in static_args, or give a bool or a string")
+                        "optax.inject_hyperparams name it in static_args, or give a bool or a string")
     return value.item() if isinstance(value, (jax.Array, np.ndarray)) and value.size == 1 else value

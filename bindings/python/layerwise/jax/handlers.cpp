@@ -86,8 +86,9 @@ Given<Options> given(const Place& place, Operands& operands, const Attributes& a
     const bool fits = in_sgd < 0 ? offset >= 0 && offset <= static_cast<int64_t>(sizeof(Options) - sizeof value)
                                  : with_sgd && in_sgd <= static_cast<int64_t>(sizeof given.sgd - sizeof value);
     if (!fits) throw std::invalid_argument("a hyper-parameter has no place in the options");
-    std::memcpy(in_sgd < 0 ? reinterpret_cast<char*>(&given.options) + offset
-                           : reinterpret_cast<char*>(&given.sgd) + in_sgd, &value, sizeof value);
+    std::memcpy(
+        in_sgd < 0 ? reinterpret_cast<char*>(&given.options) + offset : reinterpret_cast<char*>(&given.sgd) + in_sgd,
+        &value, sizeof value);
   }
   return given;
 }
@@ -133,8 +134,8 @@ void novograd(Place place, Operands operands, const Attributes& attributes) {
                                    second_moment.untyped_data(), maximum, nullptr, nullptr, nullptr, grad_sums,
                                    LAYERWISE_SUMS_LAYERS, &options, place.stream));
   else
-    check(novograd_step(plan.get(), tables, tables + layers, tables + 2 * layers, second_moment.untyped_data(),
-                        maximum, nullptr, nullptr, nullptr, &options, place.stream));
+    check(novograd_step(plan.get(), tables, tables + layers, tables + 2 * layers, second_moment.untyped_data(), maximum,
+                        nullptr, nullptr, nullptr, &options, place.stream));
 }
 
 template <Half half>
@@ -225,8 +226,7 @@ template <Step step>
 ffi::Error on_cuda(int32_t device, void* stream, ffi::ScratchAllocator scratch, Bytes options, Bytes sgd,
                    Offsets traced, Numbers lr_mult, Numbers wd_mult, Bytes skip_larc, ffi::RemainingArgs arguments,
                    ffi::RemainingRets results) {
-  return run<step>({device, stream, &scratch}, {options, sgd, traced, skip_larc, lr_mult, wd_mult}, arguments,
-                   results);
+  return run<step>({device, stream, &scratch}, {options, sgd, traced, skip_larc, lr_mult, wd_mult}, arguments, results);
 }
 
 auto operands(auto binding) {
