@@ -117,6 +117,15 @@ def test_making_an_optimizer_starts_no_backend(tmp_path: Path) -> None:
     assert python(code, LAYERWISE_CACHE=tmp_path) == ["False"]
 
 
+# Hazard: a container whose home cannot be written. The message sent its user for a compiler that was there.
+def test_without_a_home_the_handlers_are_built_in_a_temporary_folder_that_goes_away(tmp_path: Path) -> None:
+    compiler()
+    nowhere = {"LAYERWISE_CACHE": "", "XDG_CACHE_HOME": "", "HOME": "/proc/nowhere", "TMPDIR": tmp_path}
+    assert python(STEP, **nowhere) == ["True", "3.0"] and list(tmp_path.iterdir()) == []
+    lines = python(STEP, **{**nowhere, "LAYERWISE_CACHE": "/proc/nowhere"})
+    assert "LAYERWISE_CACHE is /proc/nowhere, where nothing can be written" in lines[1] and lines[-1] == "3.0"
+
+
 def test_without_a_compiler_the_message_says_what_helps(tmp_path: Path) -> None:
     lines = python(STEP, LAYERWISE_CACHE=tmp_path, CXX="/nowhere/c++")
     assert "layerwise.jax has no handlers that jaxlib" in lines[0] and "/nowhere/c++" in "".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -65,8 +66,9 @@ def _register() -> None:
     lines = "\n".join(tried)
     raise LibraryError(
         f"layerwise.jax has no handlers that jaxlib {jaxlib.__version__} takes. Tried:\n{lines}\nRemedy: install a "
-        "C++20 compiler (CXX names one, else it is c++, g++ or clang++), or build the package where jax is installed: "
-        "pip install --no-build-isolation ./bindings/python")
+        "C++20 compiler (CXX names one, else it is c++, g++ or clang++) and see that it can write where "
+        f"{CACHE_VARIABLE} says, or build the package where jax is installed: pip install --no-build-isolation "
+        "./bindings/python")
 
 
 def candidates() -> list[tuple[str, Callable[[], Path]]]:
@@ -113,9 +115,10 @@ def build() -> Path:
     command = [*_compiler(), "-std=c++20", "-O2", "-fPIC", "-shared", f"-I{header}", "-isystem", jax.ffi.include_dir(),
                str(sources[0]), *_link_flags(library_path())]
     content = b"".join(path.read_bytes() for path in sources) + repr((command, jaxlib.__version__)).encode()
-    built = _cache_folder() / f"jax-handlers-{hashlib.sha256(content).hexdigest()[:16]}.so"
+    folder, name = _cache_folder(), f"jax-handlers-{hashlib.sha256(content).hexdigest()[:16]}.so"
+    built = folder / name
     if not built.is_file():
-        built.parent.mkdir(parents=True, exist_ok=True)
+        built = _writable(folder) / name
         with tempfile.TemporaryDirectory(dir=built.parent) as scratch:  # another process may do the same
             unfinished = Path(scratch) / built.name
             done = subprocess.run([*command, "-o", str(unfinished)], capture_output=True, text=True, check=False)
@@ -153,4 +156,18 @@ def _cache_folder() -> Path:
     folder = os.environ.get(CACHE_VARIABLE)
     if folder:
         return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "layerwise"
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "layerwise"
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, made; where nothing can be written, a temporary one of this process, unless the folder was named."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        return folder
+    except OSError as problem:
+        if os.environ.get(CACHE_VARIABLE):
+            raise LibraryError(f"{CACHE_VARIABLE} is {folder}, where nothing can be written: {problem}") from None
+    temporary = tempfile.mkdtemp(prefix="layerwise-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Path(temporary)
