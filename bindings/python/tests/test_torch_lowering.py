@@ -96,7 +96,7 @@ def test_a_step_gets_tables_of_addresses_tensors_for_scalars_and_the_current_str
     state = optimizer.state[parameters[0]]
     assert call["step"].data_ptr() == state["step"].data_ptr()
     assert [int(optimizer.state[p]["step"]) for p in parameters] == [2 - (p is network.hidden.bias) for p in parameters]
-    assert call["second_moment"].data_ptr() == state["second_moment"].data_ptr()
+    assert call["second_moment"].shape == (len(parameters),)
     assert call["max_second_moment"].shape == (len(parameters),)
 
 

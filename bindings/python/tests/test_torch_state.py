@@ -212,23 +212,19 @@ def test_every_parameter_counts_the_steps_in_which_it_had_a_gradient(make: Any, 
     assert {name: int(optimizer.state[p]["step"]) for name, p in together.named_parameters()} == counts
 
 
-def test_what_the_host_knows_of_steps_is_read_again_whenever_it_may_be_wrong() -> None:
+def test_what_the_host_knows_of_steps_is_read_again_whenever_it_may_be_wrong(monkeypatch: Any) -> None:
     """On a GPU reading waits for the device. Here a count of the reads, and always the layers' own numbers."""
-    steps = torch.zeros(3, dtype=torch.int64)
-    counts, reads = StepCounts(steps, reading_waits=True), []
-
-    class Watched:
-        @staticmethod
-        def tolist() -> list[int]:
-            reads.append(1)
-            return steps.tolist()
+    steps = [torch.zeros((), dtype=torch.int64) for _ in range(3)]
+    counts, reads = StepCounts(3, reading_waits=True), []
+    monkeypatch.setattr(torch, "stack", lambda tensors: reads.append(1) or torch.tensor([int(each) for each in tensors]))
 
     def step(layers: list[int], sure: bool = True, capturing: bool = False, runs: bool = True) -> tuple[Any, int]:
         reads.clear()
-        parts = counts.parts(layers, Watched, capturing)
-        for layer in layers:
-            steps[layer] += runs and not capturing
-        counts.advanced(layers, sure, capturing)
+        taken = [steps[layer] for layer in layers]
+        parts = counts.parts(layers, taken, capturing)
+        for each in taken:
+            each += runs and not capturing
+        counts.advanced(layers, taken, sure, capturing)
         return parts, len(reads)
 
     assert step([0, 1, 2]) == ([[0, 1, 2]], 1)
@@ -238,12 +234,14 @@ def test_what_the_host_knows_of_steps_is_read_again_whenever_it_may_be_wrong() -
     assert step([0, 1, 2], sure=False, runs=False) == ([[0, 2], [1]], 0)  # found_inf: none has advanced, or all have
     assert step([1], sure=False) == ([[1]], 0)
     assert step([0, 1, 2]) == ([[0, 1, 2]], 1)  # 4 each by now, and found_inf was not known
-    steps[1] = 7  # written from outside
+    steps[1].fill_(7)  # written from outside
     assert step([0, 1, 2]) == ([[0, 2], [1]], 1)
-    assert step([0, 1, 2], capturing=True) == ([[0, 2], [1]], 0)
-    assert step([0, 1], capturing=True) == ([[0], [1]], 0)
-    with torch.inference_mode():
-        steps.data[:2] += 5  # replays, which nothing here can see
+    steps[0] = torch.tensor(8)  # replaced
+    assert step([0, 1, 2]) == ([[0, 1], [2]], 1)
+    assert step([0, 1, 2], capturing=True) == ([[0, 1], [2]], 0)
+    assert step([0, 2], capturing=True) == ([[0], [2]], 0)
+    for each in steps[:2]:
+        each.data += 5  # replays, which nothing here can see
     assert step([0, 1, 2])[1] == 1
     with pytest.raises(RuntimeError, match="numbers of steps are not known"):
         step([0, 1, 2], capturing=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,40 +35,36 @@ def refuse_capture(device: torch.device) -> None:
                            "optimizer with the same gradients before the capture")
 
 
+class Multipliers(NamedTuple):
+    """What multiplies each layer's hyper-parameters: a number for each layer of a call, one for all, or none."""
+
+    lr_mult: Sequence[float]
+    wd_mult: Sequence[float]
+    skip_larc: Sequence[float]
+
+
 class Bucket:
-    """Scattered layers and what belongs to them from step to step.
+    """Scattered layers and what belongs to them from step to step. Their state is not here: it comes with each call.
 
     handle        the number by which operators name this bucket
     sizes         elements of each layer
-    positions     each layer's place in its parameter group
-    vectors       what has one value a layer, by the name of the state it is: "step", int64, the completed steps, and
-                  the second moments; each (layers,), on the device. The state of a parameter holds views of them
     layer_stats   float64 (layers, 6), NaN until a layer has taken part
-    multipliers   lr_mult, wd_mult and skip_larc by name, one value a layer or None; as positions set before `call`
-    is_looked_at  whether the parameters' state was compared with the vectors since the last `call`. A compiled step
-                  does not do it: then `call` asks `follow` to, which gets the bucket and the vectors that are written
     """
 
     def __init__(self, parameters: Sequence[Tensor], grad_dtype: torch.dtype, moment_dtype: torch.dtype,
-                 per_layer: Sequence[str], per_layer_dtype: torch.dtype, depends_on_step: bool,
-                 threads: int) -> None:
+                 per_layer_dtype: torch.dtype, depends_on_step: bool, threads: int) -> None:
         first = parameters[0]
         self.device = first.device
         self.sizes = [parameter.numel() for parameter in parameters]
-        self.positions: list[int] = []
         layers = len(parameters)
-        self.vectors = {
-            "step": torch.zeros(layers, dtype=torch.int64, device=self.device),
-            **{name: torch.zeros(layers, dtype=per_layer_dtype, device=self.device) for name in per_layer}}
-        self._steps = StepCounts(self.vectors["step"], self.device.type != "cpu") if depends_on_step else None
         self.layer_stats = torch.full((layers, STAT_COUNT), torch.nan, dtype=torch.float64, device=self.device)
-        self.multipliers: dict[str, list[float] | None] = {}
-        self.is_looked_at = False
-        self.follow: weakref.WeakMethod[Callable[[Bucket, Mapping[str, Tensor]], None]] | None = None
+        self._steps = StepCounts(layers, self.device.type != "cpu") if depends_on_step else None
+        self._vectors: dict[str, tuple[Tensor, tuple[Tensor, ...]]] = {}  # one value a layer, whole and apart
+        self._multipliers: dict[str, list[float] | None] = dict.fromkeys(Multipliers._fields)
         self._applied: dict[str, list[float] | None] = {}
         self._dtypes = {"weights": first.dtype, "grads": grad_dtype}
         self._moment_dtype = moment_dtype
-        self._second_moment_dtype = DTYPES[per_layer_dtype]
+        self._per_layer_dtype = per_layer_dtype
         self._threads = threads
         self._memories = [memory_of(self.device)]  # one for each call of a step: it keeps that call's tables
         self._plan: Plan | None = None
@@ -82,72 +78,101 @@ class Bucket:
         return self._memories[0].capturing()
 
     def call(self, method: str, layers: Sequence[int], buffers: Mapping[str, Sequence[Tensor]],
-             steps: Tensor | None = None, **arguments: Any) -> None:
+             multipliers: Multipliers, steps: Sequence[Tensor] | None = None,
+             per_layer: Mapping[str, Sequence[Tensor] | None] | None = None, **arguments: Any) -> None:
         """Runs one step of the plan; layers that differ in their number of steps, where that matters, one call each.
 
         method     a method of `Plan`
         layers     which layers take part
         buffers    the method's buffers by name, one tensor for each of these layers. Those not in the order of the
                    weights are copied: gradients only; and back where the method, larc_scale, writes them
-        steps      completed steps of every layer of the bucket, int64 on the device: 1 is added for those that take
-                   part, unless found_inf is set. None: the method takes no step
+        steps      the layers' numbers of completed steps, int64 scalars on the device: 1 is added, unless found_inf is
+                   set. None: the method takes no step
+        per_layer  the method's arrays of one value a layer by name, a scalar on the device for each of these layers
         arguments  the method's other arguments; tensors lie on the bucket's device
         """
-        if not self.is_looked_at and self.follow is not None and (follow := self.follow()) is not None:
-            given = {**arguments, "step": steps}
-            follow(self, {name: given[name] for name in self.vectors})
-        self.is_looked_at = False
         weights, grads = buffers["weights"], buffers["grads"]
         ordered = [grad if same_order(grad, weight) else ordered_like(grad, weight)
                    for grad, weight in zip(grads, weights, strict=True)]
         rows = [self._row(layers, ordered if name == "grads" else tensors, weights, name)
                 for name, tensors in buffers.items()]
         self._check_memory(rows[0])
-        values = {name: self._memories[0].array(value) if isinstance(value, Tensor) else value
-                  for name, value in arguments.items()}
+        self._multiply(layers, multipliers)
         run = getattr(self._ready_plan(), method)
         parts = [layers] if steps is None or self._steps is None else self._steps.parts(layers, steps, self.capturing())
+        gathered = {name: None if tensors is None else self._gather(name, layers, tensors)
+                    for name, tensors in (per_layer or {}).items()}
+        array = self._memories[0].array
+        values = {name: array(value) if isinstance(value, Tensor) else value
+                  for name, value in {**arguments, **gathered}.items()}
+        step_of = dict(zip(layers, steps or (), strict=False))
         self._memories += [memory_of(self.device) for _ in parts[len(self._memories):]]
         for part, memory in zip(parts, self._memories, strict=False):
             taken = rows if len(parts) == 1 else _only(part, rows)
             tables = dict(zip(buffers, memory.tables(taken), strict=True))
             if steps is not None:
-                values["step"] = self._memories[0].array(steps[part[0]])
+                values["step"] = memory.step(step_of[part[0]])
             run(**tables, **values, stream=memory.stream())
+        for name, tensors in (per_layer or {}).items():
+            if tensors is not None:
+                self._scatter(name, layers, tensors)
         if steps is not None:
-            self._advance(steps, layers, arguments.get("found_inf"))
+            self._advance(layers, steps, arguments.get("found_inf"))
         if method == "larc_scale":
             for grad, scaled in zip(grads, ordered, strict=True):
                 if scaled is not grad:
                     grad.copy_(scaled)
 
-    def _advance(self, steps: Tensor, layers: Sequence[int], found_inf: Tensor | None) -> None:
-        more: Any = 1 if found_inf is None else found_inf.reshape(()).eq(0)
-        if len(layers) == len(self.sizes):
-            steps.add_(more)
+    def _gather(self, name: str, layers: Sequence[int], tensors: Sequence[Tensor]) -> Tensor:
+        if name not in self._vectors:
+            whole = torch.zeros(len(self.sizes), dtype=self._per_layer_dtype, device=self.device)
+            self._vectors[name] = whole, whole.unbind()
+        whole, apart = self._vectors[name]
+        if len(layers) == len(apart):
+            torch.stack(list(tensors), out=whole)
         else:
-            every = steps.unbind()
-            torch._foreach_add_([every[layer] for layer in layers], more)
+            torch._foreach_copy_([apart[layer] for layer in layers], list(tensors))
+        return whole
+
+    def _scatter(self, name: str, layers: Sequence[int], tensors: Sequence[Tensor]) -> None:
+        _, apart = self._vectors[name]
+        torch._foreach_copy_(list(tensors), [apart[layer] for layer in layers])
+
+    def _advance(self, layers: Sequence[int], steps: Sequence[Tensor], found_inf: Tensor | None) -> None:
+        torch._foreach_add_(list(steps), 1 if found_inf is None else found_inf.reshape(()).eq(0))
         if self._steps is not None:
-            self._steps.advanced(layers, found_inf is None, self.capturing())
+            self._steps.advanced(layers, steps, found_inf is None, self.capturing())
+
+    def _multiply(self, layers: Sequence[int], multipliers: Multipliers) -> None:
+        for name, given in multipliers._asdict().items():
+            if not given:
+                self._multipliers[name] = None
+                continue
+            neutral = 0.0 if name == "skip_larc" else 1.0
+            values = list(self._multipliers[name] or [neutral] * len(self.sizes))
+            for index, layer in enumerate(layers):
+                values[layer] = given[index if len(given) > 1 else 0]
+            self._multipliers[name] = values
 
     def _ready_plan(self) -> Plan:
         threads = self._threads or self._memories[0].threads()
         if self._plan is not None and threads != self._plan_threads:
             self._plan.close()
             self._plan = None
-        if self._plan is None or self._applied != self.multipliers:
+        if self._plan is None or self._applied != self._multipliers:
             refuse_capture(self.device)
             if self._plan is None:
                 self._plan_threads = threads
                 self._plan = Plan(
                     self.sizes, device=str(self.device), layout="scattered", threads=threads,
                     weights_dtype=self._dtypes["weights"], grads_dtype=self._dtypes["grads"],
-                    first_moment_dtype=self._moment_dtype, second_moment_dtype=self._second_moment_dtype)
+                    first_moment_dtype=self._moment_dtype, second_moment_dtype=DTYPES[self._per_layer_dtype])
             self._memories[0].wait()  # set_layers is for a plan that is at rest, and its copy may outlive the call
-            self._plan.set_layers(**self.multipliers)  # type: ignore[arg-type]
+            skips = self._multipliers["skip_larc"]
+            self._plan.set_layers(lr_mult=self._multipliers["lr_mult"], wd_mult=self._multipliers["wd_mult"],
+                                  skip_larc=None if skips is None else [bool(skip) for skip in skips])
             self._memories[0].wait()
-            self._applied = dict(self.multipliers)
+            self._applied = dict(self._multipliers)
         return self._plan
 
     def _row(self, layers: Sequence[int], tensors: Sequence[Tensor], weights: Sequence[Tensor], name: str) -> list[int]:

@@ -19,6 +19,7 @@ _KNOWN = (
      "layerwise.torch.load_apex_state_dict loads that of apex's FusedNovoGrad"),
     (("square_avg",), "RMSprop's, or another's with its names", ""),
     (("sum",), "Adagrad's, or another's with its names", ""),
+    (("d", "t"), "LBFGS'", ""),
 )
 
 

@@ -47,6 +47,17 @@ def prepare_multipliers(group: Group) -> None:
             group[name] = multiplier(group[name], name, len(group["params"]))
 
 
+def settle_multipliers(group: Group) -> None:
+    """`prepare_multipliers` for what was changed since: a list or an array in the place of a tuple, or the group itself."""
+    for name in MULTIPLIERS:
+        value = group.get(name)
+        if isinstance(value, tuple) and len(value) != len(group["params"]):
+            raise ValueError(f"{name} has {len(value)} values: it must be one number, or one for each of the group's "
+                             f"{len(group['params'])} parameters")
+        if not isinstance(value, (tuple, float, int, type(None))):
+            group[name] = multiplier(value, name, len(group["params"]))
+
+
 def plan_without_elements(group: Group) -> Plan:
     """A plan with the group's layers, all empty: the library checks the options that a step of it is given."""
     count = len(group["params"])

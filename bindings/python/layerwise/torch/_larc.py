@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from . import _ops
 from ._assignment import MULTIPLIERS, Group, Spec
-from ._groups import larc_options, plan_without_elements, prepare_multipliers
+from ._groups import larc_options, plan_without_elements, prepare_multipliers, settle_multipliers
 from ._optimizer import Launch, LayerwiseOptimizer
 from ._values import learning_rate, make_plain
 
@@ -64,6 +64,8 @@ class LARC(LayerwiseOptimizer):
         """Scales the gradients and steps the inner optimizer; returns what that returns. Raises as its step, and as
         `NovoGrad.step`."""
         scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        for group in self.param_groups:
+            settle_multipliers(group)
         groups = [self._merged(group) for group in self.param_groups]
 
         def scaled() -> Any:
@@ -105,10 +107,13 @@ class LARC(LayerwiseOptimizer):
     def _spec(self, group: Group) -> Spec:
         return Spec(threads=self.options["threads"])
 
-    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: Tensor,
-                per_layer: list[Tensor]) -> None:
+    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: list[Tensor],
+                per_layer: list[list[Tensor]]) -> None:
         options = _ops.split({"lr": group["lr"], **larc_options(group)}, _ops.LARC_NUMBERS)
         _ops.larc_scale(**launch._asdict(), larc_mode=options.pop("mode"), **options, maximize=group["maximize"])
+
+    def _options_of(self, group: Group) -> dict[str, Any]:
+        return {**larc_options(group), **{name: group.get(name) for name in MULTIPLIERS}}
 
     def _try(self, group: Group) -> None:
         with plan_without_elements(group) as plan:

@@ -57,10 +57,11 @@ class LARCSGD(LayerwiseOptimizer):
         return Spec("momentum_buffer" if group["momentum"] else None, dtype, depends_on_step=group["dampening"] != 0,
                     threads=group["threads"])
 
-    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: Tensor,
-                per_layer: list[Tensor]) -> None:
+    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: list[Tensor],
+                per_layer: list[list[Tensor]]) -> None:
         options = _ops.split({"lr": group["lr"], **_options(group)}, _ops.LARC_SGD_NUMBERS)
-        _ops.larc_sgd_step(**launch._asdict(), larc_mode=options.pop("mode"), momentum_buffer=moments, steps=steps,
+        buffers = moments if group["momentum"] else []  # looked at in a traced step too, which is another without them
+        _ops.larc_sgd_step(**launch._asdict(), larc_mode=options.pop("mode"), momentum_buffer=buffers, steps=steps,
                            **options)
 
     def _try(self, group: Group) -> None:

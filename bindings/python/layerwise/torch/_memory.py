@@ -20,6 +20,11 @@ class HostMemory:
         return tensor.detach().numpy()
 
     @staticmethod
+    def step(completed: Tensor) -> Any:
+        """A number: a tensor that NumPy has seen cannot be resized any more, as offloaders do."""
+        return int(completed) + 1
+
+    @staticmethod
     def tables(rows: Rows) -> list[Any]:
         """The rows as tables of addresses."""
         return list(np.array(rows, np.uint64))
@@ -58,6 +63,9 @@ class CudaMemory:
 
     def array(self, tensor: Tensor) -> Any:
         return tensor.detach()
+
+    def step(self, completed: Tensor) -> Any:
+        return completed.detach()
 
     def tables(self, rows: Rows) -> list[Any]:
         """The rows as tables on the device; copied only when an address, or the stream, has changed."""

@@ -75,11 +75,11 @@ class NovoGrad(LayerwiseOptimizer):
             bool(group["bias_correction"] or (group["grad_averaging"] and not group["average_first_step"])),
             group["threads"])
 
-    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: Tensor,
-                per_layer: list[Tensor]) -> None:
+    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: list[Tensor],
+                per_layer: list[list[Tensor]]) -> None:
         options = _ops.split({"lr": group["lr"], **_options(group)}, _ops.NOVOGRAD_NUMBERS)
         _ops.novograd_step(**launch._asdict(), first_moment=moments, second_moment=per_layer[0],
-                           max_second_moment=per_layer[1] if group["amsgrad"] else None, steps=steps, **options)
+                           max_second_moment=per_layer[1] if group["amsgrad"] else [], steps=steps, **options)
 
     def _try(self, group: Group) -> None:
         with plan_without_elements(group) as plan:

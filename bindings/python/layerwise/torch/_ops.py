@@ -1,8 +1,8 @@
 """The steps as PyTorch operators, for torch.compile and CUDA graphs: `torch.ops.layerwise`.
 
-Each runs one bucket: `bucket` is its handle, `layers` says which of its layers take part, the lists have one tensor
-for each of them, `steps` has the completed steps of every layer of the bucket, and every other tensor lies on its
-device. `numbers`, or `traced` on the host in a traced step, has the hyper-parameters that are numbers, in the order of
+Each runs one bucket: `bucket` is its handle, `layers` says which of its layers take part, the lists of tensors have one
+for each of them, `steps` the numbers of completed steps, int64; every other tensor lies on the bucket's device. lr_mult,
+wd_mult and skip_larc have one number for each of the layers, one for all, or none. `numbers`, or `traced` on the host in a traced step, has the hyper-parameters that are numbers, in the order of
 the tables below; `lr_tensor`, a float32 tensor of one element, takes the place of lr where it is given. What else they
 take is explained at the methods of `layerwise.Plan`.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._bucket import bucket_of
+from ._bucket import Multipliers, bucket_of
 
 # The library's "mode" is larc_mode here: torch 2.13's own tracing has an argument of that name in the way.
 # torch reads the annotations: "X | None" and list[X] are not among those it knows in every version.  ruff: noqa: UP045
@@ -52,14 +52,16 @@ def _by_name(names: tuple[str, ...], numbers: Sequence[float], traced: Tensor | 
     "weights", "first_moment", "second_moment", "max_second_moment", "steps", "layer_stats", "nonfinite_layers"))
 def novograd_step(
         bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor],
-        first_moment: Sequence[Tensor], second_moment: Tensor, max_second_moment: Tensor | None, steps: Tensor,
-        layer_stats: Tensor, nonfinite_layers: Tensor, grad_scale: Tensor | None, found_inf: Tensor | None,
-        lr_tensor: Tensor | None, numbers: Sequence[float], traced: Tensor | None, grad_averaging: bool,
+        first_moment: Sequence[Tensor], second_moment: Sequence[Tensor], max_second_moment: Sequence[Tensor],
+        steps: Sequence[Tensor], layer_stats: Tensor, nonfinite_layers: Tensor, grad_scale: Tensor | None,
+        found_inf: Tensor | None, lr_tensor: Tensor | None, lr_mult: Sequence[float], wd_mult: Sequence[float],
+        skip_larc: Sequence[float], numbers: Sequence[float], traced: Tensor | None, grad_averaging: bool,
         average_first_step: bool, amsgrad: bool, bias_correction: bool, norm: str, seed_second_moment: bool,
         decoupled_weight_decay: bool, lr_in_momentum: bool, maximize: bool) -> None:
     bucket_of(bucket).call(
         "novograd_step", layers, {"weights": weights, "grads": grads, "first_moment": first_moment},
-        second_moment=second_moment, max_second_moment=max_second_moment, steps=steps,
+        Multipliers(lr_mult, wd_mult, skip_larc), steps,
+        {"second_moment": second_moment, "max_second_moment": max_second_moment if amsgrad else None},
         layer_stats=layer_stats, nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf,
         **_by_name(NOVOGRAD_NUMBERS, numbers, traced, lr_tensor), grad_averaging=grad_averaging,
         average_first_step=average_first_step, amsgrad=amsgrad, bias_correction=bias_correction, norm=norm,
@@ -71,10 +73,10 @@ def novograd_step(
     "weights", "momentum_buffer", "steps", "layer_stats", "nonfinite_layers"))
 def larc_sgd_step(
         bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor],
-        momentum_buffer: Sequence[Tensor], steps: Tensor, layer_stats: Tensor, nonfinite_layers: Tensor,
-        grad_scale: Tensor | None, found_inf: Tensor | None, lr_tensor: Tensor | None, numbers: Sequence[float],
-        traced: Tensor | None, nesterov: bool, larc_mode: str, fold_weight_decay: bool, zero_norm: str,
-        maximize: bool) -> None:
+        momentum_buffer: Sequence[Tensor], steps: Sequence[Tensor], layer_stats: Tensor, nonfinite_layers: Tensor,
+        grad_scale: Tensor | None, found_inf: Tensor | None, lr_tensor: Tensor | None, lr_mult: Sequence[float],
+        wd_mult: Sequence[float], skip_larc: Sequence[float], numbers: Sequence[float], traced: Tensor | None,
+        nesterov: bool, larc_mode: str, fold_weight_decay: bool, zero_norm: str, maximize: bool) -> None:
     values = _by_name(LARC_SGD_NUMBERS, numbers, traced, lr_tensor)
     buffers: dict[str, Sequence[Tensor]] = {"weights": weights, "grads": grads}
     if values["momentum"] != 0:
@@ -82,21 +84,21 @@ def larc_sgd_step(
     else:
         values["momentum_buffer"] = None
     bucket_of(bucket).call(
-        "larc_sgd_step", layers, buffers, steps=steps, layer_stats=layer_stats, nonfinite_layers=nonfinite_layers,
-        grad_scale=grad_scale, found_inf=found_inf, nesterov=nesterov, mode=larc_mode,
-        fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, **values)
+        "larc_sgd_step", layers, buffers, Multipliers(lr_mult, wd_mult, skip_larc), steps, layer_stats=layer_stats,
+        nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf, nesterov=nesterov,
+        mode=larc_mode, fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, **values)
 
 
 @torch.library.custom_op("layerwise::larc_scale", mutates_args=("grads", "layer_stats", "nonfinite_layers"))
 def larc_scale(
         bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor], layer_stats: Tensor,
         nonfinite_layers: Tensor, grad_scale: Tensor | None, found_inf: Tensor | None, lr_tensor: Tensor | None,
-        numbers: Sequence[float], traced: Tensor | None, larc_mode: str, fold_weight_decay: bool, zero_norm: str,
-        maximize: bool) -> None:
+        lr_mult: Sequence[float], wd_mult: Sequence[float], skip_larc: Sequence[float], numbers: Sequence[float],
+        traced: Tensor | None, larc_mode: str, fold_weight_decay: bool, zero_norm: str, maximize: bool) -> None:
     bucket_of(bucket).call(
-        "larc_scale", layers, {"weights": weights, "grads": grads}, layer_stats=layer_stats,
-        nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf, mode=larc_mode,
-        fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize,
+        "larc_scale", layers, {"weights": weights, "grads": grads}, Multipliers(lr_mult, wd_mult, skip_larc),
+        layer_stats=layer_stats, nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf,
+        mode=larc_mode, fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize,
         **_by_name(LARC_NUMBERS, numbers, traced, lr_tensor))
 
 

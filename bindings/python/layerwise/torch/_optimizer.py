@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import weakref
+import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from ._assignment import Assignment, Group, Slot, Spec, parameter_name
+from ._assignment import MULTIPLIERS, Assignment, Group, Slot, Spec, parameter_name
 from ._bucket import Bucket
-from ._groups import prepare_group, unique_parameters
+from ._groups import prepare_group, settle_multipliers, unique_parameters
 from ._lazy import Resolved
 from ._order import can_be_packed, check_parameter, pack
 from ._shards import local
-from ._state import adopt, alone, check_state, fresh_state, in_sight, out_of_torchs_sight, placed
+from ._state import check_state, fresh_state, in_sight, loaded_state, make_ready, out_of_torchs_sight
 from ._stats import LayerStats, rows
 from ._values import switch
 
@@ -35,6 +35,9 @@ class Launch(NamedTuple):
     grad_scale: Tensor | None
     found_inf: Tensor | None
     lr_tensor: Tensor | None
+    lr_mult: Sequence[float]
+    wd_mult: Sequence[float]
+    skip_larc: Sequence[float]
 
 
 class LayerwiseOptimizer(Optimizer):
@@ -52,12 +55,14 @@ class LayerwiseOptimizer(Optimizer):
     def _reset(self) -> None:
         self._assignment = Assignment()
         self._nonfinite: dict[torch.device, Tensor] = {}
+        self._traced: set[Bucket] = set()  # compiled steps name them as long as the optimizer lives
+        self._accepted: dict[int, dict[str, Any]] = {}  # the options of each group that the library has taken
 
     def _spec(self, group: Group) -> Spec:
         raise NotImplementedError
 
-    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: Tensor,
-                per_layer: list[Tensor]) -> None:
+    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: list[Tensor],
+                per_layer: list[list[Tensor]]) -> None:
         raise NotImplementedError
 
     def _try(self, group: Group) -> None:
@@ -108,70 +113,81 @@ class LayerwiseOptimizer(Optimizer):
 
     def _run(self, groups: Sequence[Group], grad_scale: Any, found_inf: Any) -> None:
         """`groups` are those of the optimizer, or copies of them with other options."""
-        found: list[list[list[Any]]] = []
-        for own in self.param_groups:  # all of them are looked at before anything is written
-            lists: list[list[Any]] = [[], [], [], [], [], []]
+        found = []
+        for own, group in zip(self.param_groups, groups, strict=True):  # all are looked at before anything is written
+            if not torch.compiler.is_compiling():
+                settle_multipliers(own)
+                self._check_options(group)
+            lists: list[list[Any]] = [[] for _ in range(9)]
             self._init_group(own, *lists)
             found.append(lists)
         for own, group, lists in zip(self.param_groups, groups, found, strict=True):
-            weights, grads, moments, vectors, layers, launches = lists
-            buckets = len(launches) // 2
-            width = len(vectors) // max(buckets, 1)
+            weights, grads, moments, per_layer, steps, layers, positions, vectors, launches = lists
             resolved = Resolved()
             weights, grads, moments = map(resolved.of, (weights, grads, moments))
             begin = 0
-            for index in range(buckets):
-                handle, count = launches[2 * index], launches[2 * index + 1]
-                end = begin + count
+            for index in range(len(launches) // 2):
+                handle, end = launches[2 * index], begin + launches[2 * index + 1]
+                part = slice(begin, end)
                 device = weights[begin].device
-                layer_stats, nonfinite_layers, steps, *per_layer = vectors[index * width:(index + 1) * width]
                 launch = Launch(
-                    handle, layers[begin:end], weights[begin:end], grads[begin:end], layer_stats, nonfinite_layers,
-                    _scalar_on(device, grad_scale), _scalar_on(device, found_inf),
-                    _scalar_on(device, own["lr"]))
-                self._launch(group, launch, moments[begin:end], steps, per_layer)
+                    handle, layers[part], weights[part], grads[part], vectors[2 * index], vectors[2 * index + 1],
+                    _scalar_on(device, grad_scale), _scalar_on(device, found_inf), _scalar_on(device, own["lr"]),
+                    *(_multipliers(own.get(name), positions[part]) for name in MULTIPLIERS))
+                kinds = len(per_layer) // max(len(steps), 1)
+                self._launch(group, launch, moments[part], steps[part],
+                             [per_layer[begin * kinds + kind:end * kinds:kinds] for kind in range(kinds)])
                 begin = end
             resolved.write_back()
 
-    def _init_group(self, group: Group, weights: list[Any], grads: list[Any], moments: list[Any], vectors: list[Any],
-                    layers: list[Any], launches: list[Any]) -> None:
+    @torch.compiler.disable
+    def _check_options(self, group: Group) -> None:
+        """Raises for options that were changed to what the library refuses, before anything is written."""
+        options, lr, key = self._options_of(group), group["lr"], id(group["params"])
+        if self._accepted.get(key) != options or not (isinstance(lr, Tensor) or 0 <= lr < math.inf):
+            self._try(group)
+            self._accepted[key] = options
+
+    def _options_of(self, group: Group) -> dict[str, Any]:
+        return {name: group.get(name) for name in self.defaults if name != "lr"}
+
+    @torch.compiler.disable  # where torch gives up compiling `step` it tries what that calls
+    def _init_group(self, group: Group, weights: list[Any], grads: list[Any], moments: list[Any],
+                    per_layer: list[Any], steps: list[Any], layers: list[Any], positions: list[Any],
+                    vectors: list[Any], launches: list[Any]) -> None:
         """Fills the lists, bucket after bucket; launches gets a handle and a number of layers for each.
 
         The name and the empty lists are a convention of torch.compile, which calls this method instead of tracing it.
         """
         spec = self._spec(group)
+        settle_multipliers(group)
         for bucket, members in self._assignment.members(self.param_groups, group, spec, self.state).items():
             _prepare_lr(group, bucket)
+            if torch._guards.TracingContext.try_get() is not None:
+                self._traced.add(bucket)
             launches += (bucket.handle, len(members))
-            vectors += (bucket.layer_stats, self._nonfinite_on(bucket.device), *bucket.vectors.values())
-            bucket.is_looked_at = True
-            if self._stateful and bucket.follow is None:
-                bucket.follow = weakref.WeakMethod(self._follow)
+            vectors += (bucket.layer_stats, self._nonfinite_on(bucket.device))
             for slot, parameter in members:
                 layers.append(slot.layer)
+                positions.append(slot.position)
                 weights.append(local(parameter))
                 grad: Any = parameter.grad
                 grads.append(local(grad, "the gradient of a parameter"))
                 if self._stateful:
                     state = self._state_of(parameter, slot)
+                    steps.append(state["step"])
+                    per_layer += [state[name] for name in spec.per_layer]
                     if spec.moment is not None:
                         moments.append(state[spec.moment])
 
     def _state_of(self, parameter: Tensor, slot: Slot) -> dict[str, Any]:
-        """The parameter's state, taken over by its bucket where that is due."""
+        """The parameter's state, brought into the form that its bucket takes where that is due."""
         state: dict[str, Any] | None = self.state.get(parameter)
         if state is None:
             state = self.state[parameter] = {}
-        if not slot.holds(state):
-            adopt(state, parameter, slot, slot.bucket.vectors)
+        if not slot.knows(state):
+            make_ready(state, parameter, slot)
         return state
-
-    def _follow(self, bucket: Bucket, vectors: Mapping[str, Tensor]) -> None:
-        """Looks at the state in a compiled step, whose graph has `vectors` in the place of the bucket's."""
-        for parameter, slot in self._assignment.slots():
-            state = self.state.get(parameter)
-            if slot.bucket is bucket and state and not slot.holds(state):
-                adopt(state, parameter, slot, vectors)
 
     def init_state(self) -> None:
         """Gives every parameter that needs a gradient, and has no state, the state of before its first step: for those
@@ -183,8 +199,9 @@ class LayerwiseOptimizer(Optimizer):
                     check_parameter(parameter, parameter_name(self.param_groups, number, position))
                     self.state[parameter] = fresh_state(parameter, spec)
 
+    @torch.compiler.disable
     def _is_asked_for_state_alone(self) -> bool:
-        if any(self.state.values()):
+        if any(isinstance(values, dict) and values for values in self.state.values()):
             return False
         rates = [group["lr"] for group in self.param_groups]
         if any(isinstance(lr, Tensor) and lr.is_cuda for lr in rates) and torch.cuda.is_current_stream_capturing():
@@ -243,15 +260,9 @@ class LayerwiseOptimizer(Optimizer):
 
     # ---- Saving and loading -----------------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, Any]:
-        """As in torch.optim.Optimizer: the moments are the state itself; what is one value for a parameter is a copy,
-        so that no two parameters share memory in a checkpoint."""
-        saved = super().state_dict()
-        return {**saved, "state": {key: alone(values) for key, values in saved["state"].items()}}
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As in torch.optim.Optimizer, but state keeps its own dtype, is copied, and is written in place where the
-        parameter already has state, so that a captured graph sees it. Options that state_dict lacks stay as they are.
+        """As in torch.optim.Optimizer, but state keeps its own dtype and is copied; in groups whose lr is a tensor into the
+        memory of the old state, so that a captured graph sees it. Options that state_dict lacks stay as they are.
 
         Raises ValueError for other parameter groups, for state of another shape than its parameter's, and for that of
         another optimizer; nothing is loaded then.
@@ -276,28 +287,36 @@ class LayerwiseOptimizer(Optimizer):
                 if group["flatten"]:  # parameters are copied one by one
                     pack(group["params"])
             return
+        if "state" not in state or "param_groups" not in state:
+            super().__setstate__(state)
+            return
         groups = self.param_groups
         loaded = {parameter: in_sight(values) for parameter, values in state["state"].items()}
         for number, group in enumerate(state["param_groups"]):
-            spec = self._spec({**self.defaults, **groups[number], **group})
+            merged = self._completed(group, groups[number])
+            prepare_group(merged)
+            self._try(merged)
             for position, parameter in enumerate(group["params"]):
-                check_state(loaded.get(parameter, {}), parameter, spec, f"parameter {position}")
+                check_state(loaded.get(parameter, {}), parameter, self._spec(merged), f"parameter {position}")
         super().__setstate__({**state, "state": defaultdict(dict, loaded)})
         self._fill_groups(groups)
-        for group in self.param_groups:
+        for number, group in enumerate(self.param_groups):
             spec = self._spec(group)
+            in_place = isinstance(group["lr"], Tensor) and isinstance(groups[number].get("lr"), Tensor)
             for parameter in group["params"]:
-                values, old = loaded.get(parameter), previous.get(parameter)
+                values, old = loaded.get(parameter), previous.get(parameter) if in_place else None
                 if values or old:
-                    self.state[parameter] = placed(values or {}, old or {}, parameter, spec)
+                    self.state[parameter] = loaded_state(values or {}, old or {}, parameter, spec)
+
+    def _completed(self, group: Group, previous: Group) -> Group:
+        """A group with the options that it lacks: those that were there, else the constructor's."""
+        return {**{name: previous.get(name, default) for name, default in self.defaults.items()}, **group}
 
     def _fill_groups(self, previous: list[Group] | None) -> None:
-        """Options that a checkpoint lacks stay what they were in the group, else are the constructor's; a tensor lr
-        keeps its memory."""
+        """A tensor lr keeps its memory."""
         for number, group in enumerate(self.param_groups):
             before = {} if previous is None else previous[number]
-            for name, default in self.defaults.items():
-                group.setdefault(name, before.get(name, default))
+            group.update(self._completed(group, before))
             prepare_group(group)
             old = before.get("lr")
             if isinstance(old, Tensor) and old is not group["lr"]:
@@ -317,3 +336,10 @@ def _prepare_lr(group: Group, bucket: Bucket) -> None:
 def _scalar_on(device: torch.device, value: Any) -> Tensor | None:
     """A float32 tensor on the device; None for what is no tensor."""
     return value.to(device=device, dtype=torch.float32).resolve_neg() if isinstance(value, Tensor) else None
+
+
+def _multipliers(value: Any, positions: Sequence[int]) -> list[float]:
+    """Of the group's parameters in these positions; one number for all, or none, as the option is."""
+    if value is None:
+        return []
+    return [float(value[position]) for position in positions] if isinstance(value, tuple) else [float(value)]

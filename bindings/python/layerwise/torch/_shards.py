@@ -7,9 +7,10 @@ engine's mark, and flat partitions that take the place of the parameters that th
 from __future__ import annotations
 
 import sys
+import weakref
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -87,18 +88,36 @@ def _ranks() -> int:
     return torch.distributed.get_world_size() if there else 1
 
 
+class _Given(NamedTuple):
+    parameter: weakref.ref[Tensor]
+    shape: torch.Size | None  # None where it has none yet
+    name: str | None
+
+
 class GivenParameters:
-    """The parameters that an optimizer was given, with their shapes, so that pieces in their place are noticed."""
+    """The parameters that an optimizer was given, with their shapes, so that pieces in their place are noticed, and
+    their names. Keeps none of them alive."""
 
     def __init__(self) -> None:
-        self._shapes: dict[Tensor, torch.Size] = {}
+        self._given: dict[int, _Given] = {}  # by identity
+
+    def _find(self, parameter: Tensor) -> _Given | None:
+        given = self._given.get(id(parameter))
+        return given if given is not None and given.parameter() is parameter else None
+
+    def name(self, parameter: Tensor) -> str | None:
+        """The name that the parameter was given with, wherever it stands now."""
+        given = self._find(parameter)
+        return None if given is None else given.name
 
     def add(self, group: Mapping[str, Any]) -> None:
         """Raises TypeError for trained parameters that are sharded tensors; nothing is added then."""
         for position, parameter in enumerate(group["params"]):
             if parameter.requires_grad and not is_lazy(parameter):
                 local(parameter, _name(group, position))
-        self._shapes.update(_shapes(group["params"]))
+        for position, parameter in enumerate(group["params"]):
+            name = _name(group, position) if group.get("param_names") else None
+            self._given[id(parameter)] = _Given(weakref.ref(parameter), _shape(parameter), name)
 
     def follow(self, groups: Sequence[Mapping[str, Any]], group: Mapping[str, Any]) -> None:
         """Accepts parameters that were added to a group, or taken from it, or that stand in the place of others.
@@ -107,29 +126,32 @@ class GivenParameters:
         matrices, fewer or more than one process of them in the place of vectors of other lengths.
         """
         for position, parameter in enumerate(group["params"]):
-            given = self._shapes.get(parameter)
-            if given is not None and given != parameter.shape and given.numel() > 0:
-                raise ValueError(f"{_name(group, position)} had shape {tuple(given)} when it was given and has "
-                                 f"{tuple(parameter.shape)} now: make a new optimizer. Where an engine has cut it: "
-                                 f"{WHAT_TO_DO}")
-        if any(parameter not in self._shapes for parameter in group["params"]):
-            present = {parameter for other in groups for parameter in other["params"]}
+            given = self._find(parameter)
+            if given is None or given.shape is None or given.shape == _shape(parameter) or not given.shape.numel():
+                continue
+            raise ValueError(f"{given.name or _name(group, position)} had shape {tuple(given.shape)} when it was given "
+                             f"and has {tuple(parameter.shape)} now: make a new optimizer. Where an engine has cut it: "
+                             f"{WHAT_TO_DO}")
+        if any(self._find(parameter) is None for parameter in group["params"]):
+            present = [parameter for other in groups for parameter in other["params"]]
             self._refuse_flat_partitions(present)
-            self._shapes = _shapes(present)
+            self._given = {id(each): self._find(each) or _Given(weakref.ref(each), _shape(each), None)
+                           for each in present}
 
-    def _refuse_flat_partitions(self, present: set[Tensor]) -> None:
-        missing = [parameter for parameter in self._shapes if parameter not in present]
+    def _refuse_flat_partitions(self, present: Sequence[Tensor]) -> None:
+        known = {id(parameter) for parameter in present if self._find(parameter) is not None}
+        missing = [given for identity, given in self._given.items() if identity not in known and given.shape is not None]
         if not missing:
             return
-        vacant = Counter(self._shapes[parameter] for parameter in missing)
+        vacant = Counter(given.shape for given in missing if given.shape is not None)
         vectors = Counter(parameter.shape for parameter in present
-                          if parameter not in self._shapes and parameter.dim() == 1)
+                          if id(parameter) not in known and _shape(parameter) is not None and parameter.dim() == 1)
         others = vectors - vacant
-        fewer = len(present) < len(self._shapes)
+        fewer = len(present) < len(self._given)
         vacant_vectors = sum(count for shape, count in (vacant - vectors).items() if len(shape) == 1)
         replaced_one_by_one = not fewer and _ranks() == 1 and others.total() <= vacant_vectors
         joined = fewer and all(parameter.dim() <= 1 for parameter in present) and max(map(len, vacant)) > 1
-        linked = any(hasattr(parameter, "_hp_mapping") for parameter in missing)  # DeepSpeed's ZeRO stages 1 and 2
+        linked = any(hasattr(given.parameter(), "_hp_mapping") for given in missing)  # DeepSpeed's ZeRO stages 1 and 2
         if vectors and (joined or linked or (others and not replaced_one_by_one)):
             flat = next(iter(others or vectors))
             raise ValueError(f"a parameter of shape {tuple(flat)} stands in the place of {len(missing)} others, the "
@@ -137,10 +159,10 @@ class GivenParameters:
                              f"make them. {WHAT_TO_DO}")
 
 
-def _shapes(parameters: Iterable[Tensor]) -> dict[Tensor, torch.Size]:
-    return {each: each.shape for each in parameters if not (is_lazy(each) or each.is_nested)}
+def _shape(parameter: Tensor) -> torch.Size | None:
+    return None if is_lazy(parameter) or parameter.is_nested else parameter.shape
 
 
 def _name(group: Mapping[str, Any], position: int) -> str:
-    names = group.get("param_names")
-    return str(names[position]) if names else f"parameter {position}"
+    names = group.get("param_names") or ()
+    return str(names[position]) if position < len(names) else f"parameter {position}"

@@ -1,19 +1,23 @@
-"""The state of one parameter: `optimizer.state[p]` is the truth, a bucket follows it.
+"""The state of one parameter: `optimizer.state[p]` is the truth, plain tensors that nothing else keeps or writes.
 
-What a bucket has one of for each layer (the number of steps, the second moments) lies in vectors of its own, and the
-state holds views of them: what is written in place is seen at once. An entry that was replaced is taken over.
+A step looks at the tensors that are there and writes into them. One that a plan cannot take as it is gets replaced by one
+with the same values; what was there before is never written again: it may be someone's.
 """
 
 from __future__ import annotations
 
+import copy
+import math
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ._assignment import Held, Slot, Spec
+from ._assignment import Slot, Spec
 from ._bucket import refuse_capture
 from ._foreign import refuse_foreign
 from ._order import ordered_like, same_order
@@ -32,14 +36,22 @@ class _Unseen:
 
 def out_of_torchs_sight(_: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
     """A hook before torch's loader, the last one."""
-    hidden = {key: {name: _Unseen(value) for name, value in values.items()}
+    hidden = {key: {name: _Unseen(value) for name, value in values.items()} if isinstance(values, dict) else values
               for key, values in state_dict["state"].items()}
     return {**state_dict, "state": hidden}
 
 
-def in_sight(values: Mapping[str, Any]) -> State:
+def in_sight(values: Any) -> Any:
     """What the hook has hidden."""
+    if not isinstance(values, dict):
+        return values
     return {name: value.value if isinstance(value, _Unseen) else value for name, value in values.items()}
+
+
+def dtypes_of(spec: Spec) -> dict[str, torch.dtype]:
+    """The entries of a state that are the optimizer's own; all but the moment are scalars."""
+    entries = {"step": torch.int64, **dict.fromkeys(spec.per_layer, spec.per_layer_dtype)}
+    return entries if spec.moment is None else {**entries, spec.moment: spec.moment_dtype}
 
 
 def check_state(values: Mapping[str, Any], parameter: Tensor, spec: Spec, name: str) -> None:
@@ -47,108 +59,117 @@ def check_state(values: Mapping[str, Any], parameter: Tensor, spec: Spec, name: 
     or with a part of what belongs together. No state at all, and entries of the user's own, are fine."""
     if not values:
         return
+    if not isinstance(values, Mapping):
+        raise TypeError(f"the state of {name} is a {type(values).__name__}: it must be a dict")
     refuse_foreign(values, spec, name)
-    entries = ("step", *spec.per_layer, *((spec.moment,) if spec.moment else ()))
-    for entry in entries:
+    for entry in dtypes_of(spec):
         value = values.get(entry)
-        shape = parameter.shape if entry == spec.moment else torch.Size()
         if isinstance(value, Tensor):
-            if value.shape != shape:
-                raise ValueError(f"{entry} of {name} has shape {tuple(value.shape)} in its state: it must be "
-                                 f"{tuple(shape)}. Were the parameters in another order?")
             if value.layout is not torch.strided or value.dtype.is_complex or value.is_meta:
                 raise TypeError(f"{entry} of {name} is a {value.dtype} tensor with layout {value.layout} on "
                                 f"{value.device} in its state: it must be a real, dense one with values")
-        elif value is not None and (entry == spec.moment or not isinstance(value, (int, float))):
-            raise TypeError(f"{entry} of {name} is a {type(value).__name__} in its state: it must be a tensor")
-    lacking = [entry for entry in _belonging_together(spec) if values.get(entry) is None]
-    if lacking and len(lacking) < len(_belonging_together(spec)):
+            if value.numel() != 1 if entry != spec.moment else value.shape != parameter.shape:
+                wanted = tuple(parameter.shape) if entry == spec.moment else ()
+                raise ValueError(f"{entry} of {name} has shape {tuple(value.shape)} in its state: it must be {wanted}. "
+                                 "Were the parameters in another order?")
+        elif value is not None and (entry == spec.moment or not _is_number(value)):
+            raise TypeError(f"{entry} of {name} is a {type(value).__name__} in its state: it must be a tensor"
+                            f"{'' if entry == spec.moment else ' or a number'}")
+    together = _belonging_together(spec)
+    lacking = [entry for entry in together if values.get(entry) is None]
+    step = values.get("step")
+    if step is not None:
+        count = float(step)
+        if not (math.isfinite(count) and count == int(count) and 0 <= count < 2**62):
+            raise ValueError(f"step of {name} is {count} in its state: it must be a number of steps")
+    if lacking and len(lacking) < len(together) or (lacking and len(together) > 1 and step):
         raise ValueError(f"the state of {name} has no {' and no '.join(lacking)}, but has what belongs to it: give all "
-                         f"of {', '.join(_belonging_together(spec))}, or none for a first step")
-    if spec.per_layer and spec.depends_on_step and not lacking and values.get("step") is None:
+                         f"of {', '.join(together)} and step, or none for a first step")
+    if spec.per_layer and spec.depends_on_step and not lacking and step is None:
         raise ValueError(f"the state of {name} has no step, on which the result depends")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) or (isinstance(value, np.ndarray) and value.size == 1)
 
 
 def _belonging_together(spec: Spec) -> tuple[str, ...]:
     return (*((spec.moment,) if spec.moment else ()), *spec.per_layer[:1])  # the running maximum of nothing is 0
 
 
-def adopt(state: State, parameter: Tensor, slot: Slot, vectors: Mapping[str, Tensor]) -> None:
-    """Brings a parameter's state into the vectors, its bucket's or what stands for them, and the bucket's memory into
-    the state. Raises as `check_state`."""
-    spec, bucket = slot.key.spec, slot.bucket
+def make_ready(state: State, parameter: Tensor, slot: Slot) -> None:
+    """Brings a parameter's state into the form that its bucket takes, where it is not. Raises as `check_state`."""
     refuse_capture(slot.key.device)  # every replay would begin with what is written here
+    spec = slot.key.spec
     check_state(state, parameter, spec, slot.name)
-    values = {"step": completed_steps(state, spec), **{entry: state.get(entry) for entry in spec.per_layer}}
-    for entry, value in values.items():
-        place = vectors[entry][slot.layer]
-        if isinstance(value, Tensor):
-            place.copy_(value)
-        else:
-            place.fill_(0 if value is None else value)
-        state[entry] = bucket.vectors[entry][slot.layer]
+    state["step"] = _scalar(completed_steps(state, spec), torch.int64, parameter.device)
+    for name in spec.per_layer:
+        state[name] = _scalar(state.get(name), spec.per_layer_dtype, parameter.device)
     if spec.moment is not None:
         state[spec.moment] = moment(state.get(spec.moment), parameter, spec.moment_dtype)
-        values[spec.moment] = None
-    slot.held = tuple(Held(entry, state[entry], state[entry].data_ptr()) for entry in values)
+    slot.known = tuple((name, weakref.ref(state[name]), state[name].data_ptr()) for name in dtypes_of(spec))
+
+
+def _scalar(value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The tensor itself where it is one of that kind, else a new one."""
+    if isinstance(value, Tensor):
+        fits = value.dtype is dtype and value.device == device and value.dim() == 0 and _can_be_written(value)
+        return value if fits else value.detach().to(device, dtype, copy=True).reshape(())
+    return torch.tensor(0 if value is None else value, dtype=dtype, device=device).reshape(())
+
+
+def _as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=dtype, device="cpu")
+
+
+def _can_be_written(tensor: Tensor) -> bool:
+    """Whether its memory holds its values, and torch lets a step write them."""
+    return not (tensor.is_neg() or tensor.is_inference())
 
 
 def completed_steps(values: Mapping[str, Any], spec: Spec) -> Any:
     """The number of steps that a state says or means: none where it has nothing else, one where it does not say, as
     that of torch.optim.SGD."""
-    if _belonging_together(spec) and all(values.get(entry) is None for entry in _belonging_together(spec)):
+    together = _belonging_together(spec)
+    if together and all(values.get(entry) is None for entry in together):
         return 0
     step = values.get("step")
-    return 1 if step is None and _belonging_together(spec) else 0 if step is None else step
+    return step if step is not None else 1 if together else 0
 
 
 def fresh_state(parameter: Tensor, spec: Spec) -> State:
     """What a parameter has before its first step."""
     device = parameter.device
-    state: State = {"step": torch.zeros((), dtype=torch.int64, device=device)}
-    for name in spec.per_layer:
-        state[name] = torch.zeros((), dtype=spec.per_layer_dtype, device=device)
-    if spec.moment is not None:
-        state[spec.moment] = moment(None, parameter, spec.moment_dtype)
-    return state
+    return {name: moment(None, parameter, dtype) if name == spec.moment else torch.zeros((), dtype=dtype, device=device)
+            for name, dtype in dtypes_of(spec).items()}
 
 
-def placed(values: Mapping[str, Any], old: Mapping[str, Any], parameter: Tensor, spec: Spec) -> State:
-    """The loaded state of one parameter on its device, in the memory of its old state where it has one."""
-    dtypes = {"step": torch.int64, **dict.fromkeys(spec.per_layer, spec.per_layer_dtype)}
-    if spec.moment is not None:
-        dtypes[spec.moment] = spec.moment_dtype
-    result = {name: value.to(parameter.device, copy=True) if isinstance(value, Tensor) and name not in dtypes else value
-              for name, value in values.items() if value is not None}
-    result["step"] = completed_steps(values, spec)
-    if old:
-        result = {**fresh_state(parameter, spec), **result}  # what was not loaded is written too
-    for name, dtype in dtypes.items():
-        if name not in result:
-            continue
-        value, there = result[name], old.get(name)
-        if not isinstance(value, Tensor):
-            value = torch.tensor(value, dtype=dtype, device="cpu")
+def loaded_state(values: Mapping[str, Any], old: Mapping[str, Any], parameter: Tensor, spec: Spec) -> State:
+    """A copy of the loaded state of one parameter, on its device.
+
+    old  the state whose memory takes the copy, where a graph may have been captured with it; empty: none
+    """
+    own = dtypes_of(spec)
+    result = {name: value.to(parameter.device, copy=True) if isinstance(value, Tensor) else copy.deepcopy(value)
+              for name, value in values.items() if name not in own and value is not None}
+    given = {**values, "step": completed_steps(values, spec)}
+    for name, dtype in own.items():
+        value, there = given.get(name), old.get(name)
         if isinstance(there, Tensor) and there.dtype is dtype and there.device == parameter.device:
-            result[name] = there.copy_(value)
-        elif name == spec.moment:
+            result[name] = there.zero_() if value is None else there.copy_(_as_tensor(value, dtype))
+        elif name == spec.moment and value is not None:
             result[name] = moment(value.clone(), parameter, dtype)
-        else:
-            result[name] = value.to(parameter.device, dtype, copy=True)
+        elif value is not None:
+            result[name] = _scalar(value.clone() if isinstance(value, Tensor) else value, dtype, parameter.device)
     return result
 
 
-def alone(values: Mapping[str, Any]) -> State:
-    """A parameter's state without memory that is another's too: its entries of the bucket's vectors are copied."""
-    return {name: value.clone() if isinstance(value, Tensor) and value.dim() == 0 else value
-            for name, value in values.items()}
-
-
 def moment(old: Tensor | None, parameter: Tensor, dtype: torch.dtype) -> Tensor:
-    """A moment on the parameter's device and in its order: zeros, or the old values."""
+    """A moment on the parameter's device and in its order: zeros, the old tensor where it is that, or a copy of it."""
     parameter = local(parameter)
     if old is None:
         return torch.zeros_like(parameter, dtype=dtype, requires_grad=False)
-    if old.dtype is dtype and old.device == parameter.device and same_order(old, parameter):
+    if (old.dtype is dtype and old.device == parameter.device and same_order(old, parameter)
+            and _can_be_written(old)):
         return old
     return ordered_like(old, parameter, dtype)
