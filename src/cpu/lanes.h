@@ -1,7 +1,6 @@
 // As many float32, or as many 32-bit words, as one register of the instruction set holds. The operations are those of
 // ieee.h on each lane, so that the formulas of summation.h and element.h read the same for a register as for a float.
-// Compilers do not find all of these loops: g++ 12 left SGD over bfloat16 for AVX2 four times slower. Without a fused
-// multiply-add there is no hurry: an array stands in for the register.
+// Compilers do not find all of these loops: g++ 12 left SGD over bfloat16 for AVX2 four times slower.
 //
 // Neighbouring accumulators meet in a tree. Where so many registers become one, evens and odds of two of them hold,
 // lane by lane, the neighbours that meet there, the first ones and the second ones.
@@ -13,6 +12,7 @@
 #include <arm_neon.h>
 #endif
 
+#include "numerics/fused.h"
 #include "numerics/summation.h"
 
 namespace layerwise {
@@ -215,63 +215,50 @@ LAYERWISE_INLINE float first_lane(Floats a) { return vgetq_lane_f32(a.value, 0);
 
 #else
 
-inline constexpr int kLanes = 16;
+inline constexpr int kLanes = 4;
+using FourWords = uint32_t __attribute__((vector_size(16)));
 struct Floats {
-  float lane[kLanes];
+  FourFloats value;
 };
 struct Words {
-  uint32_t lane[kLanes];
+  FourWords value;
 };
 
-// of(i) for every lane i.
-template <class Lanes, class Of>
-LAYERWISE_INLINE Lanes each_lane(Of of) {
-  Lanes lanes;
-  for (int i = 0; i < kLanes; ++i) lanes.lane[i] = of(i);
-  return lanes;
+LAYERWISE_INLINE Floats load_lanes(const float* from) {
+  Floats a;
+  memcpy(&a, from, sizeof a);
+  return a;
 }
-// Called, not inlined: g++ took five minutes for the file instead of half of one, and the calls cost little beside that
-// of fmaf for each lane.
-#define LAYERWISE_CALLED [[gnu::noinline]] inline
+LAYERWISE_INLINE void store_lanes(float* to, Floats a) { memcpy(to, &a, sizeof a); }
+// These and fma are called, not inlined: they are long, and the loops are much code.
 template <class T>
-LAYERWISE_CALLED Floats load_lanes(const T* from) {
-  return each_lane<Floats>([&](int i) { return load(from[i]); });
+[[gnu::noinline]] inline Floats load_lanes(const T* from) {
+  return {FourFloats{load(from[0]), load(from[1]), load(from[2]), load(from[3])}};
 }
 template <class T>
-LAYERWISE_CALLED void store_lanes(T* to, const Floats& a) {
-  for (int i = 0; i < kLanes; ++i) store(to[i], a.lane[i]);
+[[gnu::noinline]] inline void store_lanes(T* to, Floats a) {
+  for (int i = 0; i < kLanes; ++i) store(to[i], a.value[i]);
 }
-LAYERWISE_CALLED Floats all_lanes(float a) {
-  return each_lane<Floats>([&](int) { return a; });
-}
-LAYERWISE_CALLED Floats add(const Floats& a, const Floats& b) {
-  return each_lane<Floats>([&](int i) { return add(a.lane[i], b.lane[i]); });
-}
-LAYERWISE_CALLED Floats mul(const Floats& a, const Floats& b) {
-  return each_lane<Floats>([&](int i) { return mul(a.lane[i], b.lane[i]); });
-}
-LAYERWISE_CALLED Floats fma(const Floats& a, const Floats& b, const Floats& c) {
-  return each_lane<Floats>([&](int i) { return fma(a.lane[i], b.lane[i], c.lane[i]); });
-}
-LAYERWISE_CALLED Words magnitude_bits(const Floats& a) {
-  return each_lane<Words>([&](int i) { return magnitude_bits(a.lane[i]); });
-}
-LAYERWISE_CALLED Words larger(const Words& a, const Words& b) {
-  return each_lane<Words>([&](int i) { return larger(a.lane[i], b.lane[i]); });
+LAYERWISE_INLINE Floats all_lanes(float a) { return {FourFloats{a, a, a, a}}; }
+LAYERWISE_INLINE Floats add(Floats a, Floats b) { return {a.value + b.value}; }
+LAYERWISE_INLINE Floats mul(Floats a, Floats b) { return {a.value * b.value}; }
+[[gnu::noinline]] inline Floats fma(Floats a, Floats b, Floats c) { return {fused(a.value, b.value, c.value)}; }
+LAYERWISE_INLINE Words magnitude_bits(Floats a) { return {bit_cast<Words>(a).value & 0x7fffffffu}; }
+LAYERWISE_INLINE Words larger(Words a, Words b) { return {a.value < b.value ? b.value : a.value}; }
+
+// The lanes of even, and of odd number, of a and then of b.
+template <int kRegisters>
+LAYERWISE_INLINE Floats evens(Floats a, Floats b) {
+  return {__builtin_shufflevector(a.value, b.value, 0, 2, 4, 6)};
 }
 template <int kRegisters>
-LAYERWISE_CALLED Floats evens(const Floats& a, const Floats& b) {
-  return each_lane<Floats>([&](int i) { return (i < kLanes / 2 ? a : b).lane[2 * i % kLanes]; });
+LAYERWISE_INLINE Floats odds(Floats a, Floats b) {
+  return {__builtin_shufflevector(a.value, b.value, 1, 3, 5, 7)};
 }
-template <int kRegisters>
-LAYERWISE_CALLED Floats odds(const Floats& a, const Floats& b) {
-  return each_lane<Floats>([&](int i) { return (i < kLanes / 2 ? a : b).lane[2 * i % kLanes + 1]; });
-}
-#undef LAYERWISE_CALLED
-LAYERWISE_INLINE Floats in_order(const Floats& a) { return a; }
-LAYERWISE_INLINE Floats as_floats(const Words& a) { return bit_cast<Floats>(a); }
-LAYERWISE_INLINE Words as_words(const Floats& a) { return bit_cast<Words>(a); }
-LAYERWISE_INLINE float first_lane(const Floats& a) { return a.lane[0]; }
+LAYERWISE_INLINE Floats in_order(Floats a) { return a; }
+LAYERWISE_INLINE Floats as_floats(Words a) { return bit_cast<Floats>(a); }
+LAYERWISE_INLINE Words as_words(Floats a) { return bit_cast<Words>(a); }
+LAYERWISE_INLINE float first_lane(Floats a) { return a.value[0]; }
 
 #endif
 
