@@ -51,7 +51,8 @@ class Buffer {
   void set(int64_t index, long double value) { store(dtype_, at(index), value); }
   uint64_t bits(int64_t index) const { return load_bits(dtype_, at(index)); }
   void fill(long double value) {
-    for (int64_t i = 0; i < count_; ++i) set(i, value);
+    if (count_ > 0) set(0, value);
+    for (int64_t i = 1; i < count_; ++i) std::memcpy(at(i), at(0), element_size());
   }
 
   // Every byte, the guards included.

@@ -6,6 +6,7 @@
 #include <layerwise.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -53,23 +54,38 @@ inline const char* dtype_name(int32_t dtype) {
   return "unknown";
 }
 
-// The unit in the last place that numbers of x's magnitude have in the format.
-inline long double spacing(int32_t dtype, long double x) {
-  const Format format = format_of(dtype);
-  const int exponent = x == 0 || !std::isfinite(x) ? format.min_exponent : std::max(std::ilogb(x), format.min_exponent);
-  return std::ldexp(1.0L, exponent - (format.precision - 1));
+// 2^n, for any n of any format. From a table: most tests round more numbers than they do anything else.
+inline long double power_of_two(int n) {
+  constexpr int kLargest = 1100;
+  static const auto powers = [] {
+    std::array<long double, 2 * kLargest + 1> all;
+    for (int i = -kLargest; i <= kLargest; ++i) all[static_cast<size_t>(i + kLargest)] = std::ldexp(1.0L, i);
+    return all;
+  }();
+  return powers[static_cast<size_t>(n + kLargest)];
 }
+
+// The exponent of the last place that numbers of x's magnitude have in the format, were it without a largest one.
+inline int last_place(const Format& format, long double x) {
+  int exponent = format.min_exponent + 1;  // of a significand below 1, as frexp has it
+  if (x != 0 && std::isfinite(x)) std::frexp(x, &exponent);
+  return std::max(exponent - 1, format.min_exponent) - (format.precision - 1);
+}
+
+// The unit in that place.
+inline long double spacing(int32_t dtype, long double x) { return power_of_two(last_place(format_of(dtype), x)); }
 
 inline long double round_to(int32_t dtype, long double x) {
   if (x == 0 || !std::isfinite(x)) return x;
   const Format format = format_of(dtype);
-  const long double unit = spacing(dtype, x);
-  const long double magnitude = std::fabs(x) / unit;  // exact: unit is a power of two
-  const long double below = std::floor(magnitude);
-  const long double rest = magnitude - below;
-  const bool up = rest > 0.5L || (rest == 0.5L && std::fmod(below, 2.0L) == 1);
-  const long double rounded = (up ? below + 1 : below) * unit;
-  if (rounded >= std::ldexp(1.0L, format.max_exponent + 1)) return std::copysign(INFINITY, x);
+  const int place = last_place(format, x);
+  if (place + format.precision - 1 > format.max_exponent) return std::copysign(INFINITY, x);
+  const long double magnitude = std::fabs(x) * power_of_two(-place);  // exact, and below 2^precision
+  const int64_t below = static_cast<int64_t>(magnitude);
+  const long double rest = magnitude - static_cast<long double>(below);
+  const bool up = rest > 0.5L || (rest == 0.5L && below % 2 == 1);
+  const long double rounded = static_cast<long double>(up ? below + 1 : below) * power_of_two(place);
+  if (rounded >= power_of_two(format.max_exponent + 1)) return std::copysign(INFINITY, x);
   return std::copysign(rounded, x);
 }
 
@@ -83,9 +99,10 @@ inline uint64_t encode(int32_t dtype, long double x) {
   if (std::isnan(x)) return (top_exponent << mantissa_bits) | (uint64_t{1} << (mantissa_bits - 1));
   const long double rounded = std::fabs(round_to(dtype, x));
   if (std::isinf(rounded)) return sign | (top_exponent << mantissa_bits);
-  const uint64_t count = static_cast<uint64_t>(rounded / spacing(dtype, rounded));  // units in the last place
-  if (rounded < std::ldexp(1.0L, format.min_exponent)) return sign | count;
-  const uint64_t exponent = static_cast<uint64_t>(std::ilogb(rounded) - format.min_exponent + 1);
+  const int place = last_place(format, rounded);
+  const uint64_t count = static_cast<uint64_t>(rounded * power_of_two(-place));  // units in the last place
+  if (rounded < power_of_two(format.min_exponent)) return sign | count;
+  const uint64_t exponent = static_cast<uint64_t>(place + mantissa_bits - format.min_exponent + 1);
   return sign | (exponent << mantissa_bits) | (count - (uint64_t{1} << mantissa_bits));
 }
 
@@ -101,10 +118,10 @@ inline double decode(int32_t dtype, uint64_t bits) {
   if (exponent == top_exponent)
     magnitude = mantissa ? std::numeric_limits<double>::quiet_NaN() : std::numeric_limits<double>::infinity();
   else if (exponent == 0)
-    magnitude = std::ldexp(static_cast<double>(mantissa), format.min_exponent - mantissa_bits);
+    magnitude = static_cast<double>(static_cast<long double>(mantissa) * power_of_two(format.min_exponent - mantissa_bits));
   else
-    magnitude = std::ldexp(static_cast<double>(mantissa + (uint64_t{1} << mantissa_bits)),
-                           static_cast<int>(exponent) - 1 + format.min_exponent - mantissa_bits);
+    magnitude = static_cast<double>(static_cast<long double>(mantissa + (uint64_t{1} << mantissa_bits)) *
+                                    power_of_two(static_cast<int>(exponent) - 1 + format.min_exponent - mantissa_bits));
   return negative ? -magnitude : magnitude;
 }
 

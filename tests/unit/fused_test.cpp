@@ -15,12 +15,15 @@ float fused_of(float a, float b, float c) {
   using layerwise::FourFloats;
   const FourFloats result = layerwise::fused(FourFloats{a, 1, a, a}, FourFloats{b, 2, b, b}, FourFloats{c, 3, c, c});
   const uint32_t bits = layerwise::bit_cast<uint32_t>(result[0]);
-  const bool equal = bits == layerwise::bit_cast<uint32_t>(result[2]) && bits == layerwise::bit_cast<uint32_t>(result[3]);
+  const bool equal =
+      bits == layerwise::bit_cast<uint32_t>(result[2]) && bits == layerwise::bit_cast<uint32_t>(result[3]);
   return result[1] == 5 && (equal || result[0] != result[0]) ? result[0] : 12345.0f;
 }
 
 // NaN as a class.
-bool same(float a, float b) { return layerwise::bit_cast<uint32_t>(a) == layerwise::bit_cast<uint32_t>(b) || (a != a && b != b); }
+bool same(float a, float b) {
+  return layerwise::bit_cast<uint32_t>(a) == layerwise::bit_cast<uint32_t>(b) || (a != a && b != b);
+}
 
 void require_fused(float a, float b, float c) {
   if (same(fused_of(a, b, c), std::fma(a, b, c))) return;
@@ -39,7 +42,8 @@ float any_bits(oracle::Random& random) { return layerwise::bit_cast<float>(stati
 float of_exponent(oracle::Random& random, int64_t low, int64_t high) {
   uint32_t significand = static_cast<uint32_t>(random.bits()) & 0x7fffffu;
   if (random.one_in(3)) significand &= 0x7fffffu << random.below(24);
-  const float value = std::ldexp(1 + std::ldexp(static_cast<float>(significand), -23), static_cast<int>(low + random.below(high - low + 1)));
+  const float value = std::ldexp(1 + std::ldexp(static_cast<float>(significand), -23),
+                                 static_cast<int>(low + random.below(high - low + 1)));
   return random.one_in(2) ? -value : value;
 }
 
@@ -47,10 +51,28 @@ float of_exponent(oracle::Random& random, int64_t low, int64_t high) {
 
 TEST_CASE("the emulated fused multiply-add is libm's for every mix of special values", "[fused]") {
   using Limits = std::numeric_limits<float>;
-  std::vector<float> values = {0, 1, 1.5f, 3, Limits::min(), Limits::denorm_min(), 2 * Limits::denorm_min(),
-                               Limits::min() - Limits::denorm_min(), Limits::max(), Limits::infinity(), Limits::quiet_NaN(),
-                               1 + Limits::epsilon(), 1 - Limits::epsilon() / 2, 0x1p-75f, 0x1p-74f, 0x1.8p-75f, 0x1p64f,
-                               0x1.fffffep63f, 0x1p127f, 0x1p103f, 0x1p-24f, 0x1p-25f};
+  std::vector<float> values = {0,
+                               1,
+                               1.5f,
+                               3,
+                               Limits::min(),
+                               Limits::denorm_min(),
+                               2 * Limits::denorm_min(),
+                               Limits::min() - Limits::denorm_min(),
+                               Limits::max(),
+                               Limits::infinity(),
+                               Limits::quiet_NaN(),
+                               1 + Limits::epsilon(),
+                               1 - Limits::epsilon() / 2,
+                               0x1p-75f,
+                               0x1p-74f,
+                               0x1.8p-75f,
+                               0x1p64f,
+                               0x1.fffffep63f,
+                               0x1p127f,
+                               0x1p103f,
+                               0x1p-24f,
+                               0x1p-25f};
   for (size_t i = 0, count = values.size(); i < count; ++i) values.push_back(-values[i]);
   for (float a : values)
     for (float b : values)
