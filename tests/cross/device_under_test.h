@@ -34,13 +34,16 @@ inline bool is_built(const oracle::Layout&) { return true; }
 inline bool is_among_every_dtype(const oracle::Layout&) { return true; }
 #endif
 
-#if defined(SIMT_MODE_TSAN)
+#if defined(SIMT_MODE_TSAN)  // the other two take every edge with every dtype
+inline constexpr bool kOneTileEdgeACase = true;
 inline constexpr uint64_t kRandomCases = 10;
 inline constexpr int64_t kLargestLayer = 2000, kLargeLayer = 3 * 8192 + 5;
 #elif defined(SIMT_MODE_ASAN)
+inline constexpr bool kOneTileEdgeACase = false;
 inline constexpr uint64_t kRandomCases = 40;
 inline constexpr int64_t kLargestLayer = 8193, kLargeLayer = 17 * 8192 + 5;
 #else
+inline constexpr bool kOneTileEdgeACase = false;
 inline constexpr uint64_t kRandomCases = 200;
 inline constexpr int64_t kLargestLayer = 16385, kLargeLayer = 257 * 8192 + 5;
 #endif
@@ -76,6 +79,7 @@ inline void limit(oracle::Layout& layout) {
 
 namespace cross {
 
+inline constexpr bool kOneTileEdgeACase = false;
 inline constexpr uint64_t kRandomCases = 300;
 inline constexpr int64_t kLargeLayer = 257 * 8192 + 5;
 

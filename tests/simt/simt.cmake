@@ -173,7 +173,11 @@ function(layerwise_add_simt_test)
     target_compile_definitions(${target} PRIVATE ${arg_DEFINITIONS})
     target_link_libraries(${target} PRIVATE simt_${mode} ${kernels} ${library} simt_host_${mode} ${arg_LINK}
                                             Catch2::Catch2WithMain Threads::Threads)
-    add_test(NAME simt.${arg_NAME}.${mode} COMMAND ${target})
+    set(before "")
+    if(COMMAND layerwise_passed_before)  # a part of the project's tests
+      layerwise_passed_before(before simt.${arg_NAME}.${mode})
+    endif()
+    add_test(NAME simt.${arg_NAME}.${mode} COMMAND ${before} $<TARGET_FILE:${target}>)
     set_tests_properties(simt.${arg_NAME}.${mode} PROPERTIES LABELS "simt;${mode}" TIMEOUT 900)
   endforeach()
 endfunction()

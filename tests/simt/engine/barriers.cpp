@@ -8,7 +8,8 @@
 namespace simt::engine {
 
 bool same_place(const Location& a, const Location& b) {
-  return a.line() == b.line() && a.column() == b.column() && !std::strcmp(a.file_name(), b.file_name());
+  if (a.line() != b.line() || a.column() != b.column()) return false;
+  return a.file_name() == b.file_name() || !std::strcmp(a.file_name(), b.file_name());
 }
 
 namespace {
