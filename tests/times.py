@@ -12,6 +12,8 @@ import sys
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
+import passed_before
+
 # (what, path of the output, seconds that one output takes on one core of a Zen 3), the first that fits. The kernels' is for
 # one architecture.
 OUTPUTS = (
@@ -27,6 +29,7 @@ OUTPUTS = (
 TEST_SECONDS = 480  # of one core, where no run has said
 
 BUILDING = re.compile(r"^\[\d+/\d+\] (?:Building \w+ object|Linking .*?|Generating) (\S+)$", re.M)
+KEPT = "tests/passed"  # a folder: what passed_before.py keeps
 LOGGED_BEFORE = "tests.started"  # a file: lines of the build log before this run
 
 
@@ -53,10 +56,31 @@ def core_seconds(output, build):
     return seconds * (architectures(build) if name == "the library's kernels" else 1)
 
 
-def tested_before(build):
-    """Seconds of one core that the tests of the last run took, or None."""
-    results = build / "tests.xml"
-    return sum(float(case.get("time") or 0) for case in xml.parse(results).iter("testcase")) if results.is_file() else None
+def cases(build):
+    """(name, seconds, whether it had passed before and did not run) of the last run's tests."""
+    for case in xml.parse(build / "tests.xml").iter("testcase"):
+        yield case.get("name"), float(case.get("time") or 0), passed_before.SAID in (case.findtext("system-out") or "")
+
+
+def is_kept(record, made):
+    """Whether a test that has passed before will not run: nothing it read has changed or is about to be made."""
+    try:
+        return not made.intersection(passed_before.inputs(record["command"], record["reads"])) and (
+            passed_before.digest_of_files(record["command"], record["reads"]) == record["files"])
+    except (OSError, KeyError):
+        return False
+
+
+def to_test(build, outputs):
+    """Seconds of one core that the tests will take: each as long as when it ran last."""
+    if not (build / "tests.xml").is_file():
+        return TEST_SECONDS
+    made = {(build / output).resolve() for output in outputs}
+    seconds = 0.0
+    for name, took, _ in cases(build):
+        record = passed_before.kept(build / KEPT, name)
+        seconds += 0 if is_kept(record, made) else max(took, record.get("seconds", 0))
+    return seconds
 
 
 def minutes(seconds):
@@ -69,8 +93,7 @@ def estimate(build, jobs):
     outputs = pending(build)
     seconds = [core_seconds(output, build) for output in outputs]
     building = max([sum(seconds) / jobs, *seconds])  # one file at least takes its own time, whatever the jobs
-    before = tested_before(build)
-    testing = (TEST_SECONDS if before is None else before) / min(jobs, 4)
+    testing = to_test(build, outputs) / min(jobs, 4)
     what = f"{minutes(building)} to build {len(outputs)} files" if outputs else "nothing to build"
     print(f"about {minutes(building + testing)} from now with {jobs} jobs: {what}, {minutes(testing)} to test")
 
@@ -92,9 +115,9 @@ def built(build):
 def tested(build):
     """[(seconds, name)] of the last run's tests; Catch2's cases by their program."""
     parts = collections.Counter()
-    for case in xml.parse(build / "tests.xml").iter("testcase"):
-        name = case.get("name").split(" [")[0]
-        parts[name.split("/")[0] + "/..." if name.startswith(("unit/", "hazard/")) else name] += float(case.get("time") or 0)
+    for name, seconds, _ in cases(build):
+        name = name.split(" [")[0]
+        parts[name.split("/")[0] + "/..." if name.startswith(("unit/", "hazard/")) else name] += seconds
     return sorted(((seconds, name) for name, seconds in parts.items()), reverse=True)
 
 
@@ -119,6 +142,11 @@ def table(build, jobs, parts):
         for seconds, name in tested(build):
             if seconds >= 5:
                 row(seconds, name)
+        unchanged = [name for name, _, kept in cases(build) if kept]
+        if unchanged:
+            print(f"  not run, as they {passed_before.SAID} (TESTS_AGAIN=1 runs them):")
+            for name in unchanged:
+                row(passed_before.kept(build / KEPT, name).get("seconds", 0), name)
 
 
 def main(build, jobs, command, *parts):

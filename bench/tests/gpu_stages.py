@@ -3,6 +3,7 @@
 Their checks hold on it, find one wrong bit, and end with words when any call of the runtime fails.
 """
 
+import functools
 import json
 import os
 import subprocess
@@ -34,6 +35,12 @@ CALLS = ("cudaMalloc", "cudaMallocHost", "cudaMemcpy", "cudaMemcpyAsync", "cudaM
          "cudaEventElapsedTime", "cudaDeviceSynchronize", "cudaGetLastError", "cudaMemGetInfo", "cudaGetDeviceCount")
 
 
+@functools.cache
+def as_it_is(stage):
+    """The same, of a stage as it is: several tests read it."""
+    return run(stage)
+
+
 def run(stage, *more, **environment):
     done = subprocess.run([PROGRAM, *STAGES[stage], *more], capture_output=True, text=True, timeout=120,
                           env={**os.environ, "FAKE_CUDA_MEMORY": MEMORY.get(stage, "2000000000"), "FAKE_CUDA_L2": "200000", **environment})
@@ -49,14 +56,14 @@ class Stages(unittest.TestCase):
         for stage, least in (("cases", 70), ("grids", 36), ("graph", 8), ("soak", 2), ("large", 6), ("timing", LINES),
                              ("rivals", 8)):
             with self.subTest(stage):
-                code, findings, errors = run(stage)
+                code, findings, errors = as_it_is(stage)
                 self.assertEqual(code, 0, errors)
                 self.assertEqual(len(names(findings, "check", ok=True)), least)
                 self.assertFalse(names(findings, "check", ok=False) + names(findings, "not_run"))
                 self.assertFalse([f for f in findings if "note" in f])
 
     def test_timing_says_what_it_moved(self):
-        _, findings, _ = run("timing")
+        _, findings, _ = as_it_is("timing")
         rows = {(f["op"], f["dtypes"], f["asked"]): f for f in findings if f["kind"] == "timing" and "case" not in f}
         self.assertEqual(len(rows), LINES - 2 * len(CASES))
         copies = [f["gb_per_s"] for f in findings if f["kind"] == "copy"]
@@ -89,7 +96,7 @@ class Stages(unittest.TestCase):
 
     # Hazard: the figures of a special row that moves other bytes, or other layers, than its name says.
     def test_every_special_row_is_there_on_both_paths(self):
-        rows = {(f["case"], f["asked"]): f for f in run("timing")[1] if f["kind"] == "timing" and "case" in f}
+        rows = {(f["case"], f["asked"]): f for f in as_it_is("timing")[1] if f["kind"] == "timing" and "case" in f}
         self.assertEqual(sorted(rows), sorted((case, path) for case in CASES for path in ("one pass", "two passes")))
         for (case, path), row in rows.items():
             with self.subTest(case, path=path):
@@ -102,7 +109,7 @@ class Stages(unittest.TestCase):
                 self.assertEqual(row["aligned_layers"], 1 if case in ("unaligned", "odd first layer") else 20)
 
     def test_rivals_say_what_they_moved_and_launched(self):
-        rows = {(f["op"].split()[-1], f["dtypes"]): f for f in run("rivals")[1] if f["kind"] == "rival"}
+        rows = {(f["op"].split()[-1], f["dtypes"]): f for f in as_it_is("rivals")[1] if f["kind"] == "rival"}
         moved = {"f32/f32/f32": (24, 20), "f32/bf16/f32": (20, 18), "bf16/bf16/bf16": (12, 10)}
         for rival, launches in (("element", 3), ("arguments", 3)):  # 20 layers are one table: sums, layers, update
             for dtypes, bytes_moved in moved.items():
@@ -129,7 +136,7 @@ class Stages(unittest.TestCase):
         self.assertFalse([f for f in findings if f["kind"] == "rival"])
 
     def test_the_profile_says_which_kernels_it_launched(self):
-        findings = run("profile")[1]
+        findings = as_it_is("profile")[1]
         paths = ("two passes", "one pass")
         self.assertEqual([(f["dtypes"], f["ran"]) for f in findings],
                          [(dtypes, path) for dtypes in ("f32/f32/f32", "bf16/bf16/bf16") for path in paths])
@@ -144,19 +151,20 @@ class Stages(unittest.TestCase):
         self.assertTrue(names(run("profile", FAKE_CUDA_MEMORY="500000000")[1], "not_run"))
 
     def test_layers_larger_than_the_chip_are_met(self):
-        _, findings, _ = run("soak")
+        _, findings, _ = as_it_is("soak")
         for f in findings:
             self.assertLess(f["held_elements"], f["elements"])
-        _, findings, _ = run("grids")
+        _, findings, _ = as_it_is("grids")
         rooms = {(f["name"].split(",")[0], f["multiprocessors"]): f["room"] for f in findings}
         self.assertEqual(rooms["grids: novograd_step f32/f32/f32", 1], 3 * 8192)  # 99 KiB hold 3 tiles of 32 KiB
         self.assertEqual(rooms["grids: novograd_step f32/f32/f32", 0], 4 * 3 * 8192)
 
     # Hazard: figures of a one-pass step that ran in two.
     def test_a_step_that_falls_back_says_so(self):
-        for stage in ("cases", "grids", "graph", "soak", "large", "timing", "profile"):
+        ran = {stage: run(stage, FAKE_CUDA_REFUSES="1")
+               for stage in ("cases", "grids", "graph", "soak", "large", "timing", "profile")}
+        for stage, (code, findings, errors) in ran.items():
             with self.subTest(stage):
-                code, findings, errors = run(stage, FAKE_CUDA_REFUSES="1")
                 self.assertEqual(code, 0, errors)
                 asked = [f for f in findings if f.get("asked") == "one pass"]
                 self.assertTrue(asked)
@@ -164,7 +172,7 @@ class Stages(unittest.TestCase):
                     self.assertEqual((f["ran"], f["note"]), ("two passes", "asked for one pass, ran in two passes"))
                     self.assertNotIn("one_over_two", f)
                 self.assertFalse([f for f in findings if "note" in f and f["asked"] != "one pass"])
-        row = [f for f in run("timing", FAKE_CUDA_REFUSES="1")[1] if f.get("op") == "novograd_step"][0]
+        row = [f for f in ran["timing"][1] if f.get("op") == "novograd_step"][0]
         self.assertEqual((row["auto"], row["bytes_per_parameter"]), ("two passes", 24))
 
     def test_one_wrong_bit_is_found(self):

@@ -12,9 +12,9 @@ using FourFloats = float __attribute__((vector_size(16)));
 using DoublePair = double __attribute__((vector_size(16)));
 using BitsPair = uint64_t __attribute__((vector_size(16)));
 
-// a*b + c of values that are float32, exact but for one rounding to odd: truncated, and made odd where that lost anything.
-// Rounded to float32 after that it is rounded as if at once, ties included (Boldo and Melquiond, "Emulation of a FMA and
-// correctly rounded sums: proved algorithms using rounding to odd", 2008), which rounded to nearest twice it is not.
+// a*b + c of values that are float32, exact but for one rounding to odd: truncated, and made odd where that lost any.
+// Rounding that to float32 is as rounding once, ties included (Boldo and Melquiond, "Emulation of a FMA and correctly
+// rounded sums: proved algorithms using rounding to odd", 2008), which rounding to nearest twice is not.
 LAYERWISE_INLINE DoublePair fused_to_odd(DoublePair a, DoublePair b, DoublePair c) {
   const DoublePair product = a * b;  // exact: 48 bits
   const DoublePair sum = product + c;
