@@ -22,11 +22,12 @@ OUTPUTS = (
     ("the library for the CPU", r"layerwise_objects\.dir/|^liblayerwise", 1),
     ("the kernels' harness", r"/simt_kernel_memory.*/kernels/", 32),
     ("the kernels' harness", r"/simt_kernel_threads.*/kernels/", 18),
+    ("the kernels' harness", r"/simt_host_.*/src/cpu/step_", 19),
     ("the kernels' harness", r"simt", 3),
     ("the tests", r"\.o$", 3),
     ("the tests", r"", 1),
 )
-TEST_SECONDS = 480  # of one core, where no run has said
+TEST_SECONDS, QUICK_TEST_SECONDS = 480, 100  # of one core, where no run has said
 
 BUILDING = re.compile(r"^\[\d+/\d+\] (?:Building \w+ object|Linking .*?|Generating) (\S+)$", re.M)
 KEPT = "tests/passed"  # a folder: what passed_before.py keeps
@@ -38,9 +39,15 @@ def part_of(output):
     return next((name, seconds) for name, pattern, seconds in OUTPUTS if re.search(pattern, output))
 
 
+def cached(build, variable):
+    """What CMake was configured with, or None."""
+    found = re.search(rf"^{variable}:\w+=(.*)$", (build / "CMakeCache.txt").read_text(), re.M)
+    return found.group(1) if found else None
+
+
 def architectures(build):
-    found = re.search(r"^CMAKE_CUDA_ARCHITECTURES:\w+=(.*)$", (build / "CMakeCache.txt").read_text(), re.M)
-    return len(found.group(1).split(";")) if found else 7
+    found = cached(build, "CMAKE_CUDA_ARCHITECTURES")
+    return len(found.split(";")) if found else 7
 
 
 def pending(build):
@@ -74,7 +81,7 @@ def is_kept(record, made):
 def to_test(build, outputs):
     """Seconds of one core that the tests will take: each as long as when it ran last."""
     if not (build / "tests.xml").is_file():
-        return TEST_SECONDS
+        return QUICK_TEST_SECONDS if cached(build, "LAYERWISE_TESTS_QUICK") == "ON" else TEST_SECONDS
     made = {(build / output).resolve() for output in outputs}
     seconds = 0.0
     for name, took, _ in cases(build):

@@ -43,6 +43,10 @@ class Times(unittest.TestCase):
         self.assertEqual(self.estimate(), f"about {round(times.TEST_SECONDS / 120)} min from now with 2 jobs: nothing to "
                          f"build, {round(times.TEST_SECONDS / 120)} min to test")
 
+    def test_a_quick_run_has_fewer_tests(self):
+        (self.build / "CMakeCache.txt").write_text("LAYERWISE_TESTS_QUICK:BOOL=ON\n")
+        self.assertIn(f"{round(times.QUICK_TEST_SECONDS / 120)} min to test", self.estimate())
+
     def test_a_kernel_is_compiled_for_each_architecture(self):
         kernel = "CMakeFiles/layerwise_objects.dir/kernels/norms.cu.o"
         self.assertEqual(times.core_seconds(kernel, self.build), 2 * times.part_of(kernel)[1])
