@@ -86,8 +86,9 @@ class PlanHandle:
         if self._finalizer is None or not self._finalizer.alive:
             raise refusal(_errors.INVALID_PLAN, "the plan is closed")
         if self._on_cuda and self._owner != os.getpid():
-            raise refusal(_errors.INVALID_PLAN, "the plan belongs to the process this one was forked from, and CUDA does "
-                                                "not work in a forked process: start it with multiprocessing's \"spawn\" "
+            raise refusal(_errors.INVALID_PLAN, "the plan belongs to the process this one was forked from, and CUDA "
+                                                "does not work in a forked process: start it with multiprocessing's "
+                                                "\"spawn\" "
                                                 "or \"forkserver\", and make a plan there")
         return self._handle
 

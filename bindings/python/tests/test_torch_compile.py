@@ -134,6 +134,32 @@ def test_a_schedule_makes_few_graphs_and_has_the_bits_of_eager_steps(make: Any, 
     assert same_bits(first, second)
 
 
+@pytest.mark.parametrize(("make", "option", "values"), [
+    (lambda params: NovoGrad(params, 0.1), "lr_mult", (2.0, 0.5, 4.0, 1.0, (1.0, 2.0), (3.0, 2.0), (5.0, 1.0), (2.0, 7.0),
+                                                       None, 3.0)),
+    (lambda params: LARCSGD(params, 0.1), "skip_larc", (True, False, (True, False), (False, True))),
+    (lambda params: LARCSGD(params, 0.1), "momentum", (0.5, 0.0, 0.7)),
+    (lambda params: LARC(torch.optim.SGD(params, 0.1)), "lr_mult", (2.0, (0.5, 4.0), None))],
+    ids=["lr_mult", "skip_larc", "momentum", "LARC"])
+def test_a_compiled_step_follows_options_that_change(make: Any, option: str, values: Any) -> None:
+    """More values than torch makes graphs for; right is the eager step."""
+    runs = []
+    for compiled in (False, True):
+        network = torch.nn.Linear(3, 2)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.fill_(1.0)
+        optimizer = make(network.parameters())
+        step = torch.compile(optimizer.step, backend="eager") if compiled else optimizer.step
+        for value in (optimizer.param_groups[0].get(option), *values):
+            optimizer.param_groups[0][option] = value
+            for parameter in network.parameters():
+                parameter.grad = torch.ones_like(parameter)
+            step()
+        runs.append(network)
+    assert same_bits(*runs)
+
+
 def test_larc_around_another_optimizer_compiles_with_graph_breaks() -> None:
     first, optimizer, second, other = twins(MAKERS["LARC"])
     train(first, optimizer, range(4))

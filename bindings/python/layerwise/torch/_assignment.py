@@ -50,7 +50,7 @@ class Key(NamedTuple):
 
 @dataclass(eq=False)
 class Slot:
-    """A parameter's place, and what the parameter was when it was given. Keeps neither parameter, group nor state alive."""
+    """A parameter's place, and what the parameter was when it was given. Keeps no parameter, group or state alive."""
 
     name: str
     parameter: weakref.ref[Tensor]
@@ -155,8 +155,8 @@ class Assignment:
                 old = self.slot(parameter)
                 known = old.known if old is not None and old.key == key and old.is_for(parameter) else None
                 self._slots[id(parameter)] = Slot(
-                    self._name(groups, number, position), weakref.ref(parameter), bucket, layer, key, id(group), position,
-                    parameter.shape, parameter.stride(), known)
+                    self._name(groups, number, position), weakref.ref(parameter), bucket, layer, key, id(group),
+                    position, parameter.shape, parameter.stride(), known)
 
     def _name(self, groups: list[Group], number: int, position: int) -> str:
         """As the parameter was given: positions change."""

@@ -48,7 +48,7 @@ def prepare_multipliers(group: Group) -> None:
 
 
 def settle_multipliers(group: Group) -> None:
-    """`prepare_multipliers` for what was changed since: a list or an array in the place of a tuple, or the group itself."""
+    """`prepare_multipliers` for what was changed since: a list or an array for a tuple, or the group's parameters."""
     for name in MULTIPLIERS:
         value = group.get(name)
         if isinstance(value, tuple) and len(value) != len(group["params"]):

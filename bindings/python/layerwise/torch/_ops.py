@@ -1,10 +1,11 @@
 """The steps as PyTorch operators, for torch.compile and CUDA graphs: `torch.ops.layerwise`.
 
-Each runs one bucket: `bucket` is its handle, `layers` says which of its layers take part, the lists of tensors have one
-for each of them, `steps` the numbers of completed steps, int64; every other tensor lies on the bucket's device. lr_mult,
-wd_mult and skip_larc have one number for each of the layers, one for all, or none. `numbers`, or `traced` on the host in a traced step, has the hyper-parameters that are numbers, in the order of
-the tables below; `lr_tensor`, a float32 tensor of one element, takes the place of lr where it is given. What else they
-take is explained at the methods of `layerwise.Plan`.
+Each runs one bucket: `bucket` is its handle, `layers` says which of its layers take part, and the lists of tensors have
+one for each of them: `steps` the numbers of completed steps, int64. Every other tensor lies on the bucket's device.
+lr_mult, wd_mult and skip_larc have one number for each of the layers, one for all, or none. `numbers`, or in a traced
+step `traced` on the host, has the hyper-parameters that are numbers, in the order of the tables below; `lr_tensor`, a
+float32 tensor of one element, takes the place of lr where it is given. What else they take is explained at the methods
+of `layerwise.Plan`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def split(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """An operator's options, those of these names as one argument.
 
     In a traced step that is a tensor which the graph computes: a product of a tensor and a number is what the compiler
-    takes a changing number into, and it makes no graph for every value that a scheduler sets. Not where lr lies on a GPU:
-    such a step is to be captured, and what lies on the host cannot be.
+    takes a changing number into, and it makes no graph for every value that a scheduler sets. Not where lr lies on a
+    GPU: such a step is to be captured, and what lies on the host cannot be.
     """
     lr = options["lr"]
     numbers = [0.0 if isinstance(options[name], Tensor) else options[name] for name in names]

@@ -261,8 +261,8 @@ class LayerwiseOptimizer(Optimizer):
     # ---- Saving and loading -----------------------------------------------------------------------------------------
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As in torch.optim.Optimizer, but state keeps its own dtype and is copied; in groups whose lr is a tensor into the
-        memory of the old state, so that a captured graph sees it. Options that state_dict lacks stay as they are.
+        """As in torch.optim.Optimizer, but state keeps its own dtype and is copied; in groups whose lr is a tensor into
+        the memory of the old state, so that a captured graph sees it. Options that state_dict lacks stay as they are.
 
         Raises ValueError for other parameter groups, for state of another shape than its parameter's, and for that of
         another optimizer; nothing is loaded then.

@@ -140,7 +140,8 @@ class GivenParameters:
 
     def _refuse_flat_partitions(self, present: Sequence[Tensor]) -> None:
         known = {id(parameter) for parameter in present if self._find(parameter) is not None}
-        missing = [given for identity, given in self._given.items() if identity not in known and given.shape is not None]
+        missing = [given for identity, given in self._given.items()
+                   if identity not in known and given.shape is not None]
         if not missing:
             return
         vacant = Counter(given.shape for given in missing if given.shape is not None)

@@ -1,7 +1,7 @@
 """The state of one parameter: `optimizer.state[p]` is the truth, plain tensors that nothing else keeps or writes.
 
-A step looks at the tensors that are there and writes into them. One that a plan cannot take as it is gets replaced by one
-with the same values; what was there before is never written again: it may be someone's.
+A step looks at the tensors that are there and writes into them. One that a plan cannot take as it is gets replaced by
+one with the same values; what was there before is never written again: it may be someone's.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def check_state(values: Mapping[str, Any], parameter: Tensor, spec: Spec, name: 
         count = float(step)
         if not (math.isfinite(count) and count == int(count) and 0 <= count < 2**62):
             raise ValueError(f"step of {name} is {count} in its state: it must be a number of steps")
-    if lacking and len(lacking) < len(together) or (lacking and len(together) > 1 and step):
+    if lacking and (len(lacking) < len(together) or (len(together) > 1 and step)):
         raise ValueError(f"the state of {name} has no {' and no '.join(lacking)}, but has what belongs to it: give all "
                          f"of {', '.join(together)} and step, or none for a first step")
     if spec.per_layer and spec.depends_on_step and not lacking and step is None:

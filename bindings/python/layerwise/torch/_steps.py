@@ -17,7 +17,7 @@ class _Count(NamedTuple):
 
 
 class StepCounts:
-    """What the host knows of the layers' numbers of completed steps, which lie on the device, each in a tensor of its own.
+    """What the host knows of the layers' numbers of completed steps, which lie on the device, each in its own tensor.
 
     Only which layers have the same number is needed, so a step that found_inf may have undone leaves it known where all
     layers took part. A write to a number from outside shows in its tensor's version, another tensor in its identity.
