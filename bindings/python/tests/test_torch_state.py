@@ -406,6 +406,19 @@ def test_what_is_refused_in_the_last_group_leaves_the_first_as_it_was(make: Any,
     assert same_bits(network, before) and torch.equal(network.hidden.weight.grad, grad)
 
 
+def test_larc_scales_no_gradient_where_the_inner_optimizer_refuses_the_step() -> None:
+    """After a second try they would be scaled twice."""
+    network = Network()
+    inner = NovoGrad(network.parameters(), 0.1)
+    optimizer = LARC(inner)
+    backward(network, 0)
+    before = [parameter.grad.clone() for parameter in network.parameters()]
+    inner.state[network.output.bias] = {"exp_avg": torch.ones(5), "exp_avg_sq": torch.ones(5), "step": 3}
+    with pytest.raises(ValueError, match="is Adam's"):
+        optimizer.step()
+    assert all(torch.equal(parameter.grad, grad) for parameter, grad in zip(network.parameters(), before, strict=True))
+
+
 @pytest.mark.parametrize(("spoil", "text"), [
     (lambda saved: saved["param_groups"][0].update(lr_mult=[1.0]), "lr_mult has shape"),
     (lambda saved: saved["param_groups"][0].update(lr=torch.ones(2)), "lr is a tensor of 2 elements"),

@@ -71,6 +71,8 @@ class LARC(LayerwiseOptimizer):
         def scaled() -> Any:
             with torch.enable_grad():
                 loss = closure() if closure is not None else None
+            if isinstance(self.optimizer, LayerwiseOptimizer) and not torch.compiler.is_compiling():
+                self.optimizer._look(self.param_groups)  # what it refuses, it refuses before gradients are scaled
             self._run(groups, scale, found_inf)
             return loss
 

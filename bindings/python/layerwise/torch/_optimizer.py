@@ -113,14 +113,7 @@ class LayerwiseOptimizer(Optimizer):
 
     def _run(self, groups: Sequence[Group], grad_scale: Any, found_inf: Any) -> None:
         """`groups` are those of the optimizer, or copies of them with other options."""
-        found = []
-        for own, group in zip(self.param_groups, groups, strict=True):  # all are looked at before anything is written
-            if not torch.compiler.is_compiling():
-                settle_multipliers(own)
-                self._check_options(group)
-            lists: list[list[Any]] = [[] for _ in range(9)]
-            self._init_group(own, *lists)
-            found.append(lists)
+        found = self._look(groups)
         for own, group, lists in zip(self.param_groups, groups, found, strict=True):
             weights, grads, moments, per_layer, steps, layers, positions, vectors, launches = lists
             resolved = Resolved()
@@ -139,6 +132,18 @@ class LayerwiseOptimizer(Optimizer):
                              [per_layer[begin * kinds + kind:end * kinds:kinds] for kind in range(kinds)])
                 begin = end
             resolved.write_back()
+
+    def _look(self, groups: Sequence[Group]) -> list[list[list[Any]]]:
+        """What a step works on, for each group. Raises where one is refused, before anything is written."""
+        found = []
+        for own, group in zip(self.param_groups, groups, strict=True):
+            if not torch.compiler.is_compiling():
+                settle_multipliers(own)
+                self._check_options(group)
+            lists: list[list[Any]] = [[] for _ in range(9)]
+            self._init_group(own, *lists)
+            found.append(lists)
+        return found
 
     @torch.compiler.disable
     def _check_options(self, group: Group) -> None:
