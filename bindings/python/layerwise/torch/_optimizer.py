@@ -55,6 +55,7 @@ class LayerwiseOptimizer(Optimizer):
     def _reset(self) -> None:
         self._assignment = Assignment()
         self._nonfinite: dict[torch.device, Tensor] = {}
+        self._has_stepped = False
         self._traced: set[Bucket] = set()  # compiled steps name them as long as the optimizer lives
         self._accepted: dict[int, dict[str, Any]] = {}  # the options of each group that the library has taken
 
@@ -114,6 +115,7 @@ class LayerwiseOptimizer(Optimizer):
     def _run(self, groups: Sequence[Group], grad_scale: Any, found_inf: Any) -> None:
         """`groups` are those of the optimizer, or copies of them with other options."""
         found = self._look(groups)
+        self._has_stepped = True
         for own, group, lists in zip(self.param_groups, groups, found, strict=True):
             weights, grads, moments, per_layer, steps, layers, positions, vectors, launches = lists
             resolved = Resolved()
@@ -206,7 +208,8 @@ class LayerwiseOptimizer(Optimizer):
 
     @torch.compiler.disable
     def _is_asked_for_state_alone(self) -> bool:
-        if any(isinstance(values, dict) and values for values in self.state.values()):
+        states = [values for values in self.state.values() if isinstance(values, dict) and values]
+        if states and (self._has_stepped or any(values.get("step", 1) != 0 for values in states)):
             return False
         rates = [group["lr"] for group in self.param_groups]
         if any(isinstance(lr, Tensor) and lr.is_cuda for lr in rates) and torch.cuda.is_current_stream_capturing():
