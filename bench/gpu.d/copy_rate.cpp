@@ -3,17 +3,14 @@
 #include <algorithm>
 
 #include "gpu.d/device.h"
-#include "gpu.d/stages.h"
 
 namespace bench {
 namespace {
 
-// An idle device's clocks rise only under load, and while they do a copy is no yardstick.
-constexpr double kFirstWarmUp = 0.3;  // seconds
-
-double measured(double warm_up_seconds) {
+// An idle device's clocks rise only under load, and while they do a copy is no yardstick: hence a warm-up.
+double measured(double warm_up_seconds, int64_t most_bytes) {
   const Stream stream;
-  const int64_t bytes = std::min<int64_t>(int64_t{2} << 30, free_device_bytes() / 8);
+  const int64_t bytes = std::min(most_bytes, free_device_bytes() / 8);
   const DeviceBuffer from(bytes), to(bytes);
   BENCH_CUDA(cudaMemset, from.get(), 0x3a, static_cast<size_t>(bytes));
   const auto copy = [&] {
@@ -33,7 +30,7 @@ double measured(double warm_up_seconds) {
 }  // namespace
 
 double CopyRate::beside(const std::string& model) {
-  if (model != model_) rate_ = measured(rate_ > 0 ? 0 : kFirstWarmUp);
+  if (model != model_) rate_ = measured(rate_ > 0 ? 0 : options_.warm_up_seconds, options_.copy_bytes);
   model_ = model;
   return rate_;
 }

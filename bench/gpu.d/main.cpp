@@ -2,7 +2,8 @@
 //
 //   bench_gpu facts|cases|grids|graph|soak|large|timing|rivals|profile [--seconds S] [--models a,b] [--rows
 //   first|rest|all]
-//             [--row-seconds S] [--elements N] [--replays N] [--steps N] [--cpu-steps N]
+//             [--row-seconds S] [--warm-up-seconds S] [--copy-bytes N] [--elements N] [--replays N] [--steps N]
+//             [--cpu-steps N]
 //
 // Findings are lines of JSON on stdout. Exit code: 0 all checks held, 1 one did not, 2 wrong arguments, 3 the stage
 // could not go on.
@@ -38,8 +39,8 @@ int usage(const char* program) {
   for (const Stage& stage : kStages) std::fprintf(stderr, "%s%s", &stage == kStages ? "" : "|", stage.name);
   std::fprintf(
       stderr,
-      " [--seconds S] [--models a,b] [--rows first|rest|all] [--row-seconds S] [--elements N] [--replays N] [--steps N]"
-      " [--cpu-steps N]\n");
+      " [--seconds S] [--models a,b] [--rows first|rest|all] [--row-seconds S] [--warm-up-seconds S] [--copy-bytes N]"
+      " [--elements N] [--replays N] [--steps N] [--cpu-steps N]\n");
   return 2;
 }
 
@@ -59,6 +60,10 @@ bool set_option(StageOptions& options, const std::string& name, const char* valu
     options.rows = value;
   else if (name == "--row-seconds")
     options.row_seconds = std::atof(value);
+  else if (name == "--warm-up-seconds")
+    options.warm_up_seconds = std::atof(value);
+  else if (name == "--copy-bytes")
+    options.copy_bytes = std::atoll(value);
   else if (name == "--elements")
     options.elements = std::atoll(value);
   else if (name == "--replays")

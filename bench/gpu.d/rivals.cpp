@@ -188,7 +188,7 @@ std::vector<Row> contests(const std::string& models) {
 
 bool rivals_stage(const StageOptions& options) {
   const Deadline deadline(options.seconds);
-  CopyRate copy;
+  CopyRate copy(options);
   bool all = true;
   for (const Row& row : contests(options.models)) {
     const Layers layers = layers_of(row);

@@ -21,7 +21,7 @@ std::vector<Row> chosen_rows(const StageOptions& options) {
 
 bool timing_stage(const StageOptions& options) {
   const Deadline deadline(options.seconds);
-  CopyRate copy;
+  CopyRate copy(options);
   bool all = true;
   for (const Row& row : chosen_rows(options)) {
     const Layers layers = layers_of(row);

@@ -12,6 +12,8 @@ import unittest
 
 PROGRAM = ""
 ONE_PASS = "2"  # as FAKE_CUDA_FLAW_PATH has it
+# A pretended device has no clocks that rise, and its copy is the host's.
+SHORT = ["--seconds", "60", "--row-seconds", "0.02", "--warm-up-seconds", "0", "--copy-bytes", "1000000"]
 STAGES = {
     "facts": ["facts"],
     "cases": ["cases"],
@@ -19,8 +21,8 @@ STAGES = {
     "graph": ["graph", "--replays", "60"],
     "soak": ["soak", "--steps", "60"],
     "large": ["large", "--elements", "300000"],
-    "timing": ["timing", "--models", "20x1000", "--seconds", "60", "--row-seconds", "0.02"],
-    "rivals": ["rivals", "--models", "20x1000", "--seconds", "60", "--row-seconds", "0.02"],
+    "timing": ["timing", "--models", "20x1000", *SHORT],
+    "rivals": ["rivals", "--models", "20x1000", *SHORT],
     "profile": ["profile", "--models", "20x1000"],
 }
 CASES = ("unaligned", "odd first layer", "scattered", "copy", "stochastic", "zero gradients")
@@ -125,7 +127,7 @@ class Stages(unittest.TestCase):
         for model, tables in (("110x10", 1), ("111x10", 2), ("221x10", 3), ("1x20971521", 2), ("2x12000000", 2)):
             with self.subTest(model):  # 320 chunks are 20971520 elements; of 12000000 the second layer is cut
                 code, findings, errors = run("rivals", "--models", model, "--row-seconds", "0", "--seconds", "0.01",
-                                             FAKE_CUDA_MEMORY="1500000000")
+                                             FAKE_CUDA_MEMORY="1500000000", FAKE_CUDA_IDLE="1")
                 self.assertEqual(code, 0, errors)
                 row = [f for f in findings if f["kind"] == "rival" and f["op"].endswith("arguments")][0]
                 self.assertEqual(row["launches"], 2 * tables + 1)
@@ -203,7 +205,7 @@ class Stages(unittest.TestCase):
         self.assertEqual((code, names(findings, "not_run")), (0, [f"cases: {70 - held} of 70"] if held < 70 else []))
         for stage, option in (("graph", "--replays"), ("soak", "--steps")):
             with self.subTest(stage):
-                code, findings, _ = run(stage, option, "1000000", "--seconds", "3")
+                code, findings, _ = run(stage, option, "1000000", "--seconds", "0.5")
                 self.assertEqual(code, 0)
                 self.assertFalse(names(findings, "check", ok=False))
                 cut = [f for f in findings if f["kind"] == "not_run"]
