@@ -73,6 +73,17 @@ def compiler() -> str:
         pytest.skip(str(problem))
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A cache whose handlers were built by a process that made optimizers, and what that process printed: whether a
+    backend had started."""
+    compiler()
+    cache = tmp_path_factory.mktemp("cache")
+    code = ("import layerwise.jax; from jax._src import xla_bridge; layerwise.jax.novograd(0.1, eps=0.1); "
+            "layerwise.jax.larc_sgd(lambda count: 0.1); print(xla_bridge.backends_are_initialized())")
+    return cache, python(code, LAYERWISE_CACHE=cache)
+
+
 def test_importing_layerwise_imports_neither_jax_nor_torch_nor_optax() -> None:
     code = "import sys, layerwise; print([n for n in ('jax', 'jaxlib', 'torch', 'optax') if n in sys.modules])"
     assert python(code) == ["[]"]
@@ -94,27 +105,26 @@ def test_without_optax_the_transformations_are_pairs_all_the_same(tmp_path: Path
     assert python(before + STEP + after, tmp_path) == ["True", "3.0", "False"]
 
 
-def test_handlers_are_built_once_and_found_again_without_a_compiler(tmp_path: Path) -> None:
-    for environment in ({}, {"CXX": compiler(), "PATH": "/nowhere"}):
-        assert python(STEP, LAYERWISE_CACHE=tmp_path, **environment) == ["True", "3.0"]
-        assert len(list(tmp_path.iterdir())) == 1
+def test_handlers_are_built_once_and_found_again_without_a_compiler(first: tuple[Path, list[str]]) -> None:
+    cache, _ = first
+    built = [(path, path.stat().st_mtime_ns) for path in cache.iterdir()]
+    assert len(built) == 1
+    assert python(STEP, LAYERWISE_CACHE=cache, CXX=compiler(), PATH="/nowhere") == ["True", "3.0"]
+    assert [(path, path.stat().st_mtime_ns) for path in cache.iterdir()] == built
 
 
 # Hazard: a step that was compiled in another process runs before anything is traced in this one.
-def test_a_step_that_was_compiled_in_another_process_runs_once_an_optimizer_is_made(tmp_path: Path) -> None:
+def test_a_step_that_was_compiled_in_another_process_runs_once_an_optimizer_is_made(
+        tmp_path: Path, first: tuple[Path, list[str]]) -> None:
     """In float64: w - 0.1*(g/|g| + 0.001*w)."""
-    compiler()
-    python(AHEAD_OF_TIME, tmp_path / "step", "compile", LAYERWISE_CACHE=tmp_path / "cache")
-    lines = python(AHEAD_OF_TIME, tmp_path / "step", "run", LAYERWISE_CACHE=tmp_path / "cache")
+    for doing in ("compile", "run"):
+        lines = python(AHEAD_OF_TIME, tmp_path / "step", doing, LAYERWISE_CACHE=first[0])
     assert lines == ["[0.97317, 1.94635, 2.91952]"]
 
 
 # Hazard: jax.distributed.initialize must come before a backend starts; making an optimizer must not start one.
-def test_making_an_optimizer_starts_no_backend(tmp_path: Path) -> None:
-    compiler()
-    code = ("import layerwise.jax; from jax._src import xla_bridge; layerwise.jax.novograd(0.1, eps=0.1); "
-            "layerwise.jax.larc_sgd(lambda count: 0.1); print(xla_bridge.backends_are_initialized())")
-    assert python(code, LAYERWISE_CACHE=tmp_path) == ["False"]
+def test_making_an_optimizer_starts_no_backend(first: tuple[Path, list[str]]) -> None:
+    assert first[1] == ["False"]
 
 
 # Hazard: a container whose home cannot be written. The message sent its user for a compiler that was there.
