@@ -12,15 +12,15 @@
 namespace bench {
 
 struct StageOptions {
-  double seconds = 60;       // what is not begun by then is listed as not run
-  std::string models;        // timing, profile: a comma-separated list, empty for the usual ones
-  std::string rows = "all";  // timing: of the usual ones the first, the rest or all
-  double row_seconds = 0.5;  // timing, rivals: of measuring each implementation
+  double seconds = 60;                    // what is not begun by then is listed as not run
+  std::string models;                     // timing, profile: a comma-separated list, empty for the usual ones
+  std::string rows = "all";               // timing: of the usual ones the first, the rest or all
+  double row_seconds = 0.5;               // timing, rivals: of measuring each implementation
   double warm_up_seconds = 0.3;           // timing, rivals: before the first copy, see copy_rate.cpp
   int64_t copy_bytes = int64_t{2} << 30;  // timing, rivals: at most, of the copy that all rates are compared with
-  int64_t elements = 0;      // large: in the large layer; 0 for more than 2^31
-  int replays = 10'000;      // graph: of a one-pass step; a tenth as many of a two-pass step
-  int steps = 10'000;        // soak, and at most so many of them on the CPU
+  int64_t elements = 0;                   // large: in the large layer; 0 for more than 2^31
+  int replays = 10'000;                   // graph: of a one-pass step; a tenth as many of a two-pass step
+  int steps = 10'000;                     // soak, and at most so many of them on the CPU
   int cpu_steps = 10'000;
 };
 

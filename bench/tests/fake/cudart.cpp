@@ -1,8 +1,7 @@
 // What the tests say to it by environment variables:
-//   FAKE_CUDA_FAIL    function:n, the n-th call (from 1 on) of a runtime function fails; function:n:memory, for want of it
-//   FAKE_CUDA_MEMORY  bytes of the device, 1 GB
-//   FAKE_CUDA_L2      bytes of its cache, 1 MB
-//   FAKE_CUDA_IDLE=1  graphs are made and do nothing, for a test that looks at their nodes alone
+//   FAKE_CUDA_FAIL    function:n, the n-th call (from 1 on) of a runtime function fails; function:n:memory, for want of
+//   it FAKE_CUDA_MEMORY  bytes of the device, 1 GB FAKE_CUDA_L2      bytes of its cache, 1 MB FAKE_CUDA_IDLE=1  graphs
+//   are made and do nothing, for a test that looks at their nodes alone
 #include "cudart.h"
 
 #include <chrono>
@@ -49,7 +48,8 @@ FakeStream& of(cudaStream_t stream) { return stream ? *reinterpret_cast<FakeStre
 
 // Memory that nobody wrote has bits of its own.
 cudaError_t allocate(void** memory, size_t bytes) {
-  if (allocated + bytes > static_cast<size_t>(number("FAKE_CUDA_MEMORY", 1'000'000'000))) return cudaErrorMemoryAllocation;
+  if (allocated + bytes > static_cast<size_t>(number("FAKE_CUDA_MEMORY", 1'000'000'000)))
+    return cudaErrorMemoryAllocation;
   *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
   std::memset(*memory, 0xcd, bytes);
   allocations[*memory] = bytes;
