@@ -16,6 +16,9 @@ def fixed_lr(learning_rate: float) -> Policy:
 
 def piecewise_constant(learning_rate: float, boundaries: Sequence[float], decay_rates: Sequence[float],
                        steps_per_epoch: int = 1) -> Policy:
+    if len(boundaries) != len(decay_rates):
+        raise ValueError(f"boundaries has {len(boundaries)} values and decay_rates {len(decay_rates)}: it must be one "
+                         "rate for each boundary")
     ends = [boundary * steps_per_epoch for boundary in boundaries]
     rates = [1.0, *decay_rates]
     return lambda step: learning_rate * rates[sum(step > end for end in ends)]  # the old one still at the boundary
@@ -59,6 +62,8 @@ def inv_poly_decay(learning_rate: float, decay_steps: int, min_lr: float, power:
 
 def transformer_policy(learning_rate: float, d_model: int, warmup_steps: int, max_lr: float | None = None,
                        coefficient: float = 1.0) -> Policy:
+    if warmup_steps <= 0 or d_model <= 0:
+        raise ValueError(f"warmup_steps is {warmup_steps} and d_model {d_model}: both must be positive")
     peak = coefficient * learning_rate * d_model**-0.5
     most = math.inf if max_lr is None else max_lr
     return lambda step: float(min(peak * min((step + 1) * warmup_steps**-1.5, (step + 1) ** -0.5), most))
@@ -100,6 +105,9 @@ def openseq2seq_schedule(config: Mapping[str, Any], steps_per_epoch: int | None 
     missing = [key for key, parameter in known.items() if parameter.default is parameter.empty and key not in params]
     if missing:
         raise ValueError(f"lr_policy_params lacks {', '.join(missing)}, which {name} needs")
+    for key, value in params.items():
+        if key not in ("boundaries", "decay_rates") and value is not None and not isinstance(value, (int, float)):
+            raise TypeError(f"lr_policy_params[{key!r}] is {value!r}: it must be a number")
     if params.get("decay_steps", 1) <= 0:
         raise ValueError(f"decay_steps is {params['decay_steps']}: it must be positive")
     return _POLICIES[name](**params)

@@ -6,6 +6,7 @@ what is left alone, the bits it had.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import ml_dtypes
@@ -204,3 +205,39 @@ def test_a_state_with_second_moments_in_one_array_is_converted_by_the_public_fun
         layerwise.jax.novograd_state_by_leaf(old._replace(max_second_moment=jnp.zeros(2)), params)
     plain = layerwise.jax.novograd_state_by_leaf(old._replace(max_second_moment=None), params)
     assert plain.max_second_moment is None
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda each: jax.tree.map(lambda leaf: leaf, each)],
+                         ids=["copy", "deepcopy", "tree.map"])
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_an_optimizer_that_was_copied_is_the_same(kind: str, copied: Any) -> None:
+    """Filtered transformations rebuild what is handed to them as an argument; optax's survive it."""
+    optimizer = copied(FACTORIES[kind]())
+    params, _ = optimizer.step(PARAM, GRAD, optimizer.init(PARAM))
+    np.testing.assert_allclose(params, first_step(kind), rtol=1e-6)
+    updates, _ = optimizer.update(GRAD, optimizer.init(PARAM), PARAM)
+    np.testing.assert_allclose(updates, first_step(kind) - W, rtol=1e-4)
+
+
+@pytest.mark.parametrize("jitted", [False, True], ids=["eager", "jit"])
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_numpys_float64_parameters_are_what_jax_makes_of_them(kind: str, jitted: bool) -> None:
+    """Without 64 bits jax.jit takes them as float32, so does init."""
+    optimizer = FACTORIES[kind]()
+    state = optimizer.init(W)
+    step = jax.jit(optimizer.step) if jitted else optimizer.step
+    params, _ = step(W, G, state)
+    assert params.dtype == jnp.float32
+    np.testing.assert_allclose(params, first_step(kind), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_updates_have_the_wider_dtype_of_parameter_and_gradient(kind: str) -> None:
+    """optax.apply_if_finite has a branch of zeros like the gradients; optax.sgd runs under it."""
+    optimizer = optax.apply_if_finite(FACTORIES[kind](), 3)
+    params = PARAM.astype(jnp.bfloat16)
+    updates, _ = jax.jit(optimizer.update)(GRAD, optimizer.init(params), params)
+    assert updates.dtype == jnp.float32
+    plain = FACTORIES[kind]()
+    new, _ = plain.step(params, GRAD, plain.init(params))
+    assert (optax.apply_updates(params, updates) == new).all()

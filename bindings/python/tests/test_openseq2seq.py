@@ -174,3 +174,14 @@ def test_a_scheduler_follows_the_schedule() -> None:
 def test_a_schedule_that_does_not_follow_is_refused_by_name(change: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         layerwise.openseq2seq_schedule({**JASPER, **change})
+
+
+@pytest.mark.parametrize(("policy", "params", "text"), [
+    ("piecewise_constant", {"learning_rate": 0.1, "boundaries": [1, 2], "decay_rates": [0.5]}, "one rate for each"),
+    ("piecewise_constant", {"learning_rate": 0.1, "boundaries": [1], "decay_rates": [0.5, 0.1]}, "one rate for each"),
+    ("transformer_policy", {"learning_rate": 0.1, "d_model": 8, "warmup_steps": 0}, "warmup_steps is 0"),
+    ("transformer_policy", {"learning_rate": 0.1, "d_model": 8, "warmup_steps": "3"}, r"\['warmup_steps'\] is '3'")])
+def test_a_schedule_that_would_fail_in_training_is_refused_when_it_is_made(policy: str, params: Any, text: str) -> None:
+    config = {"lr_policy": policy, "lr_policy_params": params}
+    with pytest.raises((ValueError, TypeError), match=text):
+        layerwise.openseq2seq_schedule(config, steps_per_epoch=1)

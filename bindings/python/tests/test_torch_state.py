@@ -384,10 +384,18 @@ def test_nothing_that_was_removed_is_kept_alive(make: Any) -> None:
 @pytest.mark.parametrize(("spoil", "text"), [
     (lambda group: group.update(lr_mult=(1.0, 2.0, 3.0)), "lr_mult has 3 values"),
     (lambda group: group.update(lr=-1.0), "lr is -1"),
+    (lambda group: group.update(lr=torch.tensor(-1.0)), "lr is -1"),
+    (lambda group: group.update(lr=torch.ones(2)), "lr is a tensor of 2 elements"),
+    (lambda group: group.update(lr="1e-3"), "lr is '1e-3'"),
+    (lambda group: group.update(lr=None), "lr is None"),
     (lambda group: group.update(eps=-1.0), "eps is -1"),
+    (lambda group: group.update(threads=-1), "threads is -1"),
+    (lambda group: group.update(threads="2"), "threads is '2'"),
+    (lambda group: group.update(eps=None), "eps is None"),
     (lambda group: group["params"].append(group["params"][0]), "is in param_groups 2 times"),
     (lambda group: group["params"][0].__setattr__("grad", torch.ones(32).to_sparse()), "sparse|strides|layout"),
-], ids=["multipliers", "lr", "option", "repeated", "sparse"])
+], ids=["multipliers", "lr", "tensor lr", "two lr", "string lr", "no lr", "option", "threads", "string threads",
+                                       "no option", "repeated", "sparse"])
 @pytest.mark.parametrize("make", [
     lambda groups: NovoGrad(groups, 0.1), lambda groups: LARCSGD(groups, 0.1),
     lambda groups: LARC(torch.optim.SGD(groups, 0.1))], ids=["NovoGrad", "LARCSGD", "LARC"])
@@ -398,9 +406,9 @@ def test_what_is_refused_in_the_last_group_leaves_the_first_as_it_was(make: Any,
     backward(network, 1)
     before, grad = copy.deepcopy(network), network.hidden.weight.grad.clone()
     group = optimizer.param_groups[1]
-    if text.startswith("eps") and isinstance(optimizer, LARC):
-        optimizer.options["eps"] = -1.0
     spoil(group)
+    if isinstance(optimizer, LARC):  # its own are not the group's
+        optimizer.options.update({name: group[name] for name in ("eps", "threads") if name in group})
     with pytest.raises((ValueError, TypeError, RuntimeError), match=text):
         optimizer.step()
     assert same_bits(network, before) and torch.equal(network.hidden.weight.grad, grad)

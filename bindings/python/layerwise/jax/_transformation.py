@@ -41,15 +41,24 @@ class Transformation(Pair):
     step: Callable[..., tuple[Any, Any]]
 
     def __new__(cls, init: Callable[..., Any], step: Callable[..., tuple[Any, Any]]) -> Transformation:
+        step = getattr(step, "of_step", step)  # of a copy, which is made of the two fields
+
         def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
             leaves = Leaves(params, updates)
             new, state = step(params, updates, state, **extra)
-            return leaves.updates([after - before for after, before in zip(
-                leaves.of(new, "params"), leaves.weights, strict=True)]), state
+            return leaves.updates([_difference(after, before, grad) for after, before, grad in zip(
+                leaves.of(new, "params"), leaves.weights, leaves.grads, strict=True)]), state
 
+        update.of_step = step  # type: ignore[attr-defined]
         self = super().__new__(cls, init, update)
         self.step = step
         return self
+
+
+def _difference(after: Any, before: Any, grad: Any) -> Any:
+    """In the wider dtype of parameter and gradient: optax's wrappers expect the gradient's."""
+    dtype = jnp.promote_types(before.dtype, grad.dtype)
+    return after.astype(dtype) - before.astype(dtype)
 
 
 def first_count() -> Any:

@@ -21,7 +21,12 @@ def holds_nothing(tree: Any) -> bool:
 
 def is_stepped(leaf: Any) -> bool:
     """Whether a leaf is of a kind that has state: float32, bfloat16 or float16."""
-    return type(leaf) is float or str(getattr(leaf, "dtype", None)) in DTYPES
+    return type(leaf) is float or str(getattr(_canonical(leaf), "dtype", None)) in DTYPES
+
+
+def _canonical(leaf: Any) -> Any:
+    """What jax.jit makes of a NumPy array: without 64 bits a float64 is a float32."""
+    return jnp.asarray(leaf) if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind == "f" else leaf
 
 
 def is_gradient(value: Any) -> bool:
@@ -116,7 +121,7 @@ class Leaves:
 def _array(leaf: Any, what: str, dtypes: tuple[str, ...] = DTYPES, shape: tuple[int, ...] | None = None) -> Any:
     if holds_nothing(leaf):
         raise refusal(_errors.INVALID_VALUE, f"{what} is {leaf!r}, but its leaf has a gradient")
-    array = jnp.asarray(leaf) if type(leaf) is float else leaf
+    array = jnp.asarray(leaf) if type(leaf) is float else _canonical(leaf)
     if not hasattr(array, "dtype"):
         raise refusal(_errors.UNSUPPORTED_DTYPE, f"{what} is {leaf!r}: it must be an array of {' or '.join(dtypes)}")
     if str(array.dtype) not in dtypes:

@@ -13,9 +13,9 @@ from torch.optim import Optimizer
 
 from . import _ops
 from ._assignment import MULTIPLIERS, Group, Spec
-from ._groups import larc_options, plan_without_elements, prepare_multipliers, settle_multipliers
+from ._groups import larc_options, plan_without_elements, prepare_multipliers
 from ._optimizer import Launch, LayerwiseOptimizer
-from ._values import learning_rate, make_plain
+from ._values import learning_rate, make_plain, number
 
 _SHARED_HOOKS = ("_optimizer_state_dict_pre_hooks", "_optimizer_state_dict_post_hooks",
                  "_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks")
@@ -65,14 +65,14 @@ class LARC(LayerwiseOptimizer):
         `NovoGrad.step`."""
         scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         for group in self.param_groups:
-            settle_multipliers(group)
+            self._check_options(group)
         groups = [self._merged(group) for group in self.param_groups]
 
         def scaled() -> Any:
             with torch.enable_grad():
                 loss = closure() if closure is not None else None
             if isinstance(self.optimizer, LayerwiseOptimizer) and not torch.compiler.is_compiling():
-                self.optimizer._look(self.param_groups)  # what it refuses, it refuses before gradients are scaled
+                self.optimizer._look()  # what it refuses, it refuses before gradients are scaled
             self._run(groups, scale, found_inf)
             return loss
 
@@ -115,7 +115,20 @@ class LARC(LayerwiseOptimizer):
         _ops.larc_scale(**launch._asdict(), larc_mode=options.pop("mode"), **options, maximize=group["maximize"])
 
     def _options_of(self, group: Group) -> dict[str, Any]:
-        return {**larc_options(group), **{name: group.get(name) for name in MULTIPLIERS}}
+        names = (*MULTIPLIERS, "weight_decay") if self.options["fold_weight_decay"] else MULTIPLIERS
+        return {**self.options, **{name: group.get(name) for name in names}}
+
+    def _prepare(self, group: Group) -> None:
+        prepared = dict(group)
+        prepare_multipliers(prepared)
+        prepared["lr"] = learning_rate(prepared.get("lr"), "lr")
+        if self.options["fold_weight_decay"] and "weight_decay" in prepared:
+            prepared["weight_decay"] = number(prepared["weight_decay"], "weight_decay")
+        options = dict(self.options)
+        make_plain(options)
+        self.options.update(options)
+        self._try(self._merged(prepared))
+        group.update(prepared)
 
     def _try(self, group: Group) -> None:
         with plan_without_elements(group) as plan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from ._order import can_be_packed, check_parameter, pack
 from ._shards import local
 from ._state import check_state, fresh_state, in_sight, loaded_state, make_ready, out_of_torchs_sight
 from ._stats import LayerStats, rows
-from ._values import switch
+from ._values import is_rate, same_options, switch
 
 
 class Launch(NamedTuple):
@@ -80,9 +79,7 @@ class LayerwiseOptimizer(Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            prepare_group(group)
-            self._spec(group)
-            self._try(group)
+            self._prepare(group)
             self._assignment.given.add(group)
         except BaseException:
             self.param_groups.pop()
@@ -114,7 +111,7 @@ class LayerwiseOptimizer(Optimizer):
 
     def _run(self, groups: Sequence[Group], grad_scale: Any, found_inf: Any) -> None:
         """`groups` are those of the optimizer, or copies of them with other options."""
-        found = self._look(groups)
+        found = self._look()
         self._has_stepped = True
         for own, group, lists in zip(self.param_groups, groups, found, strict=True):
             weights, grads, moments, per_layer, steps, layers, positions, vectors, launches = lists
@@ -135,13 +132,12 @@ class LayerwiseOptimizer(Optimizer):
                 begin = end
             resolved.write_back()
 
-    def _look(self, groups: Sequence[Group]) -> list[list[list[Any]]]:
+    def _look(self) -> list[list[list[Any]]]:
         """What a step works on, for each group. Raises where one is refused, before anything is written."""
         found = []
-        for own, group in zip(self.param_groups, groups, strict=True):
+        for own in self.param_groups:
             if not torch.compiler.is_compiling():
-                settle_multipliers(own)
-                self._check_options(group)
+                self._check_options(own)
             lists: list[list[Any]] = [[] for _ in range(9)]
             self._init_group(own, *lists)
             found.append(lists)
@@ -149,11 +145,20 @@ class LayerwiseOptimizer(Optimizer):
 
     @torch.compiler.disable
     def _check_options(self, group: Group) -> None:
-        """Raises for options that were changed to what the library refuses, before anything is written."""
-        options, lr, key = self._options_of(group), group["lr"], id(group["params"])
-        if self._accepted.get(key) != options or not (isinstance(lr, Tensor) or 0 <= lr < math.inf):
-            self._try(group)
-            self._accepted[key] = options
+        """Brings options that were changed into the form they are kept in. Raises for what the library refuses."""
+        settle_multipliers(group)
+        key = id(group["params"])
+        if not (is_rate(group.get("lr")) and same_options(self._accepted.get(key), self._options_of(group))):
+            self._prepare(group)
+            self._accepted[key] = self._options_of(group)
+
+    def _prepare(self, group: Group) -> None:
+        """Raises ValueError, TypeError; the group is then as it was."""
+        prepared = dict(group)
+        prepare_group(prepared)
+        self._spec(prepared)
+        self._try(prepared)
+        group.update(prepared)
 
     def _options_of(self, group: Group) -> dict[str, Any]:
         return {name: group.get(name) for name in self.defaults if name != "lr"}

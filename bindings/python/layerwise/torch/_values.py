@@ -22,6 +22,9 @@ from ._order import DTYPES
 DTYPES_BY_NAME = {name: dtype for dtype, name in DTYPES.items()}
 
 
+_PLAIN = (bool, int, float, str, tuple, type(None))
+
+
 def number(value: Any, name: str) -> float:
     found = real(value, name)
     if not math.isfinite(found):
@@ -38,6 +41,21 @@ def learning_rate(value: Any, name: str) -> float | Tensor:
     if not value.dtype.is_floating_point or value.is_meta:
         raise TypeError(f"{name} is a tensor of {value.dtype} on {value.device}: it must hold a floating-point number")
     return value
+
+
+def is_rate(value: Any) -> bool:
+    """Whether a step can take it as it is; what lies on a GPU is not read."""
+    if isinstance(value, Tensor):
+        return value.numel() == 1 and value.dtype.is_floating_point and (
+            value.device.type != "cpu" or 0 <= float(value) < math.inf)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def same_options(first: dict[str, Any] | None, second: dict[str, Any]) -> bool:
+    """Whether all are the same values of the same types: True is not 1, an array is nothing that compares."""
+    return first is not None and first.keys() == second.keys() and all(
+        type(value) is type(second[name]) and isinstance(value, _PLAIN) and value == second[name]
+        for name, value in first.items())
 
 
 def switch(value: Any, name: str) -> bool:
