@@ -150,6 +150,8 @@ class LayerwiseOptimizer(Optimizer):
         key = id(group["params"])
         if not (is_rate(group.get("lr")) and same_options(self._accepted.get(key), self._options_of(group))):
             self._prepare(group)
+            if len(self._accepted) > 2 * len(self.param_groups):
+                self._accepted.clear()  # of lists that are gone
             self._accepted[key] = self._options_of(group)
 
     def _prepare(self, group: Group) -> None:
