@@ -152,3 +152,11 @@ def test_the_command_prints_version_and_backends() -> None:
     assert done.returncode == 0, done.stderr
     for text in (f"version: {layerwise.version()}", "a CPU plan here: ", "a CUDA plan here: "):
         assert text in done.stdout
+
+
+def test_the_library_may_be_closed_while_a_plan_is_alive() -> None:
+    """A host of plugins does so at its end or before it loads them anew; the plan's threads wait in the library's code."""
+    done = python("-c", "import _ctypes, time, layerwise; from layerwise import _library; "
+                        "plan = layerwise.Plan([100000], threads=4); _ctypes.dlclose(_library.library()._handle); "
+                        "time.sleep(0.2); print('alive', flush=True); import os; os._exit(0)")
+    assert (done.returncode, done.stdout.strip()) == (0, "alive"), done.stderr
