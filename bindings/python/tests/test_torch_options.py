@@ -143,3 +143,18 @@ def test_larc_names_the_learning_rate_that_its_inner_optimizer_lacks() -> None:
         inner.param_groups[0]["lr"] = lr
         with pytest.raises(TypeError, match=rf"lr is {lr!r}: it must be a number"):
             LARC(inner)
+
+
+@pytest.mark.parametrize("make", [NovoGrad, LARCSGD])
+def test_the_learning_rate_may_stand_in_the_groups_alone(make: Any) -> None:
+    """As torch's own optimizers allow, and engines build them. Right is an optimizer for each."""
+    together, apart = ([torch.nn.Parameter(torch.ones(3)) for _ in range(2)] for _ in range(2))
+    optimizers = [make([{"params": [p], "lr": lr} for p, lr in zip(together, (0.1, 0.01), strict=True)])]
+    optimizers += [make([p], lr) for p, lr in zip(apart, (0.1, 0.01), strict=True)]
+    for parameter in (*together, *apart):
+        parameter.grad = torch.ones(3)
+    for optimizer in optimizers:
+        optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(together, apart, strict=True))
+    with pytest.raises(TypeError, match="lr is None: it must be a number, given to the optimizer or to every group"):
+        make([{"params": [together[0]], "lr": 0.1}, {"params": [together[1]]}])

@@ -33,7 +33,7 @@ class LARCSGD(LayerwiseOptimizer):
     A step leaves gradients as they are. Raises as `NovoGrad`.
     """
 
-    def __init__(self, params: Any, lr: float | Tensor, momentum: float = 0.9, dampening: float = 0.0,
+    def __init__(self, params: Any, lr: float | Tensor | None = None, momentum: float = 0.9, dampening: float = 0.0,
                  weight_decay: float = 0.0, nesterov: bool = False, *, trust_coefficient: float = 0.002,
                  clip: bool = True, eps: float = 1e-8, min_update: float = 0.0, fold_weight_decay: bool = False,
                  zero_norm: str = "keep", maximize: bool = False, lr_mult: Any = None, wd_mult: Any = None,

@@ -21,7 +21,8 @@ class NovoGrad(LayerwiseOptimizer):
         m = beta1*m + c*u, c = 1, or 1 - beta1 with grad_averaging;    w = w - lr*m
 
     params        parameters, (name, parameter) pairs, or groups; float32, bfloat16 or float16, on the CPU or CUDA
-    lr            learning rate: a number, or a tensor of one element that is read when the step runs
+    lr            learning rate: a number, or a tensor of one element that is read when the step runs; None where every
+                  group has its own
     betas, eps, eps_root, weight_decay, grad_averaging, average_first_step, amsgrad, bias_correction, norm,
     seed_second_moment, decoupled_weight_decay, lr_in_momentum, maximize
                   as in `layerwise.Plan.novograd_step`; layerwise.h explains each under its name
@@ -51,8 +52,8 @@ class NovoGrad(LayerwiseOptimizer):
     Raises layerwise.ArgumentError (a ValueError), ValueError and TypeError for what the library refuses.
     """
 
-    def __init__(self, params: Any, lr: float | Tensor, betas: tuple[float, float] = (0.95, 0.98), eps: float = 1e-8,
-                 weight_decay: float = 0.001, grad_averaging: bool = False, amsgrad: bool = False,
+    def __init__(self, params: Any, lr: float | Tensor | None = None, betas: tuple[float, float] = (0.95, 0.98),
+                 eps: float = 1e-8, weight_decay: float = 0.001, grad_averaging: bool = False, amsgrad: bool = False,
                  bias_correction: bool = False, *, eps_root: float = 0.0, average_first_step: bool = True,
                  norm: str = "l2", seed_second_moment: bool = True, decoupled_weight_decay: bool = False,
                  lr_in_momentum: bool = False, maximize: bool = False, lr_mult: Any = None, wd_mult: Any = None,

@@ -34,6 +34,8 @@ def number(value: Any, name: str) -> float:
 
 def learning_rate(value: Any, name: str) -> float | Tensor:
     """A number, or a tensor of one element."""
+    if value is None:
+        raise TypeError(f"{name} is None: it must be a number, given to the optimizer or to every group")
     if not isinstance(value, Tensor):
         return number(value, name)
     if value.numel() != 1:
