@@ -186,8 +186,7 @@ class LARC(LayerwiseOptimizer):
             raise
 
     def _accept(self, group: Group) -> None:
-        prepare_multipliers(group)
-        self._try(self._merged(group))
+        self._prepare(group)
         self._assignment.given.add(group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -221,8 +221,8 @@ class LayerwiseOptimizer(Optimizer):
         rates = [group["lr"] for group in self.param_groups]
         if any(isinstance(lr, Tensor) and lr.is_cuda for lr in rates) and torch.cuda.is_current_stream_capturing():
             return False  # nothing can be read; the step refuses to be the first
-        if any(map(float, rates)):
-            return False
+        if not all(map(is_rate, rates)) or any(map(float, rates)):
+            return False  # the step refuses what is no rate
         grads = [parameter.grad for group in self.param_groups for parameter in group["params"]
                  if parameter.grad is not None]
         return bool(grads) and not any(bool(grad.count_nonzero()) for grad in grads)

@@ -68,8 +68,10 @@ def check_state(values: Mapping[str, Any], parameter: Tensor, spec: Spec, name: 
             if value.layout is not torch.strided or value.dtype.is_complex or value.is_meta:
                 raise TypeError(f"{entry} of {name} is a {value.dtype} tensor with layout {value.layout} on "
                                 f"{value.device} in its state: it must be a real, dense one with values")
-            if value.numel() != 1 if entry != spec.moment else value.shape != parameter.shape:
-                wanted = tuple(parameter.shape) if entry == spec.moment else ()
+            is_moment = entry == spec.moment
+            fits = value.shape == parameter.shape if is_moment else value.numel() == 1
+            if not fits:
+                wanted = tuple(parameter.shape) if is_moment else ()
                 raise ValueError(f"{entry} of {name} has shape {tuple(value.shape)} in its state: it must be {wanted}. "
                                  "Were the parameters in another order?")
         elif value is not None and (entry == spec.moment or not _is_number(value)):

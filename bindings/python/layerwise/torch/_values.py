@@ -20,8 +20,6 @@ from .._options import defaults, flag, integer, real
 from ._order import DTYPES
 
 DTYPES_BY_NAME = {name: dtype for dtype, name in DTYPES.items()}
-
-
 _PLAIN = (bool, int, float, str, tuple, type(None))
 
 
