@@ -33,3 +33,15 @@ def split(array: Any, sizes: list[int]) -> list[Any]:
 @pytest.fixture
 def model() -> SimpleNamespace:
     return make_model([5, 1, 1000, 9000, 17])
+
+
+@pytest.fixture(scope="session")
+def jax_handlers() -> None:
+    """Skips where the handlers for XLA cannot be had."""
+    from layerwise import LibraryError
+    from layerwise.jax import _handlers
+
+    try:
+        _handlers.register()
+    except LibraryError as problem:
+        pytest.skip(str(problem))

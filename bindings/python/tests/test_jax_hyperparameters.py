@@ -18,19 +18,13 @@ optax = pytest.importorskip("optax", reason="optax is not installed here")
 jnp = jax.numpy
 
 import layerwise.jax  # noqa: E402
-from layerwise.jax import _handlers  # noqa: E402
 
 W, G = np.array([1.0, 2.0, 3.0]), np.array([0.1, 0.2, 0.3])
 PARAMS = {"a": jnp.asarray(W, jnp.float32), "b": jnp.linspace(-2, 2, 9000)}
 FACTORIES = {name: getattr(layerwise.jax, name) for name in ("novograd", "larc", "larc_sgd")}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def handlers() -> None:
-    try:
-        _handlers.register()
-    except layerwise.LibraryError as problem:
-        pytest.skip(str(problem))
+pytestmark = pytest.mark.usefixtures("jax_handlers")
 
 
 def gradient(params: Any, step: Any) -> Any:

@@ -20,7 +20,6 @@ optax = pytest.importorskip("optax", reason="optax is not installed here")
 jnp = jax.numpy
 
 import layerwise.jax  # noqa: E402
-from layerwise.jax import _handlers  # noqa: E402
 
 W, G = np.array([1.0, 2.0, 3.0]), np.array([0.1, 0.2, 0.3])
 PARAM, GRAD = jnp.asarray(W, jnp.float32), jnp.asarray(G, jnp.float32)
@@ -28,12 +27,7 @@ FACTORIES = {"novograd": lambda **options: layerwise.jax.novograd(0.1, weight_de
              "larc_sgd": lambda **options: layerwise.jax.larc_sgd(0.1, eta=0.02, weight_decay=0.01, **options)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def handlers() -> None:
-    try:
-        _handlers.register()
-    except layerwise.LibraryError as problem:
-        pytest.skip(str(problem))
+pytestmark = pytest.mark.usefixtures("jax_handlers")
 
 
 def first_step(kind: str) -> Any:

@@ -155,7 +155,7 @@ def test_the_command_prints_version_and_backends() -> None:
 
 
 def test_the_library_may_be_closed_while_a_plan_is_alive() -> None:
-    """A host of plugins does so at its end or before it loads them anew; the plan's threads wait in the library's code."""
+    """A host of plugins does so at its end, or before it loads them anew; the plan's threads wait in its code."""
     done = python("-c", "import _ctypes, time, layerwise; from layerwise import _library; "
                         "plan = layerwise.Plan([100000], threads=4); _ctypes.dlclose(_library.library()._handle); "
                         "time.sleep(0.2); print('alive', flush=True); import os; os._exit(0)")

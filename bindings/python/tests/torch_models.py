@@ -75,3 +75,20 @@ def twins(make: Callable[..., Any]) -> tuple[Any, Any, Any, Any]:
     first = Network()
     second = copy.deepcopy(first)
     return first, make(first.parameters()), second, make(second.parameters())
+
+
+# Their results depend on the number of steps.
+COUNTING = {
+    "NovoGrad": lambda params, **options: NovoGrad(params, 0.01, bias_correction=True, threads=1, **options),
+    "NovoGrad averaging": lambda params, **options: NovoGrad(
+        params, 0.01, grad_averaging=True, average_first_step=False, amsgrad=True, threads=1, **options),
+    "LARCSGD": lambda params, **options: LARCSGD(params, 0.1, dampening=0.5, threads=1, **options),
+}
+each_counting = pytest.mark.parametrize("make", COUNTING.values(), ids=COUNTING)
+
+
+def stepped(make: Any, steps: int = 3) -> tuple[Any, Any]:
+    network = Network()
+    optimizer = make(network.parameters())
+    train(network, optimizer, range(steps))
+    return network, optimizer
