@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # torch.distributed.checkpoint asks a fresh optimizer for its state by stepping it, and the run that follows is another.
 #
-# One would guess that get_optimizer_state_dict only reads. Seen with torch 2.13.0, no process group: for an optimizer that
-# has no state yet it sets every gradient to zero and lr to 0, steps, and puts lr back. Adam's step count is then 1, so
-# that the first real step is corrected for bias as a second one and moves the weights by 0.74 of lr instead of lr; SGD with
-# momentum and weight decay begins with a momentum buffer of weight_decay * w, which a run without the question does not
-# have. SGD without decay, and any optimizer that has stepped, are untouched. A program that asks for the state once before it
-# trains (to make a template, to compare structures) trains differently, without a word.
+# One would guess that get_optimizer_state_dict only reads. Seen with torch 2.13.0, no process group: for an optimizer
+# that has no state yet it sets every gradient to zero and lr to 0, steps, and puts lr back. Adam's step count is then 1,
+# so that the first real step is corrected for bias as a second one and moves the weights by 0.74 of lr instead of lr;
+# SGD with momentum and weight decay begins with a momentum buffer of weight_decay * w, which a run without the question
+# does not have. SGD without decay, and any optimizer that has stepped, are untouched. A program that asks for the state
+# once before it trains (to make a template, to compare structures) trains differently, without an error.
 #
 # Needs python3 with venv, and a package index. Exits 1 where torch does otherwise.
 set -euo pipefail
