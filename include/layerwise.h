@@ -92,7 +92,7 @@ extern "C" {
 #define LAYERWISE_ERROR_NO_CUDA 401          /* the library was built without CUDA, or no driver or device is there */
 #define LAYERWISE_ERROR_UNSUPPORTED_ISA 402  /* this processor lacks the instruction set asked for */
 #define LAYERWISE_ERROR_WORKSPACE 403        /* the caller's workspace is too small or not aligned to 256 bytes */
-#define LAYERWISE_ERROR_OUT_OF_MEMORY 404    /* host or device memory, or a thread, could not be had */
+#define LAYERWISE_ERROR_OUT_OF_MEMORY 404    /* host or device memory could not be had */
 #define LAYERWISE_ERROR_PLAN_FAILED 405      /* an earlier step of this plan failed on its way; layerwise_plan_reset */
 #define LAYERWISE_ERROR_INTERNAL 499         /* a defect in this library */
 /* 5xx: CUDA */
@@ -168,8 +168,13 @@ extern "C" {
 
 /* The layout of a model's layers, their dtypes and where they run: built once, used for every step. Opaque.
  * One plan serves one stream, or on the CPU one calling thread, at a time: its scratch memory is in use until the
- * step has finished. Different plans are independent. A forked process may go on with its parent's plans on the CPU,
- * whose threads are started anew there; its parent's plans on CUDA are refused (LAYERWISE_ERROR_INVALID_PLAN). */
+ * step has finished. Different plans are independent.
+ * On the CPU all plans of a process borrow their threads from one pool, which the first step of several threads starts;
+ * a step takes fewer than it asks for where others have borrowed them, or where there is little to do. Where an OpenMP
+ * runtime is loaded (libgomp, LLVM's or Intel's; PyTorch's is preferred), a step is a parallel region of it, and one
+ * inside a parallel region is its caller's thread's alone. The pool's own threads block all signals and end with the
+ * last plan. A forked process may go on with its parent's plans on the CPU, whose threads are started anew there; its
+ * parent's plans on CUDA are refused (LAYERWISE_ERROR_INVALID_PLAN). */
 typedef struct layerwise_plan layerwise_plan;
 
 typedef struct layerwise_plan_options {

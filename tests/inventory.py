@@ -22,7 +22,7 @@ LEAST = {
     "combinations of weights, gradients and moment, asan": 9,
     "pairs of dtypes of two buffers, asan": 21,
     "cases in tests/unit": 69,
-    "cases in tests/hazard": 89,
+    "cases in tests/hazard": 96,
     "cases in tests/cross": 30,
     "cases in tests/simt/selftest": 25,
     "planted bugs in tests/simt/selftest": 25,

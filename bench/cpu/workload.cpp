@@ -58,19 +58,19 @@ class Workload {
         moment_(row.op == Op::kLarcScale ? 0 : elements_ * bytes_.moment),
         second_moment_(sizes_.size()),
         plan_(sizes_, {row.dtypes, LAYERWISE_DEVICE_CPU, row.threads, row.isa}),
-        team_(static_cast<int>(plan_.query(LAYERWISE_QUERY_THREADS))),
+        most_threads_(static_cast<int>(plan_.query(LAYERWISE_QUERY_THREADS))),
         buffers_{weights_.get(), grads_.get(), moment_.get(), second_moment_.data(), nullptr} {
-    team_.run([this](int thread) {
-      fill(thread, buffers_.weights, row_.dtypes.weights, 1, 0.05f);
-      fill(thread, buffers_.grads, row_.dtypes.grads, 2, row_.zero_grads ? 0.0f : 0.01f);
-      if (row_.op != Op::kLarcScale) fill(thread, buffers_.moment, row_.dtypes.moment, 3, 0.01f);
+    threads_.run(most_threads_, [this](layerwise::Member member) {
+      fill(member, buffers_.weights, row_.dtypes.weights, 1, 0.05f);
+      fill(member, buffers_.grads, row_.dtypes.grads, 2, row_.zero_grads ? 0.0f : 0.01f);
+      if (row_.op != Op::kLarcScale) fill(member, buffers_.moment, row_.dtypes.moment, 3, 0.01f);
     });
   }
 
   void run_step() { step(row_.op, plan_, buffers_, {}); }
   void run_plain_loop() {
-    team_.run([this](int thread) {
-      const auto [begin, end] = part(thread);
+    threads_.run(most_threads_, [this](layerwise::Member member) {
+      const auto [begin, end] = part(member);
       plain_loop(row_.op, bytes_, buffers_, begin, end, mask_);
     });
   }
@@ -81,12 +81,12 @@ class Workload {
 
  private:
   // A thread's elements, from cache line to cache line.
-  std::pair<int64_t, int64_t> part(int thread) const {
-    const auto bound = [this](int64_t t) { return t == team_.size() ? elements_ : elements_ * t / team_.size() / 64 * 64; };
-    return {bound(thread), bound(thread + 1)};
+  std::pair<int64_t, int64_t> part(layerwise::Member member) const {
+    const auto bound = [&](int64_t t) { return t == member.size ? elements_ : elements_ * t / member.size / 64 * 64; };
+    return {bound(member.thread), bound(member.thread + 1)};
   }
-  void fill(int thread, void* buffer, int32_t dtype, uint32_t seed, float amplitude) const {
-    const auto [begin, end] = part(thread);
+  void fill(layerwise::Member member, void* buffer, int32_t dtype, uint32_t seed, float amplitude) const {
+    const auto [begin, end] = part(member);
     fill_values(element_address(buffer, dtype, begin), dtype, begin, end - begin, seed, amplitude);
   }
 
@@ -97,7 +97,8 @@ class Workload {
   const Pages weights_, grads_, moment_;
   std::vector<float> second_moment_;
   const Plan plan_;
-  layerwise::Team team_;
+  const int most_threads_;
+  layerwise::Threads threads_;
   const StepBuffers buffers_;
   volatile uint32_t mask_ = 0;
 };

@@ -167,12 +167,11 @@ StepBuffers CpuTwin::buffers() {
 }
 
 void CpuTwin::fill() {
-  layerwise::Team team(layerwise::available_cores());
   const StepBuffers to = buffers();
-  team.run([&](int thread) {
+  layerwise::Threads().run(layerwise::available_cores(), [&](layerwise::Member member) {
     for (const int64_t layer : chosen_) {
-      const int64_t size = own_.sizes[layer], begin = size * thread / team.size(),
-                    end = size * (thread + 1) / team.size();
+      const int64_t size = own_.sizes[layer], begin = size * member.thread / member.size,
+                    end = size * (member.thread + 1) / member.size;
       const int64_t here = own_.offsets[layer] + begin, there = layers_.offsets[layer] + begin;
       const auto fill_buffer = [&](void* buffer, int32_t dtype, const Pattern& pattern) {
         fill_pattern(element_address(buffer, dtype, here), dtype, there, end - begin, pattern);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cpu/cores.h"
+#include "cpu/float_modes.h"
 #include "cpu/isa.h"
 #include "cpu/schedule.h"
 #include "cpu/staging.h"
@@ -39,7 +40,7 @@ class CpuBackend final : public Backend, private LayerWorkers {
         staged_(Staging::is_needed(plan.dtypes) ? threads : 0),
         scratch_(threads),
         deal_(schedule_.bundles, threads),
-        team_(threads) {
+        threads_(threads) {
     const int64_t shared = schedule_.most_shared_tiles, own = schedule_.most_bundled_tiles;
     constexpr int64_t kApart = 128 / sizeof(double);  // each layer writes its thread's: no two in one cache line
     sums_.resize(2 * shared + threads * (kApart + 2 * own));
@@ -52,7 +53,7 @@ class CpuBackend final : public Backend, private LayerWorkers {
 
   void set_layers(const std::vector<LayerOptions>& layers) override { layer_options_ = layers; }
   void reset() override {}
-  BackendFacts facts() const override { return {team_.size(), isa_, 0, LAYERWISE_PATH_CPU, 0, 0}; }
+  BackendFacts facts() const override { return {threads_, isa_, 0, LAYERWISE_PATH_CPU, 0, 0}; }
 
   void novograd(const NovogradStep& step, void*) override { start(functions_.novograd, step); }
   void larc(const LarcStep& step, void*) override { start(functions_.larc, step); }
@@ -85,27 +86,28 @@ class CpuBackend final : public Backend, private LayerWorkers {
 
   void run(LayerWork& work) override {
     deal_.restart();
-    team_.run([&](int thread) {
+    Meeting meeting;
+    process_threads_.run(schedule_.most_threads, [&](Member member) {
       FloatingPointModes modes;
       const auto step_a_bundle = [&] {
-        const Bundle* const bundle = deal_.take(thread);
-        if (bundle) work.step_layers(bundle->begin, bundle->end, scratch_[thread]);
+        const Bundle* const bundle = deal_.take(member.thread);
+        if (bundle) work.step_layers(bundle->begin, bundle->end, scratch_[member.thread]);
         return bundle != nullptr;
       };
       for (int64_t layer : schedule_.shared)
-        if (work.takes_part(layer)) step_together(work, layer, thread, step_a_bundle);
+        if (work.takes_part(layer)) step_together(work, layer, member, meeting, step_a_bundle);
       while (step_a_bundle()) {
       }
     });
   }
 
   template <class OtherWork>
-  void step_together(LayerWork& work, int64_t layer, int thread, const OtherWork& other_work) {
+  void step_together(LayerWork& work, int64_t layer, Member member, Meeting& meeting, const OtherWork& other_work) {
     const int64_t tiles = tiles_of(layout_.layers[layer].size);
-    const int64_t begin = tiles * thread / team_.size(), end = tiles * (thread + 1) / team_.size();
-    Scratch& scratch = scratch_[thread];
+    const int64_t begin = tiles * member.thread / member.size, end = tiles * (member.thread + 1) / member.size;
+    Scratch& scratch = scratch_[member.thread];
     work.sum_tiles(layer, begin, end, shared_sums_, scratch);
-    team_.meet([&] { work.finish_norms(layer, shared_sums_, scratch); }, other_work);
+    meeting.join(member.size, [&] { work.finish_norms(layer, shared_sums_, scratch); }, other_work);
     work.update_tiles(layer, begin, end, scratch);
   }
 
@@ -120,7 +122,8 @@ class CpuBackend final : public Backend, private LayerWorkers {
   std::vector<StagedTile> staged_;
   std::vector<Scratch> scratch_;
   Deal deal_;
-  Team team_;
+  const int threads_;  // the most that a step takes
+  Threads process_threads_;
 };
 
 }  // namespace

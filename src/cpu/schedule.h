@@ -18,6 +18,7 @@ struct Schedule {
   std::vector<int64_t> shared;
   std::vector<Bundle> bundles;
   int64_t most_shared_tiles = 0, most_bundled_tiles = 0;  // of one layer
+  int most_threads = 1;  // that have something to do
 
   // most_elements: of a layer whose gradient stays in one thread's cache from the norm to the update.
   Schedule(const Layout& layout, int64_t most_elements, int threads) {
@@ -52,6 +53,8 @@ struct Schedule {
       if (elements >= bundle_elements || bundle.end - bundle.begin >= kBundleLayers) close(l + 1);
     }
     close(0);
+    most_threads = static_cast<int>(std::clamp<int64_t>(
+        std::max(static_cast<int64_t>(bundles.size()), most_shared_tiles), 1, threads));
   }
 };
 

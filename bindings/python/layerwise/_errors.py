@@ -65,7 +65,7 @@ class BackendError(Error):
 
 
 class OutOfMemoryError(BackendError, MemoryError):
-    """404: host or device memory, or a thread, could not be had."""
+    """404: host or device memory could not be had."""
 
 
 class CudaError(Error):

@@ -47,7 +47,7 @@ fn private_libraries(folder: &Path) -> String {
     let described = [folder.join("layerwise.pc"), folder.join("pkgconfig").join("layerwise.pc")];
     let text = described.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
     let private = text.lines().find_map(|line| line.strip_prefix("Libs.private:"));
-    private.unwrap_or("-lstdc++ -lm -lpthread").to_string()
+    private.unwrap_or("-lstdc++ -lm -lpthread -ldl").to_string()
 }
 
 /// Passes `-L` and `-l` on. What comes after liblayerwise itself is shared, or the linker's choice.

@@ -46,7 +46,7 @@ constants! {
     LAYERWISE_ERROR_UNSUPPORTED_ISA = 402;
     /// The caller's workspace is too small or not aligned to 256 bytes
     LAYERWISE_ERROR_WORKSPACE = 403;
-    /// Host or device memory, or a thread, could not be had
+    /// Host or device memory could not be had
     LAYERWISE_ERROR_OUT_OF_MEMORY = 404;
     /// An earlier step of this plan failed on its way; layerwise_plan_reset
     LAYERWISE_ERROR_PLAN_FAILED = 405;

@@ -1,0 +1,113 @@
+#include "cpu/openmp.h"
+
+#include <dlfcn.h>
+#include <link.h>
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <string>
+
+#include "backend.h"
+
+namespace layerwise {
+namespace {
+
+// Libraries loaded into the process so far, those that are gone counted.
+uint64_t loads() {
+  uint64_t count = 0;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* count) {
+        *static_cast<uint64_t*>(count) = info->dlpi_adds;
+        return 1;
+      },
+      &count);
+  return count;
+}
+
+bool is_runtime(const char* path) {
+  const char* const slash = std::strrchr(path, '/');
+  const char* const name = slash ? slash + 1 : path;
+  for (const char* runtime : {"libgomp", "libiomp", "libomp"})
+    if (std::strncmp(name, runtime, std::strlen(runtime)) == 0) return true;
+  return false;
+}
+
+// The first library whose name is a runtime's; empty without one.
+std::string runtime_path() {
+  std::string path;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* path) {
+        if (!is_runtime(info->dlpi_name)) return 0;
+        *static_cast<std::string*>(path) = info->dlpi_name;
+        return 1;
+      },
+      &path);
+  return path;
+}
+
+// A library that is loaded, which then stays so; null where it is not.
+void* loaded_library(const char* name) { return dlopen(name, RTLD_LAZY | RTLD_NOLOAD); }
+
+// What was found when `loads` libraries had been loaded; the runtime is looked for again when more have been.
+struct Found {
+  std::mutex mutex;
+  std::atomic<uint64_t> loads{0};
+  std::atomic<const OpenMp*> runtime{nullptr};
+  std::atomic<bool> is_final{false};
+};
+Found* const found = new Found;  // never destroyed: plans may outlive static objects
+
+struct Region {
+  TeamTask task;
+  void* context;
+  int most;
+  int (*thread)();
+  int (*size)();
+};
+
+}  // namespace
+
+bool OpenMp::find_in(void* library) {
+  if (!library) return false;
+  parallel_ = reinterpret_cast<Parallel>(dlsym(library, "GOMP_parallel"));
+  thread_ = reinterpret_cast<Number>(dlsym(library, "omp_get_thread_num"));
+  size_ = reinterpret_cast<Number>(dlsym(library, "omp_get_num_threads"));
+  most_ = reinterpret_cast<Number>(dlsym(library, "omp_get_max_threads"));
+  return parallel_ && thread_ && size_ && most_;
+}
+
+const OpenMp* OpenMp::loaded() {
+  if (forks() != 0) return nullptr;
+  if (found->is_final.load(std::memory_order_acquire)) return found->runtime;
+  const uint64_t now = loads();
+  if (found->loads.load(std::memory_order_acquire) == now) return found->runtime;
+  const std::lock_guard lock(found->mutex);
+  static OpenMp* const torchs = new OpenMp;
+  if (found->is_final.load(std::memory_order_relaxed)) return found->runtime;
+  if (torchs->find_in(loaded_library("libtorch_cpu.so"))) {
+    found->runtime = torchs;
+    found->is_final.store(true, std::memory_order_release);
+  } else if (!found->runtime) {
+    const std::string path = runtime_path();
+    OpenMp first;
+    if (!path.empty() && first.find_in(loaded_library(path.c_str()))) found->runtime = new OpenMp(first);
+  }
+  found->loads.store(now, std::memory_order_release);
+  return found->runtime;
+}
+
+void OpenMp::run(int most, TeamTask task, void* context) const {
+  // As many threads as the runtime's other regions have, where that is more: it ends threads that a region does not
+  // take, and starts them again for the next.
+  Region region{task, context, most, thread_, size_};
+  parallel_(
+      [](void* data) {
+        const Region& region = *static_cast<Region*>(data);
+        const int size = std::min(region.size(), region.most), thread = region.thread();
+        if (thread < size) region.task(region.context, {thread, size});
+      },
+      &region, static_cast<unsigned>(std::max(most, most_())), 0);
+}
+
+}  // namespace layerwise
