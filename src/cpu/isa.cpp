@@ -1,10 +1,23 @@
 #include "cpu/isa.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "error.h"
 #include "layerwise.h"
 
 namespace layerwise {
 namespace {
+
+#if defined(__x86_64__)
+// Asked of the processor: before clang 18 __builtin_cpu_supports knows no "f16c". That the system keeps the registers is
+// AVX2's to say. A virtual machine may have AVX2 without it.
+bool has_f16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
 
 bool has(int32_t isa) {
   switch (isa) {
@@ -12,7 +25,7 @@ bool has(int32_t isa) {
       return true;
 #if defined(__x86_64__)
     case LAYERWISE_ISA_AVX2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     case LAYERWISE_ISA_AVX512:
       return has(LAYERWISE_ISA_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");

@@ -107,7 +107,8 @@ class LarcOperation {
   bool update_beside(const TileBuffers& tile, const Element& layer, const TileBuffers& next, LayerSums sums,
                      LayerRows& rows) const {
     update_.beside(tile, layer, next, rows);
-    return norm_of(rows.grads, *sums.grads) & norm_of(rows.weights, *sums.weights);
+    const bool grads_held = norm_of(rows.grads, *sums.grads), weights_held = norm_of(rows.weights, *sums.weights);
+    return grads_held && weights_held;
   }
 
  private:

@@ -1,8 +1,9 @@
-"""Whether a library built for another processor leaves the same bits there, under an emulator, as this one's does here.
+"""Whether a library built by another compiler, or for another processor, leaves the same bits as this one's.
 
-usage: other_processor.py EMULATOR COMPILER SOURCE INCLUDE LIBRARY HERE
+usage: other_build.py COMPILER SOURCE INCLUDE LIBRARY HERE [EMULATOR...]
 
-COMPILER builds SOURCE against the static LIBRARY for the other processor; HERE is the same program for this one.
+COMPILER builds SOURCE against the static LIBRARY; HERE is the same program of this build. EMULATOR, a command, runs
+what this processor cannot.
 """
 
 import pathlib
@@ -16,12 +17,12 @@ def printed(*command: str) -> list[str]:
 
 
 def main() -> None:
-    emulator, compiler, source, include, library, here = sys.argv[1:]
+    compiler, source, include, library, here, *emulator = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
         there = str(pathlib.Path(folder) / "bits")
         subprocess.run([compiler, "-std=c++20", "-O1", "-static", f"-I{include}", source, library, "-pthread", "-o", there],
                        check=True)
-        digests, others = printed(here), printed(emulator, there)
+        digests, others = printed(here), printed(*emulator, there)
     different = [f"here: {a}   there: {b}" for a, b in zip(digests, others, strict=True) if a != b]
     if different or not digests:
         sys.exit("\n".join(different) or "no digest")
