@@ -1,5 +1,6 @@
 // A model and a call drawn from one number: layouts, dtypes, contents and options. The generator is written out
-// (splitmix64), so a seed means the same case with every standard library.
+// (splitmix64), so a seed means the same case with every standard library, and
+// the arguments of one call never draw, so with every compiler too.
 #pragma once
 
 #include "model.h"
@@ -20,7 +21,11 @@ class Random {
   double unit() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
   double between(double low, double high) { return low + (high - low) * unit(); }
   // Roughly normal: four uniform numbers; variance 1.
-  double normal() { return (unit() + unit() + unit() + unit() - 2) * 1.7320508; }
+  double normal() {
+    double sum = unit();
+    for (int i = 1; i < 4; ++i) sum += unit();
+    return (sum - 2) * 1.7320508;
+  }
   template <class T>
   T pick(std::initializer_list<T> choices) {
     return choices.begin()[below(static_cast<int64_t>(choices.size()))];
@@ -117,8 +122,10 @@ inline void fill_gradients(Random& random, Model& model, const std::vector<doubl
   for (size_t l = 0; l < begins.size(); ++l) {
     const int64_t begin = begins[l], size = model.layout.sizes[l];
     fill_layer(random, model.grads, begin, begin + size, scales[l] * random.between(0.5, 2));
-    if (nonfinite && size > 0 && random.one_in(3))
-      model.grads.set(begin + random.below(size), random.pick({INFINITY, -INFINITY, NAN}));
+    if (nonfinite && size > 0 && random.one_in(3)) {
+      const double value = random.pick({INFINITY, -INFINITY, NAN});
+      model.grads.set(begin + random.below(size), value);
+    }
   }
 }
 

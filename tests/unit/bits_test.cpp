@@ -52,7 +52,8 @@ void run(Model& model, uint64_t variant) {
   Random random(variant);
   for (int step = 0; step < 3; ++step) {
     REQUIRE_OK(model.novograd(random_novograd(random)));
-    REQUIRE_OK(model.larc_sgd(random_larc(random), random_sgd(random)));
+    const layerwise_sgd_options sgd = random_sgd(random);  // arguments are drawn in any order
+    REQUIRE_OK(model.larc_sgd(random_larc(random), sgd));
     REQUIRE_OK(model.larc_scale(random_larc(random)));
   }
 }
