@@ -126,7 +126,10 @@ def layer_values(values: Any, name: str, layers: int, dtype: Any) -> np.ndarray[
     """One host value a layer, from any sequence or array of numbers."""
     if values is None:
         return None
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # sequences of different lengths
+        raise TypeError(f"{name} is {values!r}: it must hold one number a layer") from None
     if array.size and array.dtype.kind not in "biuf":
         raise TypeError(f"{name} holds {array.dtype}: it must hold one number a layer")
     if array.shape != (layers,):
@@ -138,16 +141,21 @@ def layer_values(values: Any, name: str, layers: int, dtype: Any) -> np.ndarray[
 
 def layer_integers(values: Any, name: str) -> np.ndarray[Any, Any]:
     """Sizes or offsets as int64, from any sequence or array of integers."""
+    def refused() -> TypeError:
+        return TypeError(f"{name} is {values!r}: it must be a sequence of one integer a layer")
+
     try:
         array = np.asarray(values if isinstance(values, np.ndarray) else list(values))
     except (TypeError, ValueError):  # not a sequence, or one of sequences of different lengths
-        raise TypeError(f"{name} is {values!r}: it must be a sequence of one integer a layer") from None
+        raise refused() from None
     if array.ndim != 1:
         raise refusal(_errors.INVALID_VALUE, f"{name} has shape {array.shape}: it must be one integer a layer")
     if array.size == 0:
         return np.zeros(0, np.int64)
     if (array.dtype.kind == "u" and int(array.max()) > np.iinfo(np.int64).max) or _too_large(array):
         raise refusal(_errors.LAYER_OVERFLOW, f"{name} holds a number that does not fit 64 bits")
+    if array.dtype.kind == "O":  # what sequences of different lengths become before NumPy 1.24
+        raise refused()
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} holds {array.dtype}: it must hold integers")
     return np.ascontiguousarray(array, np.int64)

@@ -152,6 +152,7 @@ def test_a_plan_that_breaks_a_rule_is_refused(arguments: Any, kind: Any, text: s
     ({"lr_mult": [1]}, ArgumentError, "lr_mult has shape (1,): it must be (2,)"),
     ({"lr_mult": [1, -1]}, ArgumentError, "lr_mult"),
     ({"wd_mult": ["a", "b"]}, TypeError, "wd_mult holds"),
+    ({"wd_mult": [[1, 2], [3]]}, TypeError, "it must hold one number a layer"),
     ({"skip_larc": [0, 2]}, ArgumentError, "skip_larc must hold only 0 and 1"),
 ])
 def test_per_layer_options_that_break_a_rule_are_refused(plan: Any, values: Any, kind: Any, text: str) -> None:
