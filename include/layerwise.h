@@ -89,7 +89,7 @@ extern "C" {
 #define LAYERWISE_ERROR_UNKNOWN_DTYPE 301    /* not one of the LAYERWISE_DTYPE_ constants */
 #define LAYERWISE_ERROR_UNSUPPORTED_DTYPE 302 /* a dtype this buffer cannot have */
 /* 4xx: the backend */
-#define LAYERWISE_ERROR_NO_CUDA 401          /* the library was built without CUDA, or no driver or device is there */
+#define LAYERWISE_ERROR_NO_CUDA 401          /* built without CUDA or for other devices, or no device is there */
 #define LAYERWISE_ERROR_UNSUPPORTED_ISA 402  /* this processor lacks the instruction set asked for */
 #define LAYERWISE_ERROR_WORKSPACE 403        /* the caller's workspace is too small or not aligned to 256 bytes */
 #define LAYERWISE_ERROR_OUT_OF_MEMORY 404    /* host or device memory could not be had */

@@ -4,6 +4,10 @@
 #include "cuda/one_pass.h"
 #include "cuda/workspace.h"
 
+#ifndef LAYERWISE_CUDA_FOR  // what the kernels are compiled for, as CMake says it
+#define LAYERWISE_CUDA_FOR "unknown"
+#endif
+
 namespace layerwise {
 namespace {
 
@@ -17,6 +21,11 @@ int device_count(cudaError_t* why) {
 // The kernels are compiled for compute capability 7.5 and newer.
 constexpr int kOldestCapability = 75;
 
+int capability_of(int device) {
+  return 10 * attribute(cudaDevAttrComputeCapabilityMajor, device) +
+         attribute(cudaDevAttrComputeCapabilityMinor, device);
+}
+
 void check_device(int device) {
   cudaError_t why;
   const int count = device_count(&why);
@@ -25,11 +34,23 @@ void check_device(int device) {
          why == cudaSuccess ? "the count is 0" : cudaGetErrorString(why));
   if (device >= count)
     fail(LAYERWISE_ERROR_NO_CUDA, "device is %d; CUDA finds %d devices, numbered from 0", device, count);
-  const int capability = 10 * attribute(cudaDevAttrComputeCapabilityMajor, device) +
-                         attribute(cudaDevAttrComputeCapabilityMinor, device);
+  const int capability = capability_of(device);
   if (capability < kOldestCapability)
     fail(LAYERWISE_ERROR_NO_CUDA, "device %d has compute capability %d.%d; it must be %d.%d or newer", device,
          capability / 10, capability % 10, kOldestCapability / 10, kOldestCapability % 10);
+}
+
+// A library is often built for the GPUs of the machine that built it.
+void check_code(cudaError_t loaded, int device) {
+  if (loaded == cudaErrorNoKernelImageForDevice) {
+    cudaGetLastError();  // reported here
+    const int capability = capability_of(device);
+    fail(LAYERWISE_ERROR_NO_CUDA,
+         "device %d has compute capability %d.%d; this library was built for " LAYERWISE_CUDA_FOR
+         " (CUDAARCHS=%d in the environment builds it for this device)",
+         device, capability / 10, capability % 10, capability);
+  }
+  check(loaded, "load_norms");
 }
 
 class CudaBackend final : public Backend {
@@ -42,7 +63,7 @@ class CudaBackend final : public Backend {
         plan_(layout_.device_plan(plan.layout, workspace_.address())),
         limits_{usable_multiprocessors(plan)} {
     CurrentDevice current(device_);
-    LAYERWISE_CUDA(load_norms, dtypes_);
+    check_code(load_norms(dtypes_), device_);
     LAYERWISE_CUDA(load_novograd_update, dtypes_);
     LAYERWISE_CUDA(load_larc_scale_update, dtypes_);
     LAYERWISE_CUDA(load_larc_sgd_update, dtypes_);
@@ -150,7 +171,8 @@ std::string cuda_info() {
   const int count = device_count(&why);
   int runtime = 0;
   cudaRuntimeGetVersion(&runtime);
-  std::string info = "CUDA backend: runtime " + std::to_string(runtime / 1000) + "." + std::to_string(runtime % 1000 / 10);
+  std::string info = "CUDA built for: compute capability " LAYERWISE_CUDA_FOR "\nCUDA backend: runtime " +
+                     std::to_string(runtime / 1000) + "." + std::to_string(runtime % 1000 / 10);
   if (count == 0) return info + ", no device (" + (why == cudaSuccess ? "the count is 0" : cudaGetErrorString(why)) + ")\n";
   for (int device = 0; device < count; ++device) {
     cudaDeviceProp properties;

@@ -7,7 +7,9 @@ namespace layerwise {
 namespace {
 
 [[noreturn]] void unavailable(const PlanDescription& plan) {
-  fail(LAYERWISE_ERROR_NO_CUDA, "device is %d; this library was built without CUDA, so it must be LAYERWISE_DEVICE_CPU (-1)",
+  fail(LAYERWISE_ERROR_NO_CUDA,
+       "device is %d; this library was built without CUDA (LAYERWISE_CUDA=ON builds it with), so it must be "
+       "LAYERWISE_DEVICE_CPU (-1)",
        plan.device);
 }
 

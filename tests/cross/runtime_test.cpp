@@ -185,6 +185,18 @@ TEST_CASE("a failed launch leaves the plan unusable until it is reset", "[runtim
   }
 }
 
+// Hazard: "no kernel image is available", from which no one learns that the library was built for another GPU.
+TEST_CASE("a library that was built for other GPUs says so", "[runtime]") {
+  simt::reset();
+  simt::fail_call("cudaFuncGetAttributes", cudaErrorNoKernelImageForDevice);
+  CHECK(create(0) == LAYERWISE_ERROR_NO_CUDA);
+  const std::string message = layerwise_last_error();
+  CHECK(message.find("device 0 has compute capability ") != std::string::npos);
+  CHECK(message.find("this library was built for ") != std::string::npos);
+  CHECK(message.find("CUDAARCHS=") != std::string::npos);
+  CHECK(cudaGetLastError() == cudaSuccess);
+}
+
 TEST_CASE("the caller's workspace is used, and refused where it does not fit", "[runtime]") {
   simt::reset();
   const int64_t bytes = workspace_bytes();
@@ -202,6 +214,7 @@ TEST_CASE("the caller's workspace is used, and refused where it does not fit", "
 TEST_CASE("the library says what it would run on", "[runtime]") {
   simt::reset();
   const std::string info = layerwise_build_info();
+  CHECK(info.find("CUDA built for: compute capability ") != std::string::npos);
   CHECK(info.find("CUDA backend: runtime") != std::string::npos);
   CHECK(info.find("device 0: ") != std::string::npos);
   const oracle::Model model = filled_model();

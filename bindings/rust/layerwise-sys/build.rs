@@ -2,14 +2,23 @@
 //! The feature `static` links the static library; a library built here is always linked statically.
 
 use std::env;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const VERSION: &str = "0.1";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    for name in ["LAYERWISE_LIB_DIR", "LAYERWISE_SOURCE_DIR", "LAYERWISE_CUDA", "PKG_CONFIG", "PKG_CONFIG_PATH"] {
+    for name in [
+        "LAYERWISE_LIB_DIR",
+        "LAYERWISE_SOURCE_DIR",
+        "LAYERWISE_CUDA",
+        "CUDAARCHS",
+        "CUDACXX",
+        "PKG_CONFIG",
+        "PKG_CONFIG_PATH",
+    ] {
         println!("cargo:rerun-if-env-changed={name}");
     }
     if env::var_os("DOCS_RS").is_some() {
@@ -97,22 +106,36 @@ fn build_from_source() -> PathBuf {
         println!("cargo:rerun-if-changed={}", source.join(part).display());
     }
     let build = Path::new(&env::var("OUT_DIR").unwrap()).join("build");
-    let cuda = env::var("LAYERWISE_CUDA").unwrap_or_else(|_| "AUTO".to_string());
-    run(Command::new("cmake").arg("-S").arg(&source).arg("-B").arg(&build).args([
+    let asked = env::var("LAYERWISE_CUDA");
+    let cuda = asked.clone().unwrap_or_else(|_| "AUTO".to_string());
+    let configured = run(Command::new("cmake").arg("-S").arg(&source).arg("-B").arg(&build).args([
         "-DCMAKE_BUILD_TYPE=Release",
         "-DLAYERWISE_TESTS=OFF",
         &format!("-DLAYERWISE_CUDA={cuda}"),
     ]));
+    // What was chosen for a user who has not chosen. Cargo shows a build script's warnings alone.
+    for line in configured.iter().filter_map(|line| line.strip_prefix("-- layerwise: ")) {
+        if asked.is_err() {
+            println!("cargo:warning={line}");
+        }
+    }
     let jobs = env::var("NUM_JOBS").unwrap_or_else(|_| "1".to_string());
     let build_command = ["--config", "Release", "--target", "layerwise_static", "--parallel", &jobs];
     run(Command::new("cmake").arg("--build").arg(&build).args(build_command));
     build
 }
 
-fn run(command: &mut Command) {
-    match command.status() {
-        Ok(status) if status.success() => {}
-        Ok(status) => panic!("{command:?} failed with {status}"),
+/// Runs a command, and returns the lines that it prints, which go on to cargo's log as they come.
+fn run(command: &mut Command) -> Vec<String> {
+    let mut child = match command.stdout(Stdio::piped()).spawn() {
+        Ok(child) => child,
         Err(error) => panic!("{command:?} could not be started ({error}): building layerwise needs CMake 3.25"),
+    };
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let printed = lines.inspect(|line| println!("{line}")).collect();
+    let status = child.wait().unwrap();
+    if !status.success() {
+        panic!("{command:?} failed with {status}");
     }
+    printed
 }

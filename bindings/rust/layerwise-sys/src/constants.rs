@@ -40,7 +40,7 @@ constants! {
     LAYERWISE_ERROR_UNKNOWN_DTYPE = 301;
     /// A dtype this buffer cannot have
     LAYERWISE_ERROR_UNSUPPORTED_DTYPE = 302;
-    /// The library was built without CUDA, or no driver or device is there
+    /// The library was built without CUDA or for other devices, or no device is there
     LAYERWISE_ERROR_NO_CUDA = 401;
     /// This processor lacks the instruction set asked for
     LAYERWISE_ERROR_UNSUPPORTED_ISA = 402;

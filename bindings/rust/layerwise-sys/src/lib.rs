@@ -6,7 +6,8 @@
 //! 1. in the folder that the environment variable `LAYERWISE_LIB_DIR` names,
 //! 2. by `pkg-config` (or what `PKG_CONFIG` names),
 //! 3. and else builds it with CMake, from the source tree around this crate or in `LAYERWISE_SOURCE_DIR`;
-//!    `LAYERWISE_CUDA` is then `AUTO` (where nvcc is found), `ON` or `OFF`.
+//!    `LAYERWISE_CUDA` is then `AUTO` (CUDA for the GPUs here, where nvcc and a GPU are), `ON` (for every GPU that a
+//!    release serves, which takes minutes) or `OFF`; `CUDAARCHS=90` asks for the GPUs of another machine.
 //!
 //! The feature `static` links the static library in the first two cases; the third always does. Build scripts of
 //! crates that depend on this one directly find the library's folder in `DEP_LAYERWISE_LIBDIR`.
