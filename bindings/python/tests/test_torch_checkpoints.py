@@ -45,11 +45,11 @@ def test_options_that_a_checkpoint_lacks_stay_as_they_are_in_the_group(kind: str
     if kind == "NovoGrad":
         groups = [{"params": hidden, "norm": "inf", "lr_mult": [1.0, 2.0]},
                   {"params": output, "threads": 1, "eps": 0.5}]
-        optimizer = NovoGrad(groups, 0.1)
+        optimizer = NovoGrad(groups, 0.1, group_multipliers="apply")
     else:
         groups = [{"params": hidden, "skip_larc": [True, False]}, {"params": output, "skip_larc": True, "lr_mult": 0.5}]
-        optimizer = (LARCSGD(groups, 0.1, clip=False) if kind == "LARCSGD"
-                     else LARC(torch.optim.SGD(groups, 0.1, momentum=0.9)))
+        optimizer = (LARCSGD(groups, 0.1, clip=False, group_multipliers="apply") if kind == "LARCSGD"
+                     else LARC(torch.optim.SGD(groups, 0.1, momentum=0.9), group_multipliers="apply"))
     lacking = {"norm", "lr_mult", "threads", "eps", "skip_larc", "clip", "zero_norm", "param_names"}
     before = [{name: value for name, value in group.items() if name in lacking} for group in optimizer.param_groups]
     saved = optimizer.state_dict()

@@ -139,7 +139,7 @@ def test_a_schedule_makes_few_graphs_and_has_the_bits_of_eager_steps(make: Any, 
      (2.0, 0.5, 4.0, 1.0, (1.0, 2.0), (3.0, 2.0), (5.0, 1.0), (2.0, 7.0), None, 3.0)),
     (lambda params: LARCSGD(params, 0.1), "skip_larc", (True, False, (True, False), (False, True))),
     (lambda params: LARCSGD(params, 0.1), "momentum", (0.5, 0.0, 0.7)),
-    (lambda params: LARC(torch.optim.SGD(params, 0.1)), "lr_mult", (2.0, (0.5, 4.0), None))],
+    (lambda params: LARC(torch.optim.SGD(params, 0.1), group_multipliers="apply"), "lr_mult", (2.0, (0.5, 4.0), None))],
     ids=["lr_mult", "skip_larc", "momentum", "LARC"])
 def test_a_compiled_step_follows_options_that_change(make: Any, option: str, values: Any) -> None:
     """More values than torch makes graphs for; right is the eager step."""

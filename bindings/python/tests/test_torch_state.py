@@ -271,8 +271,9 @@ def moved_by(parameters: list[Any], optimizer: Any) -> list[float]:
 
 
 @pytest.mark.parametrize("make", [
-    lambda group: NovoGrad([group], 1.0, betas=(0.0, 0.0), eps=0.0, weight_decay=0.0),
-    lambda group: LARCSGD([group], 1.0, momentum=0.0, skip_larc=True)], ids=["NovoGrad", "LARCSGD"])
+    lambda group: NovoGrad([group], 1.0, betas=(0.0, 0.0), eps=0.0, weight_decay=0.0, group_multipliers="apply"),
+    lambda group: LARCSGD([group], 1.0, momentum=0.0, skip_larc=True, group_multipliers="apply")],
+    ids=["NovoGrad", "LARCSGD"])
 def test_multipliers_follow_their_parameters_when_a_group_changes(make: Any) -> None:
     """Right: a step of lr * lr_mult."""
     parameters = [torch.nn.Parameter(torch.tensor([300.0, 400.0])) for _ in range(4)]

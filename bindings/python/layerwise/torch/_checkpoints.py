@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._multipliers import OPTION, SHARED_NAMES
 from ._novograd import NovoGrad
 
 StateDict = dict[Any, Any]
@@ -149,8 +150,8 @@ def _refuse_options(group: Mapping[str, Any], **needed: Any) -> None:
 
 
 def _refuse_multipliers(group: Mapping[str, Any]) -> None:
-    for name in ("lr_mult", "wd_mult"):
-        if group[name] is not None:
+    for name in SHARED_NAMES:
+        if group.get(name) is not None and group[OPTION] != "ignore":
             raise ValueError(f"{name} is given: the other optimizer has no such option")
 
 

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 
 from . import _ops
 from ._assignment import MULTIPLIERS, Group, Spec
-from ._groups import larc_options, plan_without_elements, prepare_multipliers
+from ._groups import larc_options, plan_without_elements
+from ._multipliers import OPTION, applied_names, prepare_multipliers, refuse_unclaimed, settle_multipliers
 from ._optimizer import Launch, LayerwiseOptimizer
 from ._values import learning_rate, make_plain, number
 
@@ -34,10 +35,12 @@ class LARC(LayerwiseOptimizer):
                   inside the factor, g = r*(g + weight_decay*w), and the inner optimizer's is 0 while it steps; its
                   maximize likewise. False: the inner optimizer decays as it always does
     eps, min_update, zero_norm  as in `layerwise.Plan.larc_scale`; layerwise.h explains each under its name
+    group_multipliers  whose lr_mult and wd_mult are where a group or a checkpoint has such a key, as of `NovoGrad`:
+                  "refuse", "apply": lr and weight_decay are taken times it, for an optimizer that multiplies by it
+                  itself, or "ignore". An inner `NovoGrad` or `LARCSGD` says it for both
     threads       CPU threads, the caller's included; 0: torch.get_num_threads(), whenever a step runs
 
-    A group may hold skip_larc (True, or one for each of its parameters: r is 1) and lr_mult (clip divides by lr times
-    it). A step scales the gradients in place: a second step without new gradients would scale them again. With a
+    A group may hold skip_larc (True, or one for each of its parameters: r is 1). A step scales the gradients in place: a second step without new gradients would scale them again. With a
     closure they are scaled each time it has run.
 
     Raises layerwise.ArgumentError (a ValueError), ValueError and TypeError for what the library refuses.
@@ -47,11 +50,12 @@ class LARC(LayerwiseOptimizer):
 
     def __init__(self, optimizer: Optimizer, trust_coefficient: float = 0.002, clip: bool = True, eps: float = 1e-8, *,
                  min_update: float = 0.0, fold_weight_decay: bool = False, zero_norm: str = "keep",
-                 threads: int = 0) -> None:
+                 group_multipliers: str = "refuse", threads: int = 0) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer is a {type(optimizer).__name__}: LARC wraps a torch.optim.Optimizer")
         options = {"trust_coefficient": trust_coefficient, "clip": clip, "eps": eps, "min_update": min_update,
-                   "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm, "threads": threads}
+                   "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm, OPTION: group_multipliers,
+                   "threads": threads}
         make_plain(options)
         self.__setstate__({"optimizer": optimizer, "options": options})
         for group in self.param_groups:
@@ -103,7 +107,7 @@ class LARC(LayerwiseOptimizer):
     def _merged(self, group: Group) -> Group:
         """A group with LARC's options beside the inner optimizer's."""
         folded = self.options["fold_weight_decay"]
-        return {**group, **self.options, "weight_decay": group.get("weight_decay", 0.0) if folded else 0.0,
+        return {**group, **self.options, OPTION: self._whose(group), "weight_decay": group.get("weight_decay", 0.0) if folded else 0.0,
                 "maximize": folded and bool(group.get("maximize", False))}
 
     def _spec(self, group: Group) -> Spec:
@@ -115,12 +119,25 @@ class LARC(LayerwiseOptimizer):
         _ops.larc_scale(**launch._asdict(), larc_mode=options.pop("mode"), **options, maximize=group["maximize"])
 
     def _options_of(self, group: Group) -> dict[str, Any]:
-        names = (*MULTIPLIERS, "weight_decay") if self.options["fold_weight_decay"] else MULTIPLIERS
+        names = applied_names(self._whose(group))
+        if self.options["fold_weight_decay"]:
+            names += ("weight_decay",)
         return {**self.options, **{name: group.get(name) for name in names}}
+
+    def _whose(self, group: Group) -> str:
+        """An inner optimizer of this package says it itself."""
+        return str(group.get(OPTION, self.options[OPTION]))
+
+    def _settle(self, group: Group) -> None:
+        whose = self._whose(group)
+        if whose == "refuse" and OPTION not in group:
+            refuse_unclaimed(group, {})
+        settle_multipliers(group, whose)
 
     def _prepare(self, group: Group) -> None:
         prepared = dict(group)
-        prepare_multipliers(prepared)
+        self._settle(prepared)
+        prepare_multipliers(prepared, self._whose(group))
         prepared["lr"] = learning_rate(prepared.get("lr"), "lr")
         if self.options["fold_weight_decay"] and "weight_decay" in prepared:
             prepared["weight_decay"] = number(prepared["weight_decay"], "weight_decay")
@@ -144,7 +161,7 @@ class LARC(LayerwiseOptimizer):
     @param_groups.setter
     def param_groups(self, groups: list[dict[str, Any]]) -> None:
         for group in groups:
-            prepare_multipliers(group)
+            prepare_multipliers(group, self._whose(group))
         self.optimizer.param_groups = groups
 
     @property
@@ -198,6 +215,10 @@ class LARC(LayerwiseOptimizer):
     def load_state_dict(self, state_dict: Any) -> None:
         """The inner optimizer's; skip_larc and multipliers that state_dict lacks stay as they are."""
         previous = self.param_groups
+        for group in state_dict.get("param_groups", ()):
+            if self.options[OPTION] == "refuse" and OPTION not in group and not isinstance(
+                    self.optimizer, LayerwiseOptimizer):
+                refuse_unclaimed(group, {}, "a parameter group of the checkpoint")
         self.optimizer.load_state_dict(state_dict)
         for before, group in zip(previous, self.param_groups, strict=True):
             for name in MULTIPLIERS:
@@ -215,7 +236,7 @@ class LARC(LayerwiseOptimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.optimizer: Optimizer = state["optimizer"]
-        self.options: dict[str, Any] = state["options"]
+        self.options: dict[str, Any] = {OPTION: "refuse", **state["options"]}
         for name in _SHARED_HOOKS:
             setattr(self, name, getattr(self.optimizer, name))
         Optimizer.__setstate__(self, {})  # hooks of its own, and the profiler's

@@ -21,7 +21,8 @@ class LARCSGD(LayerwiseOptimizer):
         h = r*g + weight_decay*w, or r*(g + weight_decay*w) with fold_weight_decay
         b = momentum*b + (1 - dampening)*h, h at first;    w = w - lr*b, or lr*(h + momentum*b) with nesterov
 
-    params, lr, maximize, lr_mult, wd_mult, first_moment_dtype, threads, capturable, flatten, unscale_in_step
+    params, lr, maximize, lr_mult, wd_mult, group_multipliers, first_moment_dtype, threads, capturable, flatten,
+    unscale_in_step
                   as of `NovoGrad`
     trust_coefficient  the library's eta
     clip          True: mode "clip"; False: mode "scale", r itself is the factor
@@ -37,15 +38,16 @@ class LARCSGD(LayerwiseOptimizer):
                  weight_decay: float = 0.0, nesterov: bool = False, *, trust_coefficient: float = 0.002,
                  clip: bool = True, eps: float = 1e-8, min_update: float = 0.0, fold_weight_decay: bool = False,
                  zero_norm: str = "keep", maximize: bool = False, lr_mult: Any = None, wd_mult: Any = None,
-                 skip_larc: Any = False, first_moment_dtype: Any = "float32", threads: int = 0,
-                 capturable: bool = False, flatten: bool = False, unscale_in_step: bool = False) -> None:
+                 skip_larc: Any = False, group_multipliers: str = "refuse", first_moment_dtype: Any = "float32",
+                 threads: int = 0, capturable: bool = False, flatten: bool = False,
+                 unscale_in_step: bool = False) -> None:
         super().__init__(params, {
             **COMMON, "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
             "nesterov": nesterov, "trust_coefficient": trust_coefficient, "clip": clip, "eps": eps,
             "min_update": min_update, "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm,
             "maximize": maximize, "lr_mult": lr_mult, "wd_mult": wd_mult, "skip_larc": skip_larc,
-            "first_moment_dtype": first_moment_dtype, "threads": threads, "capturable": capturable, "flatten": flatten},
-            unscale_in_step)
+            "group_multipliers": group_multipliers, "first_moment_dtype": first_moment_dtype, "threads": threads,
+            "capturable": capturable, "flatten": flatten}, unscale_in_step)
 
     @property
     def clips(self) -> bool:

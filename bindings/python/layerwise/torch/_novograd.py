@@ -27,7 +27,11 @@ class NovoGrad(LayerwiseOptimizer):
     seed_second_moment, decoupled_weight_decay, lr_in_momentum, maximize
                   as in `layerwise.Plan.novograd_step`; layerwise.h explains each under its name
     lr_mult, wd_mult  multiply lr and weight_decay: one number, or one for each parameter of the group
-                  (`layerwise.fan_in_lr_multipliers` makes some); None: 1
+                  (`layerwise.fan_in_lr_multipliers` makes some); None: 1. Afterwards they are options of each group
+    group_multipliers  whose lr_mult and wd_mult are where a group, or another tool's checkpoint, brings them itself.
+                  Frameworks write such keys beside an lr that they have multiplied already (mmengine, Megatron-core).
+                  "refuse": ValueError; "apply": this optimizer's; "ignore": the framework's, whatever they hold: they
+                  stay in the group and are never applied
     first_moment_dtype, second_moment_dtype  "float32" or "bfloat16"; "float32" or "float64"
     threads       CPU threads, the caller's included; 0: torch.get_num_threads(), whenever a step runs
     capturable    keeps lr in a tensor on the device, so that the replays of a captured CUDA graph follow a scheduler
@@ -57,16 +61,17 @@ class NovoGrad(LayerwiseOptimizer):
                  bias_correction: bool = False, *, eps_root: float = 0.0, average_first_step: bool = True,
                  norm: str = "l2", seed_second_moment: bool = True, decoupled_weight_decay: bool = False,
                  lr_in_momentum: bool = False, maximize: bool = False, lr_mult: Any = None, wd_mult: Any = None,
-                 first_moment_dtype: Any = "float32", second_moment_dtype: Any = "float32", threads: int = 0,
-                 capturable: bool = False, flatten: bool = False, unscale_in_step: bool = False) -> None:
+                 group_multipliers: str = "refuse", first_moment_dtype: Any = "float32",
+                 second_moment_dtype: Any = "float32", threads: int = 0, capturable: bool = False,
+                 flatten: bool = False, unscale_in_step: bool = False) -> None:
         super().__init__(params, {
             **COMMON, "lr": lr, "betas": betas, "eps": eps, "eps_root": eps_root, "weight_decay": weight_decay,
             "grad_averaging": grad_averaging, "average_first_step": average_first_step, "amsgrad": amsgrad,
             "bias_correction": bias_correction, "norm": norm, "seed_second_moment": seed_second_moment,
             "decoupled_weight_decay": decoupled_weight_decay, "lr_in_momentum": lr_in_momentum, "maximize": maximize,
-            "lr_mult": lr_mult, "wd_mult": wd_mult, "first_moment_dtype": first_moment_dtype,
-            "second_moment_dtype": second_moment_dtype, "threads": threads, "capturable": capturable,
-            "flatten": flatten}, unscale_in_step)
+            "lr_mult": lr_mult, "wd_mult": wd_mult, "group_multipliers": group_multipliers,
+            "first_moment_dtype": first_moment_dtype, "second_moment_dtype": second_moment_dtype, "threads": threads,
+            "capturable": capturable, "flatten": flatten}, unscale_in_step)
 
     def _spec(self, group: Group) -> Spec:
         return Spec(

@@ -13,13 +13,15 @@ from torch.optim import Optimizer
 
 from ._assignment import MULTIPLIERS, Assignment, Group, Slot, Spec, parameter_name
 from ._bucket import Bucket
-from ._groups import prepare_group, settle_multipliers, unique_parameters
+from ._groups import COMMON, prepare_group, unique_parameters
 from ._lazy import Resolved
+from ._multipliers import OPTION, SHARED_NAMES, applied_names, refuse_given, refuse_loaded, refuse_unclaimed
+from ._multipliers import settle_multipliers
 from ._order import can_be_packed, check_parameter, pack
 from ._shards import local
 from ._state import check_state, fresh_state, in_sight, loaded_state, make_ready, out_of_torchs_sight
 from ._stats import LayerStats, rows
-from ._values import is_rate, same_options, switch
+from ._values import is_rate, owner, same_options, switch
 
 
 class Launch(NamedTuple):
@@ -74,10 +76,14 @@ class LayerwiseOptimizer(Optimizer):
 
         Raises layerwise.ArgumentError, ValueError, TypeError.
         """
+        framework_keys: list[str] = []
         if isinstance(param_group, dict):
             param_group["params"] = unique_parameters(param_group["params"])
+            framework_keys = self._claim(param_group)
         super().add_param_group(param_group)
         group = self.param_groups[-1]
+        for name in framework_keys:
+            del group[name]  # torch has set it
         try:
             self._prepare(group)
             self._assignment.given.add(group)
@@ -86,6 +92,17 @@ class LayerwiseOptimizer(Optimizer):
             raise
         if group["flatten"]:
             pack(group["params"])
+
+    def _claim(self, group: Group) -> list[str]:
+        """Raises ValueError where the group's multipliers are not known to be ours. Returns the names of those that are
+        a framework's, which has not given them."""
+        whose = owner(group.get(OPTION, self.defaults[OPTION]), OPTION)
+        if whose == "refuse":
+            refuse_unclaimed(group, self.defaults)
+        if whose != "ignore":
+            return []
+        refuse_given(self.defaults)
+        return [name for name in SHARED_NAMES if name not in group]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -117,6 +134,7 @@ class LayerwiseOptimizer(Optimizer):
             weights, grads, moments, per_layer, steps, layers, positions, vectors, launches = lists
             resolved = Resolved()
             weights, grads, moments = map(resolved.of, (weights, grads, moments))
+            names = applied_names(group[OPTION])
             begin = 0
             for index in range(len(launches) // 2):
                 handle, end = launches[2 * index], begin + launches[2 * index + 1]
@@ -125,7 +143,7 @@ class LayerwiseOptimizer(Optimizer):
                 launch = Launch(
                     handle, layers[part], weights[part], grads[part], vectors[2 * index], vectors[2 * index + 1],
                     _scalar_on(device, grad_scale), _scalar_on(device, found_inf), _scalar_on(device, own["lr"]),
-                    *(_multipliers(own.get(name), positions[part]) for name in MULTIPLIERS))
+                    *(_multipliers(group.get(name), positions[part]) if name in names else [] for name in MULTIPLIERS))
                 kinds = len(per_layer) // max(len(steps), 1)
                 self._launch(group, launch, moments[part], steps[part],
                              [per_layer[begin * kinds + kind:end * kinds:kinds] for kind in range(kinds)])
@@ -146,13 +164,21 @@ class LayerwiseOptimizer(Optimizer):
     @torch.compiler.disable
     def _check_options(self, group: Group) -> None:
         """Brings options that were changed into the form they are kept in. Raises for what the library refuses."""
-        settle_multipliers(group)
+        self._settle(group)
         key = id(group["params"])
         if not (is_rate(group.get("lr")) and same_options(self._accepted.get(key), self._options_of(group))):
             self._prepare(group)
             if len(self._accepted) > 2 * len(self.param_groups):
                 self._accepted.clear()  # of lists that are gone
             self._accepted[key] = self._options_of(group)
+
+    def _settle(self, group: Group) -> None:
+        """Brings multipliers into the form they are kept in, and completes a group that was put into param_groups by
+        other means than add_param_group. Raises ValueError, TypeError."""
+        if OPTION not in group:
+            self._claim(group)
+            group.update(self._completed(group, {}))
+        settle_multipliers(group, group[OPTION])
 
     def _prepare(self, group: Group) -> None:
         """Raises ValueError, TypeError; the group is then as it was."""
@@ -163,7 +189,9 @@ class LayerwiseOptimizer(Optimizer):
         group.update(prepared)
 
     def _options_of(self, group: Group) -> dict[str, Any]:
-        return {name: group.get(name) for name in self.defaults if name != "lr"}
+        names = applied_names(group[OPTION])
+        return {name: group.get(name) for name in self.defaults
+                if name != "lr" and (name in names or name not in MULTIPLIERS)}
 
     @torch.compiler.disable  # where torch gives up compiling `step` it tries what that calls
     def _init_group(self, group: Group, weights: list[Any], grads: list[Any], moments: list[Any],
@@ -173,8 +201,8 @@ class LayerwiseOptimizer(Optimizer):
 
         The name and the empty lists are a convention of torch.compile, which calls this method instead of tracing it.
         """
+        self._settle(group)
         spec = self._spec(group)
-        settle_multipliers(group)
         for bucket, members in self._assignment.members(self.param_groups, group, spec, self.state).items():
             _prepare_lr(group, bucket)
             if torch._guards.TracingContext.try_get() is not None:
@@ -296,6 +324,7 @@ class LayerwiseOptimizer(Optimizer):
         if previous is None:  # unpickled or copied
             super().__setstate__(state)
             self._reset()
+            self.defaults.setdefault(OPTION, COMMON[OPTION])
             self._fill_groups(None)
             for group in self.param_groups:
                 self._assignment.given.add(group)
@@ -308,6 +337,7 @@ class LayerwiseOptimizer(Optimizer):
         groups = self.param_groups
         loaded = {parameter: in_sight(values) for parameter, values in state["state"].items()}
         for number, group in enumerate(state["param_groups"]):
+            refuse_loaded(group, groups[number].get(OPTION, self.defaults[OPTION]))
             merged = self._completed(group, groups[number])
             prepare_group(merged)
             self._try(merged)
@@ -324,8 +354,12 @@ class LayerwiseOptimizer(Optimizer):
                     self.state[parameter] = loaded_state(values or {}, old or {}, parameter, spec)
 
     def _completed(self, group: Group, previous: Group) -> Group:
-        """A group with the options that it lacks: those that were there, else the constructor's."""
-        return {**{name: previous.get(name, default) for name, default in self.defaults.items()}, **group}
+        """A group with the options that it lacks: those that were there, else the constructor's. Whose its multipliers
+        are stays as it was; a framework's are not made here."""
+        whose = previous.get(OPTION, group.get(OPTION, self.defaults[OPTION]))
+        lacking = {name: previous.get(name, default) for name, default in self.defaults.items()
+                   if name in previous or name in applied_names(whose) or name not in MULTIPLIERS}
+        return {**lacking, **group, OPTION: whose}
 
     def _fill_groups(self, previous: list[Group] | None) -> None:
         """A tensor lr keeps its memory."""

@@ -83,6 +83,12 @@ def dtype_name(value: Any, _: str) -> str:
     return found.removeprefix("torch.")
 
 
+def owner(value: Any, name: str) -> str:
+    if not isinstance(value, str) or value not in ("refuse", "apply", "ignore"):
+        raise ValueError(f"{name} is {value!r}: it must be 'refuse', 'apply' or 'ignore'")
+    return str.__str__(value)
+
+
 def threads(value: Any, name: str) -> int:
     options = defaults(_abi.PlanOptions)
     options.threads = integer(value, name, bits=32)
@@ -115,6 +121,7 @@ _KINDS: dict[Callable[[Any, str], Any], tuple[str, ...]] = {
              "decoupled_weight_decay", "lr_in_momentum", "maximize", "nesterov", "clip", "fold_weight_decay",
              "capturable", "flatten"),
     text: ("norm", "zero_norm"),
+    owner: ("group_multipliers",),
     dtype_name: ("first_moment_dtype", "second_moment_dtype"),
     threads: ("threads",),
 }
