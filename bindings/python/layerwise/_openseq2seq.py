@@ -71,6 +71,7 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, **o
             raise ValueError("lr is None, and lr_policy_params has no learning_rate: one of them is needed")
     given = dict(config.get("optimizer_params") or {})
     _refuse_unknown(given, _OPTIMIZERS[name], f"optimizer_params of {name}", ignored=_WITHOUT_MEANING_HERE)
+    _refuse_none(given, _OPTIMIZERS[name], f"optimizer_params of {name}")
     named = {_OPTIMIZERS[name][key]: value for key, value in given.items() if key in _OPTIMIZERS[name]}
     larc = None if config.get("larc_params") is None else _larc_options(config["larc_params"])
     if name == "NovoGrad":
@@ -102,6 +103,7 @@ def _novograd(named: dict[str, Any], larc: dict[str, Any] | None, params: Any, l
 
 def _larc_options(params: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_unknown(params, _LARC, "larc_params")
+    _refuse_none(params, _LARC, "larc_params")
     if "larc_eta" not in params:
         raise ValueError("larc_params lacks larc_eta")
     values = {"larc_mode": "clip", "min_update": 1e-7, "epsilon": 1e-7, **params}
@@ -109,6 +111,12 @@ def _larc_options(params: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"larc_mode is {values['larc_mode']!r}: it must be 'clip' or 'scale'")
     values["larc_mode"] = _LARC_MODES[values["larc_mode"]]
     return {"zero_norm": "floor", **{_LARC[key]: value for key, value in values.items()}}
+
+
+def _refuse_none(given: Mapping[str, Any], known: Container[str], where: str) -> None:
+    for key, value in given.items():
+        if value is None and key in known:
+            raise ValueError(f"{key} of {where} is None: give a value, or leave the key out")
 
 
 def _refuse_unknown(given: Mapping[str, Any], known: Any, where: str, ignored: Container[str] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,19 @@ def test_options_that_break_a_rule_are_refused_when_they_are_given(arguments: An
     with pytest.raises(kind) as caught:
         layerwise.jax.novograd(**arguments)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("factory", ["novograd", "larc", "larc_sgd"])
+def test_none_is_refused_by_name_where_the_library_has_no_default_of_its_own(factory: str) -> None:
+    """None is documented for an option where the signature's default is None, and there alone."""
+    options = inspect.signature(getattr(layerwise.jax, factory)).parameters
+    for name, option in options.items():
+        rate = {} if name == "learning_rate" else {"learning_rate": 0.1}
+        if option.default is None:
+            getattr(layerwise.jax, factory)(**rate, **{name: None})
+        else:
+            with pytest.raises(TypeError, match=f"{name} is None"):
+                getattr(layerwise.jax, factory)(**rate, **{name: None})
 
 
 # Hazard: a learning rate out of a configuration file is text, or a list with one for each group.

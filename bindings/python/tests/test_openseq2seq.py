@@ -88,6 +88,11 @@ def test_without_the_kept_average_it_computes_what_openseq2seq_computed() -> Non
 @pytest.mark.parametrize(("change", "text"), [
     ({"larc_parms": {}}, "config has unknown keys: 'larc_parms'"), ({"lr": 0.1}, "config has unknown keys: 'lr'"),
     ({"optimizer": class_named("LazyAdamOptimizer")}, "LazyAdamOptimizer.*must be one of NovoGrad, Momentum, SGD"),
+    ({"optimizer_params": {"beta1": None}}, "beta1 of optimizer_params of NovoGrad is None"),
+    ({"optimizer_params": {"epsilon": None}}, "epsilon of optimizer_params of NovoGrad is None"),
+    ({"optimizer": "Momentum", "optimizer_params": {"momentum": 0.9, "use_nesterov": None}}, "use_nesterov of .* is None"),
+    ({"larc_params": {"larc_eta": None}}, "larc_eta of larc_params is None"),
+    ({"larc_params": {"larc_eta": 0.1, "epsilon": None}}, "epsilon of larc_params is None"),
     ({"optimizer": None}, "optimizer is None"), ({"optimizer_params": {"beta_1": 0.9}}, "unknown keys: 'beta_1'"),
     ({"lr_policy_params": {"min_lr": 0.1}}, "lr is None, and lr_policy_params has no learning_rate"),
     ({"lr_policy_params": None}, "lr is None, and lr_policy_params")])

@@ -27,9 +27,10 @@ MAKERS: dict[str, Any] = {
 }
 OPTIONS = [(kind, name) for kind, cls in (("NovoGrad", NovoGrad), ("LARCSGD", LARCSGD), ("LARC", LARC))
            for name in inspect.signature(cls).parameters if name not in ("params", "optimizer")]
-MAY_BE_NONE = {"lr_mult", "wd_mult", "skip_larc"}  # the library's default; one value for each parameter is taken too
+MAY_BE_NONE = {"lr_mult", "wd_mult"}  # no multiplier
+FOR_EACH = {*MAY_BE_NONE, "skip_larc"}  # one value for each parameter is taken too
 FLAGS = {name for cls in (NovoGrad, LARCSGD, LARC) for name, option in inspect.signature(cls).parameters.items()
-         if isinstance(option.default, bool)} - MAY_BE_NONE
+         if isinstance(option.default, bool)} - FOR_EACH
 WRONG: list[Any] = ["1e-3", b"1", None, math.nan, math.inf, 10**400, 1j, {"a": 1}, {0.9, 0.98}, [[0.1]], object(),
                     np.array(["a"]), np.datetime64("2020")]
 
@@ -60,13 +61,18 @@ def test_a_value_that_is_none_of_an_options_is_refused_by_name_at_construction(
         assert len(optimizer.param_groups) == 1
 
 
+def test_none_in_a_group_that_larc_wraps_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="skip_larc is None"):
+        LARC(torch.optim.SGD([{"params": [parameter()], "skip_larc": None}], 0.1))
+
+
 @pytest.mark.parametrize(("kind", "name"), OPTIONS)
 def test_a_flag_is_true_or_false_and_a_number_is_neither(kind: str, name: str) -> None:
     if name in FLAGS:
         for value in ("False", 0.5, 2):
             with pytest.raises(TypeError, match=rf"{name} is .*: it must be True or False"):
                 MAKERS[kind](parameter(), **{name: value})
-    elif name not in MAY_BE_NONE:
+    elif name not in FOR_EACH:
         with pytest.raises((TypeError, ValueError), match=rf"\b{name}\b"):
             MAKERS[kind](parameter(), **{name: True})
 

@@ -54,6 +54,13 @@ def options(kinds: list[type[_abi.Struct]], given: Mapping[str, Any]) -> Options
     return Options(tuple(map(bytes, structs)), tuple(values), tuple(offsets), known)
 
 
+def refuse_none(**given: Any) -> None:
+    """For options whose default is this package's own, and for which None says nothing."""
+    for name, value in given.items():
+        if value is None:
+            raise TypeError(f"{name} is None: give a value, or leave it out for the default")
+
+
 def known_rate(learning_rate: Any) -> float:
     """A learning rate that can be checked before anything is traced; 0 for a schedule or a traced one.
 

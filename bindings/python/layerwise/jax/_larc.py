@@ -11,7 +11,7 @@ from .. import _abi
 from .._plan import Plan
 from . import _handlers
 from ._call import Step, run
-from ._hyper import Options, known_rate, numbers, options
+from ._hyper import Options, known_rate, numbers, options, refuse_none
 from ._transformation import Pair, Transformation, advanced, checked, first_count
 from ._tree import Leaves, zeros_beside
 
@@ -80,6 +80,7 @@ def larc_sgd(learning_rate: Any, *, momentum: float = 0.9, dampening: float | No
 
     The other arguments are those of larc. Raises as novograd.
     """
+    refuse_none(momentum=momentum, momentum_dtype=momentum_dtype)
     given = dict(momentum=momentum, dampening=dampening, nesterov=nesterov)
     asked = _larc_options([_abi.LarcOptions, _abi.SgdOptions], dict(
         eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,

@@ -13,7 +13,7 @@ from .._errors import refusal
 from .._plan import Plan
 from . import _handlers
 from ._call import Step, run
-from ._hyper import known_rate, numbers, options
+from ._hyper import known_rate, numbers, options, refuse_none
 from ._transformation import Transformation, advanced, checked, first_count
 from ._tree import Leaves, scalars_beside, zeros_beside
 
@@ -60,6 +60,7 @@ def novograd(
     Raises ArgumentError, DtypeError, TypeError when it is called or traced; LibraryError where the library or its
     handlers for XLA cannot be had. A traced option that breaks a rule is refused when the step runs, by XLA.
     """
+    refuse_none(amsgrad=amsgrad, first_moment_dtype=first_moment_dtype)
     given = dict(beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root, weight_decay=weight_decay,
                  grad_averaging=grad_averaging, average_first_step=average_first_step, amsgrad=amsgrad,
                  bias_correction=bias_correction, norm=norm, seed_second_moment=seed_second_moment,

@@ -29,6 +29,8 @@ def applied(group: Group, whose: Any) -> Iterator[tuple[str, Any]]:
 
 def prepare_multipliers(group: Group, whose: Any) -> None:
     """Brings them into the form they are kept in. Raises ValueError, TypeError."""
+    if group.get("skip_larc", False) is None:
+        raise TypeError("skip_larc is None: it must be True or False, or one for each of the group's parameters")
     group.update({name: multiplier(value, name, len(group["params"])) for name, value in applied(group, whose)})
 
 
