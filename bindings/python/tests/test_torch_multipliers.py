@@ -12,11 +12,12 @@ import io
 import pickle
 from typing import Any
 
-import layerwise
 import numpy as np
 import pytest
 import torch_models  # skips where PyTorch is missing
 from torch_models import LARC, LARCSGD, NovoGrad
+
+import layerwise
 
 torch = torch_models.torch
 
@@ -114,7 +115,7 @@ def test_the_optimizers_own_multipliers_contradict_ignoring_the_groups(kind: str
         with pytest.raises(ValueError, match=f"{name} is given to the optimizer"):
             optimizer.add_param_group({"params": [parameter()], "group_multipliers": "ignore"})
     for wrong in ("yes", True, None, 1):
-        with pytest.raises(ValueError, match="group_multipliers is .*: it must be 'refuse', 'apply' or 'ignore'"):
+        with pytest.raises(ValueError, match=r"group_multipliers is .*: it must be 'refuse', 'apply' or 'ignore'"):
             MAKERS[kind]([parameter()], group_multipliers=wrong)
 
 

@@ -15,8 +15,8 @@ from ._order import can_be_held
 from ._values import make_plain
 
 # What every optimizer of this package has, beside its own.
-COMMON = {"lr_mult": None, "wd_mult": None, OPTION: "refuse", "first_moment_dtype": "float32", "threads": 0,
-          "capturable": False, "flatten": False}
+COMMON = {"lr_mult": None, "wd_mult": None, "first_moment_dtype": "float32", "threads": 0, "capturable": False,
+          "flatten": False}
 
 
 def unique_parameters(params: Any) -> Any:

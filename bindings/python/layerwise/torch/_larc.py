@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ class LARC(LayerwiseOptimizer):
 
         r = trust_coefficient*|w| / (|g| + eps), with clip r = min(r/lr, 1);    g = r*g
 
-    optimizer     any torch.optim.Optimizer; it stays usable, and shares param_groups, state and defaults with this one:
+    optimizer     any torch.optim.Optimizer, or what wraps one and has its param_groups, step and state_dict (Lookahead,
+                  SAM, a framework's own); it stays usable, and shares param_groups, state and defaults with this one:
                   schedulers, GradScaler and checkpoints take either. A checkpoint is the inner optimizer's own
     trust_coefficient  the library's eta
     clip          True: lr*r is min(lr, r), LARS' rate capped at lr; False: r itself is the factor
@@ -40,8 +42,9 @@ class LARC(LayerwiseOptimizer):
                   itself, or "ignore". An inner `NovoGrad` or `LARCSGD` says it for both
     threads       CPU threads, the caller's included; 0: torch.get_num_threads(), whenever a step runs
 
-    A group may hold skip_larc (True, or one for each of its parameters: r is 1). A step scales the gradients in place: a second step without new gradients would scale them again. With a
-    closure they are scaled each time it has run.
+    A group may hold skip_larc (True, or one for each of its parameters: r is 1). A step scales the gradients in
+    place: a second step without new gradients would scale them again. With a closure they are scaled each time it has
+    run.
 
     Raises layerwise.ArgumentError (a ValueError), ValueError and TypeError for what the library refuses.
     """
@@ -51,7 +54,7 @@ class LARC(LayerwiseOptimizer):
     def __init__(self, optimizer: Optimizer, trust_coefficient: float = 0.002, clip: bool = True, eps: float = 1e-8, *,
                  min_update: float = 0.0, fold_weight_decay: bool = False, zero_norm: str = "keep",
                  group_multipliers: str = "refuse", threads: int = 0) -> None:
-        if not isinstance(optimizer, Optimizer):
+        if not all(hasattr(optimizer, name) for name in ("param_groups", "step", "state_dict")):
             raise TypeError(f"optimizer is a {type(optimizer).__name__}: LARC wraps a torch.optim.Optimizer")
         options = {"trust_coefficient": trust_coefficient, "clip": clip, "eps": eps, "min_update": min_update,
                    "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm, OPTION: group_multipliers,
@@ -107,7 +110,8 @@ class LARC(LayerwiseOptimizer):
     def _merged(self, group: Group) -> Group:
         """A group with LARC's options beside the inner optimizer's."""
         folded = self.options["fold_weight_decay"]
-        return {**group, **self.options, OPTION: self._whose(group), "weight_decay": group.get("weight_decay", 0.0) if folded else 0.0,
+        return {**group, **self.options, OPTION: self._whose(group),
+                "weight_decay": group.get("weight_decay", 0.0) if folded else 0.0,
                 "maximize": folded and bool(group.get("maximize", False))}
 
     def _spec(self, group: Group) -> Spec:
@@ -174,7 +178,7 @@ class LARC(LayerwiseOptimizer):
 
     @property
     def defaults(self) -> dict[str, Any]:  # type: ignore[override]
-        return self.optimizer.defaults
+        return getattr(self.optimizer, "defaults", {})
 
     @defaults.setter
     def defaults(self, defaults: dict[str, Any]) -> None:
@@ -206,24 +210,38 @@ class LARC(LayerwiseOptimizer):
         self._prepare(group)
         self._assignment.given.add(group)
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        self.optimizer.zero_grad(set_to_none)
+    def zero_grad(self, *arguments: Any, **named: Any) -> None:
+        self.optimizer.zero_grad(*arguments, **named)
 
     def state_dict(self) -> dict[str, Any]:
-        return self.optimizer.state_dict()
+        if not self._runs_hooks:
+            return self.optimizer.state_dict()
+        for before in self._optimizer_state_dict_pre_hooks.values():
+            before(self)
+        saved = self.optimizer.state_dict()
+        for after in self._optimizer_state_dict_post_hooks.values():
+            changed = after(self, saved)
+            saved = saved if changed is None else changed
+        return saved
 
     def load_state_dict(self, state_dict: Any) -> None:
         """The inner optimizer's; skip_larc and multipliers that state_dict lacks stay as they are."""
-        previous = self.param_groups
-        for group in state_dict.get("param_groups", ()):
-            if self.options[OPTION] == "refuse" and OPTION not in group and not isinstance(
-                    self.optimizer, LayerwiseOptimizer):
+        if self._runs_hooks:
+            for before in self._optimizer_load_state_dict_pre_hooks.values():
+                changed = before(self, state_dict)
+                state_dict = state_dict if changed is None else changed
+        if self.options[OPTION] == "refuse" and not any(OPTION in group for group in self.param_groups):
+            for group in _groups_of(state_dict):
                 refuse_unclaimed(group, {}, "a parameter group of the checkpoint")
+        previous = self.param_groups
         self.optimizer.load_state_dict(state_dict)
-        for before, group in zip(previous, self.param_groups, strict=True):
+        for old, group in zip(previous, self.param_groups, strict=True):
             for name in MULTIPLIERS:
-                if name in before:
-                    group.setdefault(name, before[name])
+                if name in old:
+                    group.setdefault(name, old[name])
+        if self._runs_hooks:
+            for after in self._optimizer_load_state_dict_post_hooks.values():
+                after(self)
 
     def init_state(self) -> None:
         """The inner optimizer's, where it has one; else raises TypeError."""
@@ -237,8 +255,10 @@ class LARC(LayerwiseOptimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.optimizer: Optimizer = state["optimizer"]
         self.options: dict[str, Any] = {OPTION: "refuse", **state["options"]}
+        # A wrapper that never ran Optimizer.__init__ has no hooks: this one's are its own then, and it runs them.
+        self._runs_hooks = not hasattr(self.optimizer, _SHARED_HOOKS[0])
         for name in _SHARED_HOOKS:
-            setattr(self, name, getattr(self.optimizer, name))
+            setattr(self, name, getattr(self.optimizer, name, OrderedDict()))
         Optimizer.__setstate__(self, {})  # hooks of its own, and the profiler's
         self._reset()
         for group in self.param_groups:
@@ -246,3 +266,11 @@ class LARC(LayerwiseOptimizer):
 
     def __repr__(self) -> str:
         return f"LARC ({', '.join(f'{name}: {value}' for name, value in self.options.items())})\n{self.optimizer!r}"
+
+
+def _groups_of(state_dict: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The parameter groups of a checkpoint; a wrapper's holds its optimizer's."""
+    yield from state_dict.get("param_groups", ())
+    for value in state_dict.values():
+        if isinstance(value, Mapping) and "param_groups" in value:
+            yield from _groups_of(value)

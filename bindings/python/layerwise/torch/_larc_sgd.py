@@ -46,8 +46,8 @@ class LARCSGD(LayerwiseOptimizer):
             "nesterov": nesterov, "trust_coefficient": trust_coefficient, "clip": clip, "eps": eps,
             "min_update": min_update, "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm,
             "maximize": maximize, "lr_mult": lr_mult, "wd_mult": wd_mult, "skip_larc": skip_larc,
-            "group_multipliers": group_multipliers, "first_moment_dtype": first_moment_dtype, "threads": threads,
-            "capturable": capturable, "flatten": flatten}, unscale_in_step)
+            "first_moment_dtype": first_moment_dtype, "threads": threads, "capturable": capturable, "flatten": flatten},
+            group_multipliers, unscale_in_step)
 
     @property
     def clips(self) -> bool:

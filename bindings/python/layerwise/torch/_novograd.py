@@ -69,9 +69,9 @@ class NovoGrad(LayerwiseOptimizer):
             "grad_averaging": grad_averaging, "average_first_step": average_first_step, "amsgrad": amsgrad,
             "bias_correction": bias_correction, "norm": norm, "seed_second_moment": seed_second_moment,
             "decoupled_weight_decay": decoupled_weight_decay, "lr_in_momentum": lr_in_momentum, "maximize": maximize,
-            "lr_mult": lr_mult, "wd_mult": wd_mult, "group_multipliers": group_multipliers,
-            "first_moment_dtype": first_moment_dtype, "second_moment_dtype": second_moment_dtype, "threads": threads,
-            "capturable": capturable, "flatten": flatten}, unscale_in_step)
+            "lr_mult": lr_mult, "wd_mult": wd_mult, "first_moment_dtype": first_moment_dtype,
+            "second_moment_dtype": second_moment_dtype, "threads": threads, "capturable": capturable,
+            "flatten": flatten}, group_multipliers, unscale_in_step)
 
     def _spec(self, group: Group) -> Spec:
         return Spec(

@@ -13,15 +13,22 @@ from torch.optim import Optimizer
 
 from ._assignment import MULTIPLIERS, Assignment, Group, Slot, Spec, parameter_name
 from ._bucket import Bucket
-from ._groups import COMMON, prepare_group, unique_parameters
+from ._groups import prepare_group, unique_parameters
 from ._lazy import Resolved
-from ._multipliers import OPTION, SHARED_NAMES, applied_names, refuse_given, refuse_loaded, refuse_unclaimed
-from ._multipliers import settle_multipliers
+from ._multipliers import (
+    OPTION,
+    SHARED_NAMES,
+    applied_names,
+    refuse_given,
+    refuse_loaded,
+    refuse_unclaimed,
+    settle_multipliers,
+)
 from ._order import can_be_packed, check_parameter, pack
 from ._shards import local
 from ._state import check_state, fresh_state, in_sight, loaded_state, make_ready, out_of_torchs_sight
 from ._stats import LayerStats, rows
-from ._values import is_rate, owner, same_options, switch
+from ._values import is_rate, known_options, owner, same_options, switch
 
 
 class Launch(NamedTuple):
@@ -47,8 +54,10 @@ class LayerwiseOptimizer(Optimizer):
     _step_supports_amp_scaling = False
     _stateful = True
 
-    def __init__(self, params: Any, defaults: dict[str, Any], unscale_in_step: bool = False) -> None:
+    def __init__(self, params: Any, defaults: dict[str, Any], group_multipliers: str, unscale_in_step: bool) -> None:
         self._reset()
+        # Not among the defaults, which wrappers give to groups of their own making: those are still to be looked at.
+        self._group_multipliers = owner(group_multipliers, OPTION)
         # The name that GradScaler and Lightning ask for. GradScaler then sets grad_scale and found_inf before a step.
         self._step_supports_amp_scaling = switch(unscale_in_step, "unscale_in_step")
         super().__init__(params, defaults)
@@ -80,6 +89,7 @@ class LayerwiseOptimizer(Optimizer):
         if isinstance(param_group, dict):
             param_group["params"] = unique_parameters(param_group["params"])
             framework_keys = self._claim(param_group)
+            param_group.setdefault(OPTION, self._group_multipliers)
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         for name in framework_keys:
@@ -96,7 +106,7 @@ class LayerwiseOptimizer(Optimizer):
     def _claim(self, group: Group) -> list[str]:
         """Raises ValueError where the group's multipliers are not known to be ours. Returns the names of those that are
         a framework's, which has not given them."""
-        whose = owner(group.get(OPTION, self.defaults[OPTION]), OPTION)
+        whose = owner(group.get(OPTION, self._group_multipliers), OPTION)
         if whose == "refuse":
             refuse_unclaimed(group, self.defaults)
         if whose != "ignore":
@@ -189,9 +199,8 @@ class LayerwiseOptimizer(Optimizer):
         group.update(prepared)
 
     def _options_of(self, group: Group) -> dict[str, Any]:
-        names = applied_names(group[OPTION])
-        return {name: group.get(name) for name in self.defaults
-                if name != "lr" and (name in names or name not in MULTIPLIERS)}
+        names = {*self.defaults, OPTION} & {*known_options(), *applied_names(group[OPTION])} - {"lr"}
+        return {name: group.get(name) for name in names}
 
     @torch.compiler.disable  # where torch gives up compiling `step` it tries what that calls
     def _init_group(self, group: Group, weights: list[Any], grads: list[Any], moments: list[Any],
@@ -317,14 +326,15 @@ class LayerwiseOptimizer(Optimizer):
             last.remove()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_step_supports_amp_scaling": self._step_supports_amp_scaling}
+        return {**super().__getstate__(), "_step_supports_amp_scaling": self._step_supports_amp_scaling,
+                "_group_multipliers": self._group_multipliers}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         previous = self.__dict__.get("state")
         if previous is None:  # unpickled or copied
             super().__setstate__(state)
             self._reset()
-            self.defaults.setdefault(OPTION, COMMON[OPTION])
+            self._group_multipliers = state.get("_group_multipliers", "refuse")
             self._fill_groups(None)
             for group in self.param_groups:
                 self._assignment.given.add(group)
@@ -337,7 +347,7 @@ class LayerwiseOptimizer(Optimizer):
         groups = self.param_groups
         loaded = {parameter: in_sight(values) for parameter, values in state["state"].items()}
         for number, group in enumerate(state["param_groups"]):
-            refuse_loaded(group, groups[number].get(OPTION, self.defaults[OPTION]))
+            refuse_loaded(group, groups[number].get(OPTION, self._group_multipliers))
             merged = self._completed(group, groups[number])
             prepare_group(merged)
             self._try(merged)
@@ -356,7 +366,7 @@ class LayerwiseOptimizer(Optimizer):
     def _completed(self, group: Group, previous: Group) -> Group:
         """A group with the options that it lacks: those that were there, else the constructor's. Whose its multipliers
         are stays as it was; a framework's are not made here."""
-        whose = previous.get(OPTION, group.get(OPTION, self.defaults[OPTION]))
+        whose = previous.get(OPTION, group.get(OPTION, self._group_multipliers))
         lacking = {name: previous.get(name, default) for name, default in self.defaults.items()
                    if name in previous or name in applied_names(whose) or name not in MULTIPLIERS}
         return {**lacking, **group, OPTION: whose}

@@ -128,6 +128,10 @@ _KINDS: dict[Callable[[Any, str], Any], tuple[str, ...]] = {
 _KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
 
 
+def known_options() -> tuple[str, ...]:
+    return tuple(_KIND_OF)
+
+
 def make_plain(options: dict[str, Any]) -> None:
     """Brings the options that are known here to plain values, in place. Raises TypeError, ValueError."""
     options.update({name: _KIND_OF[name](value, name) for name, value in options.items() if name in _KIND_OF})
