@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import pickle
 from typing import Any
 
 import pytest
@@ -60,6 +61,34 @@ def test_options_that_a_checkpoint_lacks_stay_as_they_are_in_the_group(kind: str
     after = [{name: value for name, value in group.items() if name in lacking} for group in optimizer.param_groups]
     assert after == before
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
+
+
+@pytest.mark.parametrize("kind", ["LARCSGD", "NovoGrad"])
+def test_what_a_checkpoint_says_of_the_process_is_not_taken_over(kind: str) -> None:
+    """Saved on a node with many cores and a captured step; the values of the training are."""
+    make = {"LARCSGD": LARCSGD, "NovoGrad": NovoGrad}[kind]
+    there = {"threads": 7, "capturable": True, "flatten": True}
+    for own in ({"threads": 2, "capturable": False, "flatten": False}, {**there, "threads": 0, "flatten": False}, there):
+        saved_network, network = Network(), Network()
+        saving = make(saved_network.parameters(), 0.25, weight_decay=0.5, **there)
+        train(saved_network, saving, range(2))
+        file = io.BytesIO()
+        torch.save(saving.state_dict(), file)
+        file.seek(0)
+        optimizer = make(network.parameters(), 0.1, **own)
+        network.load_state_dict(saved_network.state_dict())
+        rate, storages = optimizer.param_groups[0]["lr"], {p.data_ptr() for p in network.parameters()}
+        optimizer.load_state_dict(torch.load(file, weights_only=True))
+        group = optimizer.param_groups[0]
+        assert {name: group[name] for name in own} == own and group["weight_decay"] == 0.5
+        assert {p.data_ptr() for p in network.parameters()} == storages
+        assert group["lr"] == 0.25 and type(group["lr"]) is type(rate)
+        assert not own["capturable"] or group["lr"] is rate  # a captured graph reads it there
+        for each, its in ((saving, saved_network), (optimizer, network)):
+            train(its, each, range(2, 4))
+        assert same_bits(saved_network, network)
+    again = pickle.loads(pickle.dumps(saving))  # the optimizer itself is another matter
+    assert all(again.param_groups[0][name] == value for name, value in there.items())
 
 
 def foreign(kind: str, parameter: Any) -> Any:

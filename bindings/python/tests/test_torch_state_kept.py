@@ -178,7 +178,8 @@ def test_nothing_that_was_removed_is_kept_alive(make: Any) -> None:
                                        "no option", "repeated", "sparse"])
 @pytest.mark.parametrize("make", [
     lambda groups: NovoGrad(groups, 0.1), lambda groups: LARCSGD(groups, 0.1),
-    lambda groups: LARC(torch.optim.SGD(groups, 0.1))], ids=["NovoGrad", "LARCSGD", "LARC"])
+    lambda groups: LARC(torch.optim.SGD(groups, 0.1), group_multipliers="apply")],
+    ids=["NovoGrad", "LARCSGD", "LARC"])
 def test_what_is_refused_in_the_last_group_leaves_the_first_as_it_was(make: Any, spoil: Any, text: str) -> None:
     network = Network()
     optimizer = make([{"params": [network.hidden.weight]}, {"params": [network.hidden.bias]}])

@@ -31,6 +31,9 @@ from ._stats import LayerStats, rows
 from ._values import is_rate, known_options, owner, same_options, switch
 
 
+OF_THE_PROCESS = ("threads", "capturable", "flatten")  # options that a checkpoint does not carry to another
+
+
 class Launch(NamedTuple):
     """The arguments that every operator takes, by their names."""
 
@@ -314,7 +317,8 @@ class LayerwiseOptimizer(Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As in torch.optim.Optimizer, but state keeps its own dtype and is copied; in groups whose lr is a tensor into
-        the memory of the old state, so that a captured graph sees it. Options that state_dict lacks stay as they are.
+        the memory of the old state, so that a captured graph sees it. Options that state_dict lacks stay as they are, and
+        so do threads, capturable, flatten and whether lr is a tensor: they are of the process, not of the training.
 
         Raises ValueError for other parameter groups, for state of another shape than its parameter's, and for that of
         another optimizer; nothing is loaded then.
@@ -364,15 +368,16 @@ class LayerwiseOptimizer(Optimizer):
                     self.state[parameter] = loaded_state(values or {}, old or {}, parameter, spec)
 
     def _completed(self, group: Group, previous: Group) -> Group:
-        """A group with the options that it lacks: those that were there, else the constructor's. Whose its multipliers
-        are stays as it was; a framework's are not made here."""
+        """A group with the options that it lacks: those that were there, else the constructor's. What says how this
+        process runs, and whose its multipliers are, stays as it was; a framework's multipliers are not made here."""
         whose = previous.get(OPTION, group.get(OPTION, self._group_multipliers))
         lacking = {name: previous.get(name, default) for name, default in self.defaults.items()
                    if name in previous or name in applied_names(whose) or name not in MULTIPLIERS}
-        return {**lacking, **group, OPTION: whose}
+        kept = {name: previous[name] for name in OF_THE_PROCESS if name in previous}
+        return {**lacking, **group, **kept, OPTION: whose}
 
     def _fill_groups(self, previous: list[Group] | None) -> None:
-        """A tensor lr keeps its memory."""
+        """A tensor lr keeps its memory, and a number stays one."""
         for number, group in enumerate(self.param_groups):
             before = {} if previous is None else previous[number]
             group.update(self._completed(group, before))
@@ -380,6 +385,8 @@ class LayerwiseOptimizer(Optimizer):
             old = before.get("lr")
             if isinstance(old, Tensor) and old is not group["lr"]:
                 group["lr"] = old.copy_(torch.as_tensor(group["lr"], dtype=old.dtype, device=old.device))
+            elif isinstance(group["lr"], Tensor) and not isinstance(before.get("lr", group["lr"]), Tensor):
+                group["lr"] = float(group["lr"])
 
 
 def _prepare_lr(group: Group, bucket: Bucket) -> None:
