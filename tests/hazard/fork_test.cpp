@@ -72,7 +72,8 @@ TEST_CASE("a plan can be created and destroyed in a child process", "[fork]") {
 }
 
 TEST_CASE("a CUDA plan says in a child process that it belongs to the parent", "[fork]") {
-  layerwise_plan_options described = plan_options(layout());
+  const Layout described_layout = layout();  // options point into it
+  layerwise_plan_options described = plan_options(described_layout);
   described.device = 0;
   described.threads = 0;
   layerwise_plan* plan = nullptr;
