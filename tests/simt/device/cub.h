@@ -33,6 +33,20 @@ SIMT_DEVICE T cub_shuffle_add(Shuffle kind, T value, int offset, int control, un
 
 }  // namespace simt
 
+// The scan of CCCL 3.5 shuffles by these.
+namespace cuda::device {
+
+template <int kWidth, class T>
+SIMT_DEVICE T warp_shuffle_up(T value, int delta, unsigned mask, SIMT_HERE) {
+  return simt::shuffle(simt::Shuffle::kUp, mask, value, unsigned(delta), simt::segment_of(kWidth), where);
+}
+template <int kWidth, class T>
+SIMT_DEVICE T warp_shuffle_idx(T value, int lane, unsigned mask, SIMT_HERE) {
+  return simt::shuffle(simt::Shuffle::kIndex, mask, value, unsigned(lane), simt::segment_of(kWidth) | 31, where);
+}
+
+}  // namespace cuda::device
+
 // Named by cub/thread/thread_operators.cuh for packed 16-bit integers, which this project has none of.
 SIMT_DEVICE unsigned __vmins2(unsigned, unsigned) { __builtin_trap(); }
 SIMT_DEVICE unsigned __vminu2(unsigned, unsigned) { __builtin_trap(); }
