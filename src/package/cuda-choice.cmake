@@ -7,6 +7,8 @@
 # and where architectures are named, by CMAKE_CUDA_ARCHITECTURES or by CUDAARCHS in the environment, AUTO and ON build
 # for those. Sets LAYERWISE_HAVE_CUDA, and CMAKE_CUDA_ARCHITECTURES where none are named.
 
+include("${CMAKE_CURRENT_LIST_DIR}/packaged-nvcc.cmake")
+
 set(layerwise_release 75-real 80-real 86-real 89-real 90-real 100-real 120)
 set(layerwise_oldest_gpu 75)
 set(layerwise_oldest_nvcc 12.8)
@@ -82,8 +84,13 @@ if(NOT LAYERWISE_CUDA AND NOT LAYERWISE_CUDA STREQUAL "AUTO")
 else()
   find_program(LAYERWISE_NVCC NAMES "${CMAKE_CUDA_COMPILER}" "$ENV{CUDACXX}" nvcc
                HINTS "$ENV{CUDA_PATH}/bin" /usr/local/cuda/bin NO_CACHE)
+  set(layerwise_nvcc_lacks "")
+  if(NOT LAYERWISE_NVCC)
+    layerwise_packaged_nvcc(LAYERWISE_NVCC)
+  endif()
   set(layerwise_nvcc_version 0)
   if(LAYERWISE_NVCC)
+    layerwise_packaged_nvcc_lacks(layerwise_nvcc_lacks "${LAYERWISE_NVCC}")
     execute_process(COMMAND "${LAYERWISE_NVCC}" --version OUTPUT_VARIABLE layerwise_printed ERROR_QUIET)
     if(layerwise_printed MATCHES " release ([0-9.]+)")
       set(layerwise_nvcc_version ${CMAKE_MATCH_1})
@@ -98,6 +105,8 @@ else()
     set(layerwise_lacks "no CUDA compiler (nvcc) was found")
   elseif(layerwise_nvcc_version VERSION_LESS layerwise_oldest_nvcc)
     set(layerwise_lacks "${LAYERWISE_NVCC} is older than nvcc ${layerwise_oldest_nvcc}")
+  elseif(layerwise_nvcc_lacks)
+    set(layerwise_lacks "${layerwise_nvcc_lacks}")
   elseif(layerwise_named AND NOT layerwise_named STREQUAL "native")
     set(CMAKE_CUDA_ARCHITECTURES ${layerwise_named})
   elseif(LAYERWISE_CUDA STREQUAL "AUTO" OR layerwise_named)
