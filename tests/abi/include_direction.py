@@ -19,6 +19,7 @@ MAY_INCLUDE = {
     "cuda": {"cuda", "backend", "kernels", "numerics", "error", "header", "toolkit"},
     "kernels": {"kernels", "numerics", "toolkit"},
     "numerics": {"numerics", "toolkit dtypes"},
+    "package": {"system"},  # programs that the build runs, which are no part of the library
 }
 PART_OF_FILE = {"api": "api", "abi": "api", "validate": "validate", "validate_step": "validate", "step_options": "validate", "buffers": "validate",
                 "plan": "plan", "error": "error", "backend": "backend"}
@@ -91,7 +92,7 @@ def self_test():
         "src/validate.h": '#include "plan.h"\n', "src/api.cpp": '#include "validate.h"\n#include "layerwise.h"\n',
         "src/cpu/backend.cpp": '#include "backend.h"\n#include <sched.h>\n', "kernels/launch.h": '#include "numerics/dtype.h"\n',
         "src/cuda/backend.cpp": '#include "kernels/launch.h"\n#include <cuda_runtime.h>\n',
-        "kernels/norms.cu": '#include "kernels/launch.h"\n#include <cub/warp/warp_reduce.cuh>\n',
+        "src/package/gpus.cpp": "#include <dlfcn.h>\n", "kernels/norms.cu": '#include "kernels/launch.h"\n#include <cub/warp/warp_reduce.cuh>\n',
     }
     bad = [
         ("src/numerics/dtype.h", '#include "backend.h"'), ("src/numerics/dtype.h", "#include <cuda_runtime.h>"),
@@ -102,6 +103,7 @@ def self_test():
         ("src/cuda/backend.cpp", '#include "plan.h"'), ("src/plan.h", '#include "validate.h"'),
         ("src/plan.h", '#include "kernels/launch.h"'), ("src/validate.h", '#include "cpu/backend.h"'),
         ("src/backend.h", '#include "plan.h"'), ("src/api.cpp", '#include "no_such_file.h"'), ("src/misc.cpp", ""),
+        ("src/package/gpus.cpp", '#include "backend.h"'),
     ]
     failures = []
     for planted in [None] + bad:
