@@ -3,6 +3,7 @@
 binaries.py exports HEADER LIBRARY        the library's dynamic symbols are the header's functions, both ways
 binaries.py soname HEADER LIBRARY         liblayerwise.so.<ABI version>
 binaries.py dependencies LIBRARY          NEEDED names glibc's own libraries alone
+binaries.py size ARCHITECTURES LIBRARY    the file is as small as one with machine code for so many GPUs can be
 binaries.py isa-symbols OBJECT...         the step_*.o files share no symbol a linker could merge
 """
 import os
@@ -54,6 +55,14 @@ def dependencies(library):
     check([f"{name}: not part of the C library" for name in needed if not GLIBC.fullmatch(name)])
 
 
+def size(architectures, library):
+    # 16 MB for the seven of a release; a GPU's machine code is some 1.3 MB where it is compressed, and 13 MB where it is not.
+    limit = 16 - 1.3 * (7 - int(architectures)) if architectures != "0" else 3.5
+    megabytes = os.path.getsize(library) / 1e6
+    print(f"{megabytes:.1f} MB, machine code for {architectures} GPUs")
+    check([] if megabytes < limit else [f"{megabytes:.1f} MB, at most {limit:.1f} MB are expected"])
+
+
 def defined_symbols(path):
     """(kind, name) of every symbol an object defines for the linker; a lower-case kind is local, but u, v and w."""
     symbols = [line.split(None, 2)[1:] for line in lines_of("nm", "-C", "--defined-only", path)]
@@ -87,4 +96,4 @@ command, *arguments = sys.argv[1:]
 if command == "isa-symbols":
     isa_symbols(arguments)
 else:
-    {"exports": exports, "soname": soname, "dependencies": dependencies}[command](*arguments)
+    {"exports": exports, "soname": soname, "dependencies": dependencies, "size": size}[command](*arguments)
