@@ -7,7 +7,8 @@ function(layerwise_packaged_nvcc result)
   set(folders "")
   if(python) # -E: what pip sets while it builds a package would hide the environment that it builds for
     execute_process(COMMAND "${python}" -E -c
-      "import importlib.util as u; found = u.find_spec('nvidia'); print(*(found.submodule_search_locations if found else []), sep=';')"
+      "import importlib.util; nvidia = importlib.util.find_spec('nvidia')
+print(*(nvidia.submodule_search_locations if nvidia else []), sep=';')"
       TIMEOUT 20 OUTPUT_VARIABLE folders OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   endif()
   set(found "")
@@ -42,7 +43,8 @@ function(layerwise_packaged_nvcc_lacks result nvcc)
   endif()
   set(mended "")
   set(lacks "")
-  # What is in which of the other packages. The first two go with nvcc's version: a newer nvvm makes PTX that it cannot read.
+  # What is in which of the other packages. The first two go with nvcc's version: a newer nvvm makes PTX that the older
+  # ptxas cannot read.
   foreach(part IN ITEMS "nvidia-nvvm=nvvm/bin/cicc" "nvidia-cuda-crt=include/crt/host_config.h"
                         "nvidia-cuda-runtime=lib/libcudart_static.a" "nvidia-cuda-cccl=include/cccl/cub/cub.cuh")
     string(REGEX REPLACE "=.*" "" package "${part}")

@@ -56,7 +56,7 @@ def dependencies(library):
 
 
 def size(architectures, library):
-    # 16 MB for the seven of a release; a GPU's machine code is some 1.3 MB where it is compressed, and 13 MB where it is not.
+    # 16 MB for the seven of a release; a GPU's machine code is some 1.3 MB compressed, and 13 MB as it is.
     limit = 16 - 1.3 * (7 - int(architectures)) if architectures != "0" else 3.5
     megabytes = os.path.getsize(library) / 1e6
     print(f"{megabytes:.1f} MB, machine code for {architectures} GPUs")

@@ -92,7 +92,8 @@ def self_test():
         "src/validate.h": '#include "plan.h"\n', "src/api.cpp": '#include "validate.h"\n#include "layerwise.h"\n',
         "src/cpu/backend.cpp": '#include "backend.h"\n#include <sched.h>\n', "kernels/launch.h": '#include "numerics/dtype.h"\n',
         "src/cuda/backend.cpp": '#include "kernels/launch.h"\n#include <cuda_runtime.h>\n',
-        "src/package/gpus.cpp": "#include <dlfcn.h>\n", "kernels/norms.cu": '#include "kernels/launch.h"\n#include <cub/warp/warp_reduce.cuh>\n',
+        "src/package/gpus.cpp": "#include <dlfcn.h>\n",
+        "kernels/norms.cu": '#include "kernels/launch.h"\n#include <cub/warp/warp_reduce.cuh>\n',
     }
     bad = [
         ("src/numerics/dtype.h", '#include "backend.h"'), ("src/numerics/dtype.h", "#include <cuda_runtime.h>"),

@@ -3,9 +3,9 @@
     packaged_nvcc.py SOURCE CMAKE
 
 Environments of Python are made, with empty files where the packages of CUDA 13 have theirs. Hazards: nvidia-cuda-nvcc
-installed alone, by a pin or by another package, brings the newest nvvm, whose PTX an older ptxas does not read; it brings
-no CUB; before CUDA 13.2 nvcc looks for its libraries in lib64, which no package has; and pip hides the environment that
-it builds a package for. The versions and files of each case are those of the packages as pip installs them. """
+installed alone, by a pin or by another package, brings the newest nvvm, whose PTX an older ptxas does not read; it
+brings no CUB; before CUDA 13.2 nvcc looks for its libraries in lib64, which no package has; and pip hides the
+environment that it builds a package for. The versions and files of each case are those of the packages as pip installs them. """
 
 import os
 import subprocess
@@ -21,7 +21,8 @@ layerwise_packaged_nvcc_lacks(lacks "${{nvcc}}")
 message("<${{nvcc}}> <${{lacks}}>")
 """
 FILES = {"nvidia-cuda-nvcc": "bin/nvcc", "nvidia-nvvm": "nvvm/bin/cicc", "nvidia-cuda-crt": "include/crt/host_config.h",
-         "nvidia-cuda-runtime": "lib/libcudart_static.a", "nvidia-cuda-cccl": "include/cccl/cub/cub.cuh", "link": "lib64/link"}
+         "nvidia-cuda-runtime": "lib/libcudart_static.a", "nvidia-cuda-cccl": "include/cccl/cub/cub.cuh",
+         "link": "lib64/link"}
 
 
 def packages(nvcc, nvvm, crt, runtime, cccl, link=False):
@@ -58,7 +59,8 @@ def main(source, cmake):
         script.write_text(SCRIPT.format(source=source))
         hiding = folder / "hiding"
         hiding.mkdir()
-        (hiding / "sitecustomize.py").write_text("import sys; sys.path = [p for p in sys.path if 'site-packages' not in p]\n")
+        (hiding / "sitecustomize.py").write_text(
+            "import sys; sys.path = [path for path in sys.path if 'site-packages' not in path]\n")
         for number, (what, versions, words) in enumerate(CASES):
             environment = folder / str(number)
             venv.create(environment, symlinks=True)

@@ -109,8 +109,8 @@ def problem_of(toolkit, output):
             return f"{name} of CCCL {cccl} is missing"
         text, found = overlay(source.read_text())
         if found != expected:
-            return (f"{name} of CCCL {cccl} is not as cub_overlay.py knows it, (asm statements, imitated ones, self-named "
-                    f"aliases) is {found} and not {expected}")
+            return (f"{name} of CCCL {cccl} is not as cub_overlay.py knows it, (asm statements, imitated ones, "
+                    f"self-named aliases) is {found} and not {expected}")
         target = output / name
         if not target.is_file() or target.read_text() != text:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -25,8 +25,8 @@ def stand_in(folder, number):
 
 def listed(source, options, toolkit, build):
     """The tests that the project has with these headers."""
-    subprocess.run(["cmake", "-S", source, "-B", build, "-DLAYERWISE_CUDA=OFF", f"-DLAYERWISE_CUDA_INCLUDE_DIRS={toolkit}", *options],
-                   check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "-S", source, "-B", build, "-DLAYERWISE_CUDA=OFF",
+                    f"-DLAYERWISE_CUDA_INCLUDE_DIRS={toolkit}", *options], check=True, stdout=subprocess.DEVNULL)
     tests = subprocess.run(["ctest", "--test-dir", build, "-N"], check=True, capture_output=True, text=True)
     return re.findall(r"^ +Test +#\d+: (.*)$", tests.stdout, re.M)
 
