@@ -160,8 +160,11 @@ def test_a_compiled_step_follows_options_that_change(make: Any, option: str, val
     assert same_bits(*runs)
 
 
+# torch's own compiled SGD rounds otherwise than its eager one in torch 2.11 and later: the right bits are those of an
+# eager LARC around a compiled SGD.
 def test_larc_around_another_optimizer_compiles_with_graph_breaks() -> None:
     first, optimizer, second, other = twins(MAKERS["LARC"])
+    optimizer.optimizer.step = torch.compile(optimizer.optimizer.step, backend="aot_eager")
     train(first, optimizer, range(4))
     train(second, CompiledStep(other), range(4))
     assert same_bits(first, second)
