@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -27,6 +29,13 @@ def with_gradient(tensor: Any, grad: Any = None) -> Any:
 
 
 # ---- Parameters that come, go and change -----------------------------------------------------------------------------
+
+
+# Hazard: torch 2.4 stops in torch's own code, with words about schemas. Its own: 2.6 is the first with named_parameters.
+def test_an_older_torch_is_refused_by_its_version() -> None:
+    code = "import torch; torch.__version__ = type(torch.__version__)('2.5.1+cpu'); import layerwise.torch"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "ImportError: layerwise.torch needs PyTorch 2.6 or newer: this is 2.5.1+cpu" in done.stderr
 
 
 @each_optimizer

@@ -15,8 +15,8 @@ try:
     import torch
 except ImportError as problem:
     raise ImportError("layerwise.torch needs PyTorch, which is not installed: pip install torch") from problem
-if not hasattr(torch.library, "custom_op"):
-    raise ImportError(f"layerwise.torch needs PyTorch 2.4 or newer, for its custom_op: this is {torch.__version__}")
+if torch.__version__ < "2.6":  # whose optimizers take no named_parameters, and custom_op no annotations of ours
+    raise ImportError(f"layerwise.torch needs PyTorch 2.6 or newer: this is {torch.__version__}")
 
 from ._checkpoints import apex_state_dict, load_apex_state_dict, load_timm_state_dict, timm_state_dict
 from ._larc import LARC
