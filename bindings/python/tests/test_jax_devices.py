@@ -129,9 +129,10 @@ theirs = {(rival, donated): bytes_of(update_of(peer), params, grads, peer.init(p
           for donated in ((), (0, 2))}
 for name, optimizer in OPTIMIZERS.items():
     rival = "larc" if name.startswith("larc") else "novograd"
+    apart = rival == "larc" and jax.__version_info__ < (0, 7)  # XLA did not make one exchange of LARC's two sums yet
     for step in steps_of(optimizer):
         ours, gathers, reductions = bytes_of(step, params, grads, optimizer.init(params))
-        if ours > 1.2 * theirs[rival, ()] or gathers or reductions != 1:
+        if ours > 1.2 * theirs[rival, ()] or gathers or reductions != 1 + apart:
             print(name, ours / theirs[rival, ()], gathers, reductions)
     if hasattr(optimizer, "step"):
         ours, _, _ = bytes_of(optimizer.step, params, grads, optimizer.init(params), donate_argnums=(0, 2))

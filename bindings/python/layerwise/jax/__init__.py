@@ -18,7 +18,7 @@ handlers are in the package, or are compiled when the first optimizer is made, a
 try:
     import jax.ffi as _ffi
 except ImportError as problem:
-    raise ImportError("layerwise.jax needs JAX with jax.ffi: pip install jax (0.6 or later)") from problem
+    raise ImportError("layerwise.jax needs JAX with jax.ffi: pip install jax (0.6.2 or later)") from problem
 
 from ._larc import LarcSgdState, LarcState, larc, larc_sgd
 from ._novograd import NovogradState, novograd, novograd_state_by_leaf

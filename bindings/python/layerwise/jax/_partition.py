@@ -149,7 +149,15 @@ def _shard_mapped(call: Call, many: bool, flat: Any) -> Any:
 
     mapped = jax.shard_map(step, mesh=mesh, check_vma=False, in_specs=tuple(sharding.spec for sharding in shardings),
                            out_specs=[sharding.spec for sharding in results])
-    return mapped(*map(jax.sharding.reshard, flat, shardings))
+    return mapped(*map(_reshard, flat, shardings))
+
+
+def _reshard(array: Any, sharding: NamedSharding) -> Any:
+    if not hasattr(jax.sharding, "reshard"):  # before JAX 0.7
+        from jax.experimental.shard import reshard
+
+        return reshard(array, sharding)
+    return jax.sharding.reshard(array, sharding)
 
 
 # ---- Operands and results as one list, and back ----------------------------------------------------------------------
