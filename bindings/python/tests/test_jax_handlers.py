@@ -94,7 +94,7 @@ def test_a_missing_jax_is_named_with_its_remedy(tmp_path: Path) -> None:
     (tmp_path / "jax" / "__init__.py").write_text("")  # a jax without jax.ffi
     code = ("import sys; sys.path.insert(0, sys.argv[1])\n"
             "try: import layerwise.jax\nexcept ImportError as problem: print(problem)")
-    assert python(code, tmp_path) == ["layerwise.jax needs JAX with jax.ffi: pip install jax (0.6 or later)"]
+    assert python(code, tmp_path) == ["layerwise.jax needs JAX with jax.ffi: pip install jax (0.6.2 or later)"]
 
 
 def test_without_optax_the_transformations_are_pairs_all_the_same(tmp_path: Path) -> None:
