@@ -103,6 +103,49 @@ class Delegating(torch.optim.Optimizer):  # type: ignore[misc,name-defined,unuse
         return self.optimizer.step(closure)
 
 
+class Averaging(torch.optim.Optimizer):  # type: ignore[misc,name-defined,unused-ignore]
+    """As torchcontrib's SWA: it has torch's own zero_grad, and no hooks at all."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer = optimizer
+        self.param_groups, self.defaults = optimizer.param_groups, optimizer.defaults
+        self.state: Any = collections.defaultdict(dict)
+
+    def step(self, closure: Any = None) -> Any:
+        return self.optimizer.step(closure)
+
+    def state_dict(self) -> Any:
+        saved = self.optimizer.state_dict()
+        return {"opt_state": saved["state"], "swa_state": {}, "param_groups": saved["param_groups"]}
+
+    def load_state_dict(self, saved: Any) -> None:
+        self.optimizer.load_state_dict({"state": saved["opt_state"], "param_groups": saved["param_groups"]})
+        self.param_groups = self.optimizer.param_groups
+
+
+class SharpnessAware(torch.optim.Optimizer):  # type: ignore[misc,name-defined,unused-ignore]
+    """As SAM's widespread code: it makes the inner optimizer of its own groups, and steps it after a second closure."""
+
+    def __init__(self, params: Any, inner: Any, **options: Any) -> None:
+        super().__init__(params, {"rho": 0.05, **options})
+        self.base_optimizer = inner(self.param_groups, **options)
+        self.param_groups = self.base_optimizer.param_groups
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        norm = torch.stack([p.grad.norm() for p in parameters]).norm()
+        old = [p.clone() for p in parameters]
+        for p in parameters:
+            p.add_(p.grad, alpha=0.05 / float(norm))
+        with torch.enable_grad():
+            loss = closure()
+        for p, before in zip(parameters, old, strict=True):
+            p.copy_(before)
+        self.base_optimizer.step()
+        return loss
+
+
 class Proxy:
     """As Lightning's: no Optimizer at all."""
 
@@ -116,7 +159,7 @@ class Proxy:
 
 
 LOOKAHEADS = {"timm": timms_lookahead, "pytorch_optimizer": Lookahead}
-WRAPPERS: dict[str, Any] = {**LOOKAHEADS, "delegating": Delegating, "proxy": Proxy}
+WRAPPERS: dict[str, Any] = {**LOOKAHEADS, "delegating": Delegating, "averaging": Averaging, "proxy": Proxy}
 INNER: dict[str, Any] = {
     "SGD": lambda p: torch.optim.SGD(p, LR, momentum=0.9, weight_decay=0.01),
     "LARCSGD": lambda p: LARCSGD(p, LR, momentum=0.9, weight_decay=0.01),
@@ -172,7 +215,7 @@ def test_larc_around_a_wrapper_gives_the_values_by_hand(wrapper: str, inner: str
 
 
 @pytest.mark.parametrize("inner", ["SGD in LARC", "LARCSGD", "NovoGrad"])
-@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("wrapper", [*LOOKAHEADS, "delegating", "proxy"])
 def test_an_optimizer_of_this_package_in_a_wrapper_gives_the_values_by_hand(wrapper: str, inner: str) -> None:
     p = parameter()
     optimizer = WRAPPERS[wrapper](LARC(INNER["SGD"]([p])) if inner == "SGD in LARC" else INNER[inner]([p]))
@@ -182,7 +225,7 @@ def test_an_optimizer_of_this_package_in_a_wrapper_gives_the_values_by_hand(wrap
 
 
 @pytest.mark.parametrize("inner", ["SGD", "NovoGrad"])
-@pytest.mark.parametrize("wrapper", ["timm", "delegating", "proxy"])
+@pytest.mark.parametrize("wrapper", ["timm", "delegating", "averaging", "proxy"])
 def test_a_checkpoint_through_a_wrapper_resumes(wrapper: str, inner: str) -> None:
     def made() -> tuple[Any, Any]:
         p = parameter()
@@ -213,7 +256,7 @@ def test_a_checkpoint_that_holds_the_inner_one_is_loaded_and_looked_into() -> No
         optimizer.load_state_dict(saved)
 
 
-@pytest.mark.parametrize("wrapper", ["timm", "pytorch_optimizer", "delegating", "proxy"])
+@pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_hooks_of_checkpoints_run_once(wrapper: str) -> None:
     p = parameter()
     optimizer = LARC(WRAPPERS[wrapper](INNER["SGD"]([p])))
@@ -224,6 +267,35 @@ def test_hooks_of_checkpoints_run_once(wrapper: str) -> None:
     optimizer.register_load_state_dict_post_hook(lambda _: said.append("loaded"))
     optimizer.load_state_dict(optimizer.state_dict())
     assert said == ["save", "saved", "load", "loaded"]
+
+
+@pytest.mark.parametrize("larc", [False, True])
+def test_sam_around_and_in_between_gives_the_values_by_hand(larc: bool) -> None:
+    """The loss is sum(w**3)/3, so that the gradient at the perturbed weights is (w + 0.05*g/|g|)**2."""
+    for name, inner in (("SGD", torch.optim.SGD), ("NovoGrad", NovoGrad)):
+        p, w = parameter(), START.copy()
+        optimizer = SharpnessAware([p], inner, lr=0.01, weight_decay=0.0)
+        optimizer = LARC(optimizer) if larc else optimizer
+        v, m = 0.0, 0 * w
+
+        def closure(p: Any = p, optimizer: Any = optimizer) -> Any:
+            optimizer.zero_grad()
+            loss = (p**3).sum() / 3
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            closure()
+            optimizer.step(closure)
+            g = (w + 0.05 * w**2 / np.linalg.norm(w**2)) ** 2
+            if larc:  # at the perturbed weights too
+                at = w + 0.05 * w**2 / np.linalg.norm(w**2)
+                g = g * min(0.002 * np.linalg.norm(at) / (np.linalg.norm(g) + 1e-8) / 0.01, 1)
+            if name == "NovoGrad":
+                v = g @ g if v == 0 else 0.98 * v + 0.02 * (g @ g)
+                m = 0.95 * m + g / (np.sqrt(v) + 1e-8)
+            w = w - 0.01 * (m if name == "NovoGrad" else g)
+        np.testing.assert_allclose(p.detach(), w, rtol=1e-5)
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)

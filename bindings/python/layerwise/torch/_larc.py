@@ -21,6 +21,7 @@ from ._values import learning_rate, make_plain, number
 
 _SHARED_HOOKS = ("_optimizer_state_dict_pre_hooks", "_optimizer_state_dict_post_hooks",
                  "_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks")
+_STEP_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
 
 class LARC(LayerwiseOptimizer):
@@ -259,6 +260,9 @@ class LARC(LayerwiseOptimizer):
         self._runs_hooks = not hasattr(self.optimizer, _SHARED_HOOKS[0])
         for name in _SHARED_HOOKS:
             setattr(self, name, getattr(self.optimizer, name, OrderedDict()))
+        for name in _STEP_HOOKS:  # torch's own zero_grad makes every step look for them
+            if not hasattr(self.optimizer, name):
+                setattr(self.optimizer, name, OrderedDict())
         Optimizer.__setstate__(self, {})  # hooks of its own, and the profiler's
         self._reset()
         for group in self.param_groups:

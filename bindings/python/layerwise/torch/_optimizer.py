@@ -28,7 +28,7 @@ from ._order import can_be_packed, check_parameter, pack
 from ._shards import local
 from ._state import check_state, fresh_state, in_sight, loaded_state, make_ready, out_of_torchs_sight
 from ._stats import LayerStats, rows
-from ._values import is_rate, known_options, owner, same_options, switch
+from ._values import KNOWN, is_rate, owner, same_options, switch
 
 
 OF_THE_PROCESS = ("threads", "capturable", "flatten")  # options that a checkpoint does not carry to another
@@ -202,8 +202,8 @@ class LayerwiseOptimizer(Optimizer):
         group.update(prepared)
 
     def _options_of(self, group: Group) -> dict[str, Any]:
-        names = {*self.defaults, OPTION} & {*known_options(), *applied_names(group[OPTION])} - {"lr"}
-        return {name: group.get(name) for name in names}
+        own = {name: group.get(name) for name in self.defaults if name in KNOWN and name != "lr"}
+        return {**own, **{name: group.get(name) for name in (OPTION, *applied_names(group[OPTION]))}}
 
     @torch.compiler.disable  # where torch gives up compiling `step` it tries what that calls
     def _init_group(self, group: Group, weights: list[Any], grads: list[Any], moments: list[Any],

@@ -126,10 +126,7 @@ _KINDS: dict[Callable[[Any, str], Any], tuple[str, ...]] = {
     threads: ("threads",),
 }
 _KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
-
-
-def known_options() -> tuple[str, ...]:
-    return tuple(_KIND_OF)
+KNOWN = frozenset(_KIND_OF)
 
 
 def make_plain(options: dict[str, Any]) -> None:
