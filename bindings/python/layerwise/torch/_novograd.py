@@ -36,7 +36,8 @@ class NovoGrad(LayerwiseOptimizer):
     threads       CPU threads, the caller's included; 0: torch.get_num_threads(), whenever a step runs
     capturable    keeps lr in a tensor on the device, so that the replays of a captured CUDA graph follow a scheduler
     flatten       moves the parameters of each group into one buffer for each dtype (`flat_weights`); those that no step
-                  could take, and DTensors, stay where they are; gradients stay as autograd makes them
+                  could take, DTensors and those in shared memory stay where they are; gradients stay as autograd makes
+                  them
     unscale_in_step  True: GradScaler leaves unscaling, and skipping a step with infinite gradients, to the step, which
                   reads the scale on the device: no pass over the gradients more and no wait, and float16 parameters
                   can be trained. Gradients are then still scaled before the step, so that clipping them, without

@@ -26,10 +26,9 @@ from ._multipliers import (
 )
 from ._order import can_be_packed, check_parameter, pack
 from ._shards import local
-from ._state import check_state, fresh_state, in_sight, loaded_state, make_ready, out_of_torchs_sight
+from ._state import check_state, fresh_state, in_sight, loaded_state, make_ready, out_of_torchs_sight, staying
 from ._stats import LayerStats, rows
 from ._values import KNOWN, is_rate, owner, same_options, switch
-
 
 OF_THE_PROCESS = ("threads", "capturable", "flatten")  # options that a checkpoint does not carry to another
 
@@ -316,9 +315,10 @@ class LayerwiseOptimizer(Optimizer):
     # ---- Saving and loading -----------------------------------------------------------------------------------------
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As in torch.optim.Optimizer, but state keeps its own dtype and is copied; in groups whose lr is a tensor into
-        the memory of the old state, so that a captured graph sees it. Options that state_dict lacks stay as they are, and
-        so do threads, capturable, flatten and whether lr is a tensor: they are of the process, not of the training.
+        """As in torch.optim.Optimizer, but state keeps its own dtype and is copied; into the memory of the old state in
+        groups whose lr is a tensor, so that a captured graph sees it, and where that is shared memory. Options that
+        state_dict lacks stay as they are, and so do threads, capturable, flatten and whether lr is a tensor: they are
+        of the process, not of the training.
 
         Raises ValueError for other parameter groups, for state of another shape than its parameter's, and for that of
         another optimizer; nothing is loaded then.
@@ -363,9 +363,9 @@ class LayerwiseOptimizer(Optimizer):
             spec = self._spec(group)
             in_place = isinstance(group["lr"], Tensor) and isinstance(groups[number].get("lr"), Tensor)
             for parameter in group["params"]:
-                values, old = loaded.get(parameter), previous.get(parameter) if in_place else None
+                values, old = loaded.get(parameter) or {}, staying(previous.get(parameter) or {}, in_place)
                 if values or old:
-                    self.state[parameter] = loaded_state(values or {}, old or {}, parameter, spec)
+                    self.state[parameter] = loaded_state(values, old, parameter, spec)
 
     def _completed(self, group: Group, previous: Group) -> Group:
         """A group with the options that it lacks: those that were there, else the constructor's. What says how this

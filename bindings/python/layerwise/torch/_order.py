@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -74,6 +74,12 @@ def ordered_like(tensor: Tensor, parameter: Tensor, dtype: torch.dtype | None = 
     return copy.copy_(tensor)
 
 
+def in_shared_memory(tensor: Tensor) -> bool:
+    """Whether other processes may have the tensor too; torch says so of everything on CUDA."""
+    is_shared: Callable[[], bool] = tensor.is_shared
+    return tensor.device.type == "cpu" and tensor.layout is torch.strided and is_shared()
+
+
 def can_be_packed(parameter: Tensor) -> bool:
     """Whether `pack` moves the parameter: one that a plan can hold, and that is its own local tensor."""
     return can_be_held(parameter) and local(parameter) is parameter
@@ -82,11 +88,14 @@ def can_be_packed(parameter: Tensor) -> bool:
 def pack(parameters: Sequence[Tensor]) -> list[Tensor]:
     """Moves the parameters into one buffer for each device and dtype; their data become views of it.
 
-    Those that cannot be packed stay where they are. Strides are kept. Every parameter begins at a multiple of 64 bytes.
+    Those that cannot be packed, and those in shared memory, stay where they are. Strides are kept. Every parameter
+    begins at a multiple of 64 bytes.
     Returns the buffers, one-dimensional.
     """
     kinds: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
     for parameter in filter(can_be_packed, parameters):
+        if in_shared_memory(parameter):
+            continue
         kinds.setdefault((parameter.device, parameter.dtype), []).append(parameter)
     return [_pack_one(members) for members in kinds.values()]
 

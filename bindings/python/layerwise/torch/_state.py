@@ -1,7 +1,8 @@
 """The state of one parameter: `optimizer.state[p]` is the truth, plain tensors that nothing else keeps or writes.
 
 A step looks at the tensors that are there and writes into them. One that a plan cannot take as it is gets replaced by
-one with the same values; what was there before is never written again: it may be someone's.
+one with the same values; what was there before is never written again: it may be someone's. State in shared memory is
+everyone's: it stays where it is.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch.optim import Optimizer
 from ._assignment import Slot, Spec
 from ._bucket import refuse_capture
 from ._foreign import refuse_foreign
-from ._order import ordered_like, same_order
+from ._order import in_shared_memory, ordered_like, same_order
 from ._shards import local
 
 State = dict[str, Any]
@@ -104,6 +105,8 @@ def make_ready(state: State, parameter: Tensor, slot: Slot) -> None:
     refuse_capture(slot.key.device)  # every replay would begin with what is written here
     spec = slot.key.spec
     check_state(state, parameter, spec, slot.name)
+    for name, dtype in dtypes_of(spec).items():
+        _refuse_shared(state.get(name), dtype, parameter, name, slot.name)
     state["step"] = _scalar(completed_steps(state, spec), torch.int64, parameter.device)
     for name in spec.per_layer:
         state[name] = _scalar(state.get(name), spec.per_layer_dtype, parameter.device)
@@ -115,6 +118,8 @@ def make_ready(state: State, parameter: Tensor, slot: Slot) -> None:
 def _scalar(value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The tensor itself where it is one of that kind, else a new one."""
     if isinstance(value, Tensor):
+        if in_shared_memory(value):
+            value = value.reshape(())  # a view
         fits = value.dtype is dtype and value.device == device and value.dim() == 0 and _can_be_written(value)
         return value if fits else value.detach().to(device, dtype, copy=True).reshape(())
     return torch.tensor(0 if value is None else value, dtype=dtype, device=device).reshape(())
@@ -127,6 +132,19 @@ def _as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
 def _can_be_written(tensor: Tensor) -> bool:
     """Whether its memory holds its values, and torch lets a step write them."""
     return not (tensor.is_neg() or tensor.is_inference())
+
+
+def _refuse_shared(value: Any, dtype: torch.dtype, parameter: Tensor, entry: str, name: str) -> None:
+    """Raises TypeError for state in shared memory that no step can write as it is: other processes would not see what
+    takes its place."""
+    if not isinstance(value, Tensor) or not in_shared_memory(value):
+        return
+    if value.dtype is not dtype:
+        raise TypeError(f"{entry} of {name} is {value.dtype} and lies in shared memory: it must be {dtype} there, so "
+                        "that a step can write it in place")
+    if value.device != parameter.device or not (value.numel() == 1 or same_order(value, local(parameter))):
+        raise TypeError(f"{entry} of {name} lies in shared memory with strides {value.stride()}: it must have the "
+                        f"parameter's there, {parameter.stride()} on {parameter.device}")
 
 
 def completed_steps(values: Mapping[str, Any], spec: Spec) -> Any:
@@ -149,12 +167,12 @@ def fresh_state(parameter: Tensor, spec: Spec) -> State:
 def loaded_state(values: Mapping[str, Any], old: Mapping[str, Any], parameter: Tensor, spec: Spec) -> State:
     """A copy of the loaded state of one parameter, on its device.
 
-    old  the state whose memory takes the copy, where a graph may have been captured with it; empty: none
+    old  what of the state until now has memory that takes the copy; empty: none
     """
     own = dtypes_of(spec)
-    result = {name: value.to(parameter.device, copy=True) if isinstance(value, Tensor) else copy.deepcopy(value)
+    result = {name: _copied(value, old.get(name), parameter.device)
               for name, value in values.items() if name not in own and value is not None}
-    given = {**values, "step": completed_steps(values, spec)}
+    given = {**values, "step": completed_steps(values, spec)} if values else fresh_state(parameter, spec)
     for name, dtype in own.items():
         value, there = given.get(name), old.get(name)
         if isinstance(there, Tensor) and there.dtype is dtype and there.device == parameter.device:
@@ -164,6 +182,23 @@ def loaded_state(values: Mapping[str, Any], old: Mapping[str, Any], parameter: T
         elif value is not None:
             result[name] = _scalar(value.clone() if isinstance(value, Tensor) else value, dtype, parameter.device)
     return result
+
+
+def staying(state: Mapping[str, Any], captured: bool) -> Mapping[str, Any]:
+    """What of a state keeps its memory when another is loaded: all of it where a graph may have been captured with it,
+    else what lies in shared memory."""
+    return state if captured else {name: value for name, value in state.items()
+                                   if isinstance(value, Tensor) and in_shared_memory(value)}
+
+
+def _copied(value: Any, there: Any, device: torch.device) -> Any:
+    """A copy of an entry of the user's own."""
+    if not isinstance(value, Tensor):
+        return copy.deepcopy(value)
+    if isinstance(there, Tensor) and in_shared_memory(there) and (there.shape, there.dtype) == (
+            value.shape, value.dtype):
+        return there.copy_(value)
+    return value.to(device, copy=True)
 
 
 def moment(old: Tensor | None, parameter: Tensor, dtype: torch.dtype) -> Tensor:
