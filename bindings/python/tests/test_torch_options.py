@@ -164,3 +164,13 @@ def test_the_learning_rate_may_stand_in_the_groups_alone(make: Any) -> None:
     assert all(torch.equal(a, b) for a, b in zip(together, apart, strict=True))
     with pytest.raises(TypeError, match="lr is None: it must be a number, given to the optimizer or to every group"):
         make([{"params": [together[0]], "lr": 0.1}, {"params": [together[1]]}])
+
+
+@pytest.mark.parametrize("make", [NovoGrad, LARCSGD])
+def test_a_trainer_that_passes_no_rate_is_told_how_it_takes_one(make: Any) -> None:
+    """Transformers' Trainer makes cls(groups, **kwargs) of optimizer_cls_and_kwargs=(cls, kwargs): its own
+    learning_rate goes to the optimizers that it knows by name, and to no other."""
+    groups = [{"params": [parameter()], "weight_decay": 0.01}, {"params": [parameter()], "weight_decay": 0.0}]
+    with pytest.raises(TypeError, match=r'Trainer.*optimizer_cls_and_kwargs=\(NovoGrad, \{"lr": 0\.01\}\)'):
+        make(groups)
+    assert make([{"params": [parameter()]}], **{"lr": 0.01}).param_groups[0]["lr"] == 0.01

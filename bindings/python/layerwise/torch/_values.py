@@ -33,7 +33,9 @@ def number(value: Any, name: str) -> float:
 def learning_rate(value: Any, name: str) -> float | Tensor:
     """A number, or a tensor of one element."""
     if value is None:
-        raise TypeError(f"{name} is None: it must be a number, given to the optimizer or to every group")
+        raise TypeError(f"{name} is None: it must be a number, given to the optimizer or to every group. A tool that makes "
+                        "the optimizer may pass none of its own: to Transformers' Trainer it is given as "
+                        'optimizer_cls_and_kwargs=(NovoGrad, {"lr": 0.01})')
     if not isinstance(value, Tensor):
         return number(value, name)
     if value.numel() != 1:
