@@ -6,6 +6,8 @@ Each case is a process of its own: XLA keeps what it has been told.
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +136,51 @@ def test_without_a_home_the_handlers_are_built_in_a_temporary_folder_that_goes_a
     assert python(STEP, **nowhere) == ["True", "3.0"] and list(tmp_path.iterdir()) == []
     lines = python(STEP, **{**nowhere, "LAYERWISE_CACHE": "/proc/nowhere"})
     assert "LAYERWISE_CACHE is /proc/nowhere, where nothing can be written" in lines[1] and lines[-1] == "3.0"
+
+
+# Hazard: a cache in a folder that everyone may write holds a library of somebody else's.
+def test_a_cache_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    compiler()
+    cache = tmp_path / "deep" / "cache"
+    assert python("import os; os.umask(0)\n" + STEP, LAYERWISE_CACHE=cache) == ["True", "3.0"]
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    (built,) = cache.iterdir()
+    assert not built.stat().st_mode & 0o022
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777, 0o707])
+def test_nothing_is_loaded_from_a_cache_that_others_may_write(
+        tmp_path: Path, first: tuple[Path, list[str]], mode: int) -> None:
+    cache = tmp_path / "cache"
+    shutil.copytree(first[0], cache)
+    for name in ("cache", "file"):
+        (built,) = cache.iterdir()
+        cache.chmod(mode if name == "cache" else 0o700)
+        built.chmod(0o755 if name == "cache" else 0o600 | (mode & 0o022))
+        lines = "".join(python(STEP, LAYERWISE_CACHE=cache))
+        assert "so that others may write it" in lines and "let LAYERWISE_CACHE name a folder of your own" in lines
+        assert str(cache if name == "cache" else built) + " has mode" in lines and lines.endswith("3.0")
+    cache.chmod(0o755)
+    built.chmod(0o755)
+    assert python(STEP, LAYERWISE_CACHE=cache, PATH="/nowhere", CXX=compiler()) == ["True", "3.0"]
+
+
+def test_nothing_is_loaded_from_another_users_cache(tmp_path: Path, first: tuple[Path, list[str]]) -> None:
+    """The process asks which user it is; root's own it may take, as an image has it."""
+    cache = tmp_path / "cache"
+    shutil.copytree(first[0], cache)
+    other = "import os; os.geteuid = lambda: 12345\n"
+    lines = "".join(python(other + STEP, LAYERWISE_CACHE=cache, CXX=compiler()))
+    if os.geteuid() != 0:
+        assert f"belongs to user {os.geteuid()}, this process to user 12345" in lines and "LAYERWISE_CACHE" in lines
+        return
+    assert lines.startswith("True")
+    for path, others in ((cache, None), (next(cache.iterdir()), cache)):
+        if others is not None:
+            os.chown(others, 0, 0)
+        os.chown(path, 54321, 54321)
+        lines = "".join(python(STEP, LAYERWISE_CACHE=cache, CXX=compiler()))
+        assert f"{path} belongs to user 54321, this process to user 0" in lines and "LAYERWISE_CACHE" in lines
 
 
 def test_without_a_compiler_the_message_says_what_helps(tmp_path: Path) -> None:

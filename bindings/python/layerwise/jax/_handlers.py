@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 import threading
@@ -117,7 +118,11 @@ def build() -> Path:
     content = b"".join(path.read_bytes() for path in sources) + repr((command, jaxlib.__version__)).encode()
     folder, name = _cache_folder(), f"jax-handlers-{hashlib.sha256(content).hexdigest()[:16]}.so"
     built = folder / name
-    if not built.is_file():
+    if os.path.exists(folder):
+        _refuse_others(folder)
+    if os.path.isfile(built):
+        _refuse_others(built)
+    else:
         built = _writable(folder) / name
         with tempfile.TemporaryDirectory(dir=built.parent) as scratch:  # another process may do the same
             unfinished = Path(scratch) / built.name
@@ -125,8 +130,25 @@ def build() -> Path:
             if done.returncode != 0:
                 errors = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr]
                 raise LibraryError("\n    ".join([f"{shlex.join(command)} failed:", *errors[:5]]))
+            unfinished.chmod(0o755)
             os.replace(unfinished, built)
     return built
+
+
+def _refuse_others(path: Path) -> None:
+    """Raises LibraryError for a file or folder that another user could have written: what is loaded from there runs in
+    this process."""
+    if not hasattr(os, "geteuid"):
+        return
+    found = path.stat()
+    if found.st_uid not in (os.geteuid(), 0):
+        problem = f"belongs to user {found.st_uid}, this process to user {os.geteuid()}"
+    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        problem = f"has mode {stat.S_IMODE(found.st_mode):04o}, so that others may write it"
+    else:
+        return
+    raise LibraryError(f"{path} {problem}, and handlers are code: none are loaded from there. Make it yours alone "
+                       f"(chown, chmod go-w), or let {CACHE_VARIABLE} name a folder of your own")
 
 
 def _header_folder() -> Path:
@@ -162,7 +184,7 @@ def _cache_folder() -> Path:
 def _writable(folder: Path) -> Path:
     """The folder, made; where nothing can be written, a temporary one of this process, unless the folder was named."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
         return folder
     except OSError as problem:
