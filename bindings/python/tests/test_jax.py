@@ -258,6 +258,28 @@ def test_found_inf_and_grad_scale_are_read_when_the_step_runs() -> None:
     assert bits(skipped) == bits(params) and state.count == 0
 
 
+# Hazard: optax.apply_if_finite and dynamic loss scales say it as a boolean; under strict promotion bool == 0 is refused.
+@pytest.mark.parametrize("promotion", ["standard", "strict"])
+@pytest.mark.parametrize("factory", ["novograd", "larc_sgd", "larc"])
+def test_found_inf_is_a_boolean_or_a_number_of_any_kind(factory: str, promotion: str) -> None:
+    params = {"a": jnp.array([1.0, 2.0]), "b": jnp.ones(2, jnp.bfloat16)}
+    grads = {"a": jnp.array([4.0, 8.0], jnp.bfloat16), "b": jnp.ones(2)}  # mixed, which promotes too
+    optimizer = getattr(layerwise.jax, factory)(0.5)
+    state = optimizer.init(params)
+    plain, _ = optimizer.update(grads, state, params)
+    with jax.numpy_dtype_promotion(promotion):
+        jitted = jax.jit(lambda found: optimizer.update(grads, state, params, found_inf=found))
+        for one in (True, 1, 1.0, np.nan):
+            for make in (lambda v: v, np.asarray, jnp.asarray, lambda v: jnp.asarray(v, jnp.bfloat16)):
+                for found, is_set in ((make(one), True), (make(type(one)(0)), False)):
+                    for updates, after in (jitted(found), optimizer.update(grads, state, params, found_inf=found)):
+                        assert int(after.count) == (not is_set)
+                        if not is_set:
+                            assert bits(updates) == bits(plain)
+                        elif factory != "larc":
+                            assert not any(map(jnp.any, jax.tree.leaves(updates)))
+
+
 def test_injected_and_donated_and_mapped_steps_give_the_bits_of_plain_ones() -> None:
     params = tree_of(make_model(SIZES).weights)
     grads = gradient(params, 0)

@@ -168,6 +168,79 @@ def test_masked_leaves_have_no_state_and_the_others_step_as_alone(kind: str) -> 
     assert moments["b"] == optax.MaskedNode() and moments["a"].shape == (3,)
 
 
+NESTED = {"a": {"bias": PARAM, "kernel": PARAM}, "c": PARAM}
+MULTIPLIERS = {"lr_mult": {"a": {"bias": 0.5, "kernel": 2.0}, "c": 4.0},
+               "wd_mult": {"a": {"bias": 0.0, "kernel": 2.0}, "c": 3.0},
+               "skip_larc": {"a": {"bias": True, "kernel": False}, "c": False}}
+MASKED = optax.MaskedNode()
+
+
+def nested_step(kind: str) -> Any:
+    """What NESTED gains in one step with MULTIPLIERS and gradients G, in float64."""
+    def step(lr_mult: float, wd_mult: float, skip_larc: bool) -> Any:
+        lr, decay = 0.1 * lr_mult, 0.01 * wd_mult * W
+        if kind == "novograd":
+            return -lr * (G / (np.sqrt(G @ G) + 1e-8) + decay)
+        factor = 1 if skip_larc else min(0.02 * np.sqrt(W @ W) / (np.sqrt(G @ G) + 1e-8) / lr, 1)
+        return -lr * (factor * G + decay)
+
+    return jax.tree.map(step, *MULTIPLIERS.values())
+
+
+# Hazard: optax.masked and optax.partition hand on trees in which a MaskedNode stands for a leaf, or for a whole part.
+@pytest.mark.parametrize("labels", [
+    {"a": {"bias": "sgd", "kernel": "ours"}, "c": "ours"}, {"a": "ours", "c": "sgd"}, {"a": "sgd", "c": "ours"},
+    lambda params: jax.tree_util.tree_map_with_path(lambda path, _: "sgd" if "bias" in str(path) else "ours", params)],
+    ids=["leaves", "one part", "other part", "function"])
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_trees_of_multipliers_reach_their_leaves_inside_partition_and_masked(kind: str, labels: Any) -> None:
+    """The tree is that of all params, or has nothing where others step, or is what a function makes of what it sees."""
+    labelled = labels(NESTED) if callable(labels) else labels
+    full = jax.tree.map(lambda label, part: jax.tree.map(lambda _: label, part), labelled, NESTED)
+    grads = jax.tree.map(lambda _: GRAD, NESTED)
+    names = [name for name in MULTIPLIERS if kind == "larc_sgd" or name != "skip_larc"]
+    at_leaves = {name: jax.tree.map(lambda label, value: value if label == "ours" else MASKED, full, MULTIPLIERS[name])
+                 for name in names}
+    in_parts = {name: {part: MASKED if set(jax.tree.leaves(full[part])) == {"sgd"} else tree[part] for part in tree}
+                for name, tree in at_leaves.items()}
+
+    def named(name: str) -> Any:
+        return lambda seen: jax.tree_util.tree_map_with_path(
+            lambda path, _: MULTIPLIERS[name][path[0].key] if len(path) == 1
+            else MULTIPLIERS[name]["a"][path[1].key], seen)  # type: ignore[index]
+
+    for given in ({name: MULTIPLIERS[name] for name in names}, at_leaves, in_parts, {n: named(n) for n in names}):
+        ours = FACTORIES[kind](**given)
+        partition = optax.partition({"ours": ours, "sgd": optax.sgd(0.1)}, labels)
+        updates, _ = jax.jit(partition.update)(grads, partition.init(NESTED), NESTED)
+        expected = jax.tree.map(lambda label, step: step if label == "ours" else -0.1 * G, full, nested_step(kind))
+        jax.tree.map(lambda found, right: np.testing.assert_allclose(found, right, rtol=1e-4), updates, expected)
+        masked = optax.masked(ours, jax.tree.map(lambda label: label == "ours", labelled))
+        updates, _ = jax.jit(masked.update)(grads, masked.init(NESTED), NESTED)
+        expected = jax.tree.map(lambda label, step: step if label == "ours" else G, full, nested_step(kind))
+        jax.tree.map(lambda found, right: np.testing.assert_allclose(found, right, rtol=1e-4), updates, expected)
+
+
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_a_multiplier_may_stand_for_a_whole_part_of_the_tree(kind: str) -> None:
+    """As in optax's masks. Right is the tree written out."""
+    grads = jax.tree.map(lambda _: GRAD, NESTED)
+    for prefix, whole in ((0.5, {"a": {"bias": 0.5, "kernel": 0.5}, "c": 0.5}),
+                          ({"a": 0.5, "c": 2.0}, {"a": {"bias": 0.5, "kernel": 0.5}, "c": 2.0})):
+        new = []
+        for tree in (prefix, whole):
+            optimizer = FACTORIES[kind](lr_mult=tree, wd_mult=tree)
+            new.append(optimizer.step(NESTED, grads, optimizer.init(NESTED))[0])
+        assert jax.tree.map(bits, new[0]) == jax.tree.map(bits, new[1])
+    for tree in ({"a": 1.0}, {"a": {"bias": 1.0}, "c": 1.0}, {"a": [1.0, 1.0], "c": 1.0}, {"a": 1.0, "c": {"d": 1.0}}):
+        optimizer = FACTORIES[kind](lr_mult=tree)
+        with pytest.raises((ArgumentError, TypeError), match="lr_mult"):
+            optimizer.step(NESTED, grads, optimizer.init(NESTED))
+    optimizer = FACTORIES[kind](lr_mult={"a": None, "c": 1.0})
+    with pytest.raises(TypeError, match=r"lr_mult\['a'\]\['bias'\] is None: it must be a number"):
+        optimizer.step(NESTED, grads, optimizer.init(NESTED))
+
+
 def test_labelled_leaves_step_with_their_own_optimizers() -> None:
     """optax.multi_transform gives each transformation a tree with the others' leaves masked."""
     params, grads = {"a": PARAM, "b": PARAM}, {"a": GRAD, "b": GRAD}

@@ -40,8 +40,8 @@ def larc(learning_rate: Any, *, eta: float | None = None, eps: float | None = No
         optax.chain(layerwise.jax.larc(0.1), optax.sgd(0.1, momentum=0.9))
 
     learning_rate  that of the optimizer that follows, as a number, a scalar array or a schedule: clip divides by it
-    skip_larc      a tree of booleans like params, or a function of params that returns one: True leaves LARC out of
-                   that layer; None: of none. lr_mult and wd_mult are those of layerwise.jax.novograd
+    skip_larc      a tree of booleans like params or a prefix of it, or a function of params that returns one: True
+                   leaves LARC out of that layer; None: of none. lr_mult and wd_mult are those of layerwise.jax.novograd
 
     The other options are those of layerwise.Plan.larc_scale, None is the library's default: eta 0.002, eps 1e-8, mode
     "clip", min_update 0, weight_decay 0, zero_norm "keep". The scaled gradients keep their dtypes. `update` takes

@@ -41,8 +41,10 @@ def novograd(
 
     learning_rate       a number, a scalar array, or a schedule: a function of the number of completed steps
     first_moment_dtype  that of the state's first moment, whatever the parameters have
-    lr_mult, wd_mult    a tree of numbers like params, or a function of params that returns one: multiply the learning
-                        rate and the decay of their layers; None: 1. wd_mult 0 leaves decay out, of biases for example
+    lr_mult, wd_mult    a tree of numbers like params or a prefix of it (one number for all below), or a function of
+                        params that returns one: multiply the learning rate and the decay of their layers; None: 1.
+                        wd_mult 0 leaves decay out, of biases for example. Inside optax.masked and optax.partition the
+                        tree is that of all params, and the function sees those that are not masked
 
     The other options are those of layerwise.Plan.novograd_step, None is the library's default, the paper's: beta1 0.95,
     beta2 0.98, eps 1e-8, weight_decay 0.001. optax.novograd's are beta1 0.9, beta2 0.25, eps 1e-6, weight_decay 0.

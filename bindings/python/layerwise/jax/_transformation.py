@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from .. import _errors
@@ -57,7 +58,8 @@ class Transformation(Pair):
 
 def _difference(after: Any, before: Any, grad: Any) -> Any:
     """In the wider dtype of parameter and gradient: optax's wrappers expect the gradient's."""
-    dtype = jnp.promote_types(before.dtype, grad.dtype)
+    with jax.numpy_dtype_promotion("standard"):  # a user's "strict" is for the user's own arithmetic
+        dtype = jnp.promote_types(before.dtype, grad.dtype)
     return after.astype(dtype) - before.astype(dtype)
 
 
@@ -82,4 +84,9 @@ def checked(state: Any, kind: Any) -> Any:
 
 def advanced(count: Any, found_inf: Any) -> Any:
     """The completed steps after this one."""
-    return count + 1 if found_inf is None else count + (scalar(found_inf, "found_inf") == 0).astype(jnp.int32)
+    return count + 1 if found_inf is None else count + jnp.where(_is_set(found_inf), 0, 1).astype(count.dtype)
+
+
+def _is_set(found_inf: Any) -> Any:
+    """Of a number or a boolean, whatever may be promoted; nan is not 0."""
+    return jnp.asarray(scalar(found_inf, "found_inf"), bool)

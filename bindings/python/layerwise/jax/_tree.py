@@ -101,10 +101,14 @@ class Leaves:
         return self._structure.unflatten(values)
 
     def numbers(self, given: Any, params: Any, what: str, default: float) -> list[float]:
-        """One number a layer: from a tree of params' structure, or from a function of params that returns one."""
+        """One number a layer: from a tree of params' structure or a prefix of it, or from a function of params that
+        returns one. Where params have no layer, as optax.masked has it, the tree may hold anything, or nothing."""
         if given is None:
             return [default] * len(self._layers)
-        values = self._flatten(given(params) if callable(given) else given, what)
+        try:
+            values = _spread(self._structure, given(params) if callable(given) else given)
+        except ValueError as problem:
+            raise refusal(_errors.INVALID_VALUE, f"{what} has not the structure of params: {problem}") from None
         return [_number(values[place], f"{what}{self._names[place]}") for place in self._layers]
 
     def _flatten(self, tree: Any, what: str) -> list[Any]:
@@ -116,6 +120,22 @@ class Leaves:
     def _beside(self, values: list[Any], what: str, dtypes: tuple[str, ...]) -> list[Any]:
         return [_array(values[place], f"{what}{self._names[place]}", dtypes, weight.shape)
                 for place, weight in zip(self._layers, self.weights, strict=True)]
+
+
+def _spread(structure: Any, tree: Any) -> list[Any]:
+    """The tree's values for all leaves of a structure: one that stands where the structure goes on is for all below.
+
+    Raises ValueError where both go on, and not alike.
+    """
+    if structure.num_nodes == 1 and structure.num_leaves == 1:
+        return [tree]
+    inner = jax.tree.structure(tree, is_leaf=lambda node: node is not tree)
+    if inner.num_nodes == 1 or holds_nothing(tree):
+        return [tree] * structure.num_leaves
+    children, nodes = structure.children(), jax.tree.leaves(tree, is_leaf=lambda node: node is not tree)
+    if structure.node_data() != inner.node_data() or len(children) != len(nodes):
+        raise ValueError(f"{structure} and {jax.tree.structure(tree)}")
+    return [value for child, node in zip(children, nodes, strict=True) for value in _spread(child, node)]
 
 
 def _array(leaf: Any, what: str, dtypes: tuple[str, ...] = DTYPES, shape: tuple[int, ...] | None = None) -> Any:
