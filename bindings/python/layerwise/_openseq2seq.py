@@ -48,7 +48,8 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, **o
     params   parameters, (name, parameter) pairs, or groups
     lr       learning rate, a number or a tensor; None: learning_rate of "lr_policy_params". The policy is a scheduler of
              the result: `openseq2seq_schedule` makes it
-    options  more keywords of the optimizer, such as lr_mult, capturable, flatten, threads; they win over config's
+    options  more keywords of the optimizer, such as lr_mult, capturable, flatten, threads, and of LARC around NovoGrad:
+             skip_larc, always_adapt; they win over config's
 
     The other keys that a configuration may have are left to the training loop, among them those that change the
     gradients before the step: regularizer, loss_scaling, max_grad_norm, iter_size. OpenSeq2Seq never keeps the average
@@ -95,10 +96,11 @@ def _novograd(named: dict[str, Any], larc: dict[str, Any] | None, params: Any, l
     from . import torch as layerwise_torch
 
     betas = (named.pop("beta1", 0.95), named.pop("beta2", 0.98))
+    of_larc = {name: options.pop(name) for name in ("skip_larc", "always_adapt") if larc and name in options}
     optimizer = layerwise_torch.NovoGrad(
         params, lr, **{"betas": betas, "eps": 0.0, "eps_root": 1e-8, "weight_decay": 0.0, **named, **options})
     return optimizer if larc is None else layerwise_torch.LARC(
-        optimizer, **larc, threads=optimizer.defaults["threads"])
+        optimizer, **larc, **of_larc, threads=optimizer.defaults["threads"])
 
 
 def _larc_options(params: Mapping[str, Any]) -> dict[str, Any]:

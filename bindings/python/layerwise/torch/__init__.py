@@ -19,6 +19,7 @@ if torch.__version__ < "2.6":  # whose optimizers take no named_parameters, and 
     raise ImportError(f"layerwise.torch needs PyTorch 2.6 or newer: this is {torch.__version__}")
 
 from ._checkpoints import apex_state_dict, load_apex_state_dict, load_timm_state_dict, timm_state_dict
+from ._filters import is_bias_or_norm, is_weight
 from ._larc import LARC
 from ._larc_sgd import LARCSGD
 from ._novograd import NovoGrad
@@ -30,6 +31,8 @@ __all__ = [
     "LayerStats",
     "NovoGrad",
     "apex_state_dict",
+    "is_bias_or_norm",
+    "is_weight",
     "load_apex_state_dict",
     "load_timm_state_dict",
     "timm_state_dict",

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from . import _ops
 from ._assignment import MULTIPLIERS, Group, Spec
 from ._groups import larc_options, plan_without_elements
-from ._multipliers import OPTION, applied_names, prepare_multipliers, refuse_unclaimed, settle_multipliers
+from ._multipliers import OPTION, applied_names, prepare_multipliers, refuse_unclaimed, settle_multipliers, skipped
 from ._optimizer import Launch, LayerwiseOptimizer
 from ._values import learning_rate, make_plain, number
 
@@ -38,14 +38,16 @@ class LARC(LayerwiseOptimizer):
                   inside the factor, g = r*(g + weight_decay*w), and the inner optimizer's is 0 while it steps; its
                   maximize likewise. False: the inner optimizer decays as it always does
     eps, min_update, zero_norm  as in `layerwise.Plan.larc_scale`; layerwise.h explains each under its name
+    skip_larc     True: r is 1; a function of name and parameter that says it of each, or one value for all. A group may
+                  hold its own, True or one for each of its parameters
+    always_adapt  False: r is 1 too for parameters that do not decay, whose weight_decay is 0: timm's rule
     group_multipliers  whose lr_mult and wd_mult are where a group or a checkpoint has such a key, as of `NovoGrad`:
                   "refuse", "apply": lr and weight_decay are taken times it, for an optimizer that multiplies by it
                   itself, or "ignore". An inner `NovoGrad` or `LARCSGD` says it for both
     threads       CPU threads, the caller's included; 0: torch.get_num_threads(), whenever a step runs
 
-    A group may hold skip_larc (True, or one for each of its parameters: r is 1). A step scales the gradients in
-    place: a second step without new gradients would scale them again. With a closure they are scaled each time it has
-    run.
+    A step scales the gradients in place: a second step without new gradients would scale them again. With a closure
+    they are scaled each time it has run.
 
     Raises layerwise.ArgumentError (a ValueError), ValueError and TypeError for what the library refuses.
     """
@@ -54,12 +56,13 @@ class LARC(LayerwiseOptimizer):
 
     def __init__(self, optimizer: Optimizer, trust_coefficient: float = 0.002, clip: bool = True, eps: float = 1e-8, *,
                  min_update: float = 0.0, fold_weight_decay: bool = False, zero_norm: str = "keep",
-                 group_multipliers: str = "refuse", threads: int = 0) -> None:
+                 skip_larc: Any = False, always_adapt: bool = True, group_multipliers: str = "refuse",
+                 threads: int = 0) -> None:
         if not all(hasattr(optimizer, name) for name in ("param_groups", "step", "state_dict")):
             raise TypeError(f"optimizer is a {type(optimizer).__name__}: LARC wraps a torch.optim.Optimizer")
         options = {"trust_coefficient": trust_coefficient, "clip": clip, "eps": eps, "min_update": min_update,
-                   "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm, OPTION: group_multipliers,
-                   "threads": threads}
+                   "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm, "skip_larc": skip_larc,
+                   "always_adapt": always_adapt, OPTION: group_multipliers, "threads": threads}
         make_plain(options)
         self.__setstate__({"optimizer": optimizer, "options": options})
         for group in self.param_groups:
@@ -111,7 +114,9 @@ class LARC(LayerwiseOptimizer):
     def _merged(self, group: Group) -> Group:
         """A group with LARC's options beside the inner optimizer's."""
         folded = self.options["fold_weight_decay"]
-        return {**group, **self.options, OPTION: self._whose(group),
+        whose, always = self._whose(group), self.options["always_adapt"]
+        return {**group, **self.options, OPTION: whose, "always_adapt": True,  # skip_larc says it from here on
+                "skip_larc": skipped({**group, "always_adapt": always}, whose),
                 "weight_decay": group.get("weight_decay", 0.0) if folded else 0.0,
                 "maximize": folded and bool(group.get("maximize", False))}
 
@@ -127,7 +132,8 @@ class LARC(LayerwiseOptimizer):
         names = applied_names(self._whose(group))
         if self.options["fold_weight_decay"]:
             names += ("weight_decay",)
-        return {**self.options, **{name: group.get(name) for name in names}}
+        own = {name: value for name, value in self.options.items() if name not in MULTIPLIERS}
+        return {**own, **{name: group.get(name) for name in names}}
 
     def _whose(self, group: Group) -> str:
         """An inner optimizer of this package says it itself."""
@@ -137,6 +143,11 @@ class LARC(LayerwiseOptimizer):
         whose = self._whose(group)
         if whose == "refuse" and OPTION not in group:
             refuse_unclaimed(group, {})
+        if self.options["skip_larc"] is not False:
+            group.setdefault("skip_larc", self.options["skip_larc"])
+        if not self.options["always_adapt"] and "weight_decay" not in group:
+            raise ValueError("always_adapt is False, and a parameter group has no weight_decay that would say what is "
+                             "left out of LARC")
         settle_multipliers(group, whose)
 
     def _prepare(self, group: Group) -> None:
@@ -255,7 +266,7 @@ class LARC(LayerwiseOptimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.optimizer: Optimizer = state["optimizer"]
-        self.options: dict[str, Any] = {OPTION: "refuse", **state["options"]}
+        self.options: dict[str, Any] = {"skip_larc": False, "always_adapt": True, OPTION: "refuse", **state["options"]}
         # A wrapper that never ran Optimizer.__init__ has no hooks: this one's are its own then, and it runs them.
         self._runs_hooks = not hasattr(self.optimizer, _SHARED_HOOKS[0])
         for name in _SHARED_HOOKS:

@@ -28,7 +28,9 @@ class LARCSGD(LayerwiseOptimizer):
     clip          True: mode "clip"; False: mode "scale", r itself is the factor
     momentum, dampening, nesterov, weight_decay, eps, min_update, fold_weight_decay, zero_norm
                   as in `layerwise.Plan.larc_sgd_step`; layerwise.h explains each under its name
-    skip_larc     True: r is 1; one for the group, or one for each of its parameters (biases and norms, say)
+    skip_larc     True: r is 1; one for the group, one for each of its parameters, or a function of name and parameter
+                  as of `NovoGrad`'s multipliers: `is_bias_or_norm`, say
+    always_adapt  False: r is 1 too for parameters that do not decay, whose weight_decay or wd_mult is 0: timm's rule
 
     State of a parameter: step (int64) and, where momentum is not 0, momentum_buffer; it loads torch.optim.SGD's.
     A step leaves gradients as they are. Raises as `NovoGrad`.
@@ -38,14 +40,15 @@ class LARCSGD(LayerwiseOptimizer):
                  weight_decay: float = 0.0, nesterov: bool = False, *, trust_coefficient: float = 0.002,
                  clip: bool = True, eps: float = 1e-8, min_update: float = 0.0, fold_weight_decay: bool = False,
                  zero_norm: str = "keep", maximize: bool = False, lr_mult: Any = None, wd_mult: Any = None,
-                 skip_larc: Any = False, group_multipliers: str = "refuse", first_moment_dtype: Any = "float32",
-                 threads: int = 0, capturable: bool = False, flatten: bool = False,
-                 unscale_in_step: bool = False) -> None:
+                 skip_larc: Any = False, always_adapt: bool = True, group_multipliers: str = "refuse",
+                 first_moment_dtype: Any = "float32", threads: int = 0, capturable: bool = False,
+                 flatten: bool = False, unscale_in_step: bool = False) -> None:
         super().__init__(params, {
             **COMMON, "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
             "nesterov": nesterov, "trust_coefficient": trust_coefficient, "clip": clip, "eps": eps,
             "min_update": min_update, "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm,
             "maximize": maximize, "lr_mult": lr_mult, "wd_mult": wd_mult, "skip_larc": skip_larc,
+            "always_adapt": always_adapt,
             "first_moment_dtype": first_moment_dtype, "threads": threads, "capturable": capturable, "flatten": flatten},
             group_multipliers, unscale_in_step)
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from ._assignment import MULTIPLIERS, Group
 from ._values import multiplier
 
@@ -28,10 +31,11 @@ def applied(group: Group, whose: Any) -> Iterator[tuple[str, Any]]:
 
 
 def prepare_multipliers(group: Group, whose: Any) -> None:
-    """Brings them into the form they are kept in. Raises ValueError, TypeError."""
+    """Brings them into the form they are kept in: one value, or a tuple of one for each parameter, which a function of
+    name and parameter is asked for. Raises ValueError, TypeError."""
     if group.get("skip_larc", False) is None:
         raise TypeError("skip_larc is None: it must be True or False, or one for each of the group's parameters")
-    group.update({name: multiplier(value, name, len(group["params"])) for name, value in applied(group, whose)})
+    group.update({name: _kept(group, name, value) for name, value in applied(group, whose)})
 
 
 def settle_multipliers(group: Group, whose: Any) -> None:
@@ -41,14 +45,44 @@ def settle_multipliers(group: Group, whose: Any) -> None:
             raise ValueError(f"{name} has {len(value)} values: it must be one number, or one for each of the group's "
                              f"{len(group['params'])} parameters")
         if not isinstance(value, (tuple, float, int)):
-            group[name] = multiplier(value, name, len(group["params"]))
+            group[name] = _kept(group, name, value)
+
+
+def _kept(group: Group, name: str, value: Any) -> Any:
+    """A multiplier as it is kept."""
+    if callable(value):
+        names = group.get("param_names") or [None] * len(group["params"])
+        value = [_asked(value, name, *layer) for layer in zip(names, group["params"], strict=True)]
+    return multiplier(value, name, len(group["params"]))
+
+
+def _asked(function: Any, option: str, name: str | None, parameter: Tensor) -> Any:
+    value = function(name, parameter)
+    if not isinstance(value, (bool, int, float, np.bool_, np.number)):
+        whose = name or f"a parameter of shape {tuple(parameter.shape)}"
+        raise TypeError(f"{option} of {whose} is {value!r}, from the function that was given: it must be a number or a "
+                        "bool")
+    return value
+
+
+def skipped(group: Group, whose: Any) -> Any:
+    """skip_larc of a group for a step: without always_adapt, layers that do not decay are left out of LARC too."""
+    skip, decays = group.get("skip_larc"), group.get("wd_mult") if "wd_mult" in applied_names(whose) else None
+    if group.get("always_adapt", True):
+        return skip
+    if not group["weight_decay"] or (decays is not None and not isinstance(decays, tuple) and not decays):
+        return True
+    if not isinstance(decays, tuple):
+        return skip
+    skips = skip if isinstance(skip, tuple) else [skip] * len(decays)
+    return tuple(bool(left_out) or not decay for left_out, decay in zip(skips, decays, strict=True))
 
 
 def refuse_unclaimed(group: Mapping[str, Any], defaults: Mapping[str, Any], where: str = "a parameter group") -> None:
     """Raises ValueError for a multiplier in the group that the optimizer was not given itself."""
     for name in SHARED_NAMES:
         value = group.get(name)
-        if value is not None and value is not defaults.get(name):
+        if value is not None and value is not defaults.get(name) and not callable(value):  # frameworks write numbers
             scaled = "lr" if name == "lr_mult" else "weight_decay"
             raise ValueError(
                 f"{where} has {name}={value!r}, a key that frameworks write beside a {scaled} that holds it already. "

@@ -26,8 +26,10 @@ class NovoGrad(LayerwiseOptimizer):
     betas, eps, eps_root, weight_decay, grad_averaging, average_first_step, amsgrad, bias_correction, norm,
     seed_second_moment, decoupled_weight_decay, lr_in_momentum, maximize
                   as in `layerwise.Plan.novograd_step`; layerwise.h explains each under its name
-    lr_mult, wd_mult  multiply lr and weight_decay: one number, or one for each parameter of the group
-                  (`layerwise.fan_in_lr_multipliers` makes some); None: 1. Afterwards they are options of each group
+    lr_mult, wd_mult  multiply lr and weight_decay: one number, one for each parameter of the group
+                  (`layerwise.fan_in_lr_multipliers` makes some), or a function of name and parameter that gives each
+                  its own when it is added (`is_weight`, say; name is None where none was given); None: 1. Afterwards
+                  they are options of each group
     group_multipliers  whose lr_mult and wd_mult are where a group, or another tool's checkpoint, brings them itself.
                   Frameworks write such keys beside an lr that they have multiplied already (mmengine, Megatron-core).
                   "refuse": ValueError; "apply": this optimizer's; "ignore": the framework's, whatever they hold: they

@@ -18,11 +18,13 @@ from ._lazy import Resolved
 from ._multipliers import (
     OPTION,
     SHARED_NAMES,
+    applied,
     applied_names,
     refuse_given,
     refuse_loaded,
     refuse_unclaimed,
     settle_multipliers,
+    skipped,
 )
 from ._order import can_be_packed, check_parameter, pack
 from ._shards import local
@@ -146,7 +148,7 @@ class LayerwiseOptimizer(Optimizer):
             weights, grads, moments, per_layer, steps, layers, positions, vectors, launches = lists
             resolved = Resolved()
             weights, grads, moments = map(resolved.of, (weights, grads, moments))
-            names = applied_names(group[OPTION])
+            multipliers = dict(applied(group, group[OPTION])) | {"skip_larc": skipped(group, group[OPTION])}
             begin = 0
             for index in range(len(launches) // 2):
                 handle, end = launches[2 * index], begin + launches[2 * index + 1]
@@ -155,7 +157,7 @@ class LayerwiseOptimizer(Optimizer):
                 launch = Launch(
                     handle, layers[part], weights[part], grads[part], vectors[2 * index], vectors[2 * index + 1],
                     _scalar_on(device, grad_scale), _scalar_on(device, found_inf), _scalar_on(device, own["lr"]),
-                    *(_multipliers(group.get(name), positions[part]) if name in names else [] for name in MULTIPLIERS))
+                    *(_multipliers(multipliers.get(name), positions[part]) for name in MULTIPLIERS))
                 kinds = len(per_layer) // max(len(steps), 1)
                 self._launch(group, launch, moments[part], steps[part],
                              [per_layer[begin * kinds + kind:end * kinds:kinds] for kind in range(kinds)])

@@ -33,8 +33,8 @@ def number(value: Any, name: str) -> float:
 def learning_rate(value: Any, name: str) -> float | Tensor:
     """A number, or a tensor of one element."""
     if value is None:
-        raise TypeError(f"{name} is None: it must be a number, given to the optimizer or to every group. A tool that makes "
-                        "the optimizer may pass none of its own: to Transformers' Trainer it is given as "
+        raise TypeError(f"{name} is None: it must be a number, given to the optimizer or to every group. A tool that "
+                        "makes the optimizer may pass none of its own: to Transformers' Trainer it is given as "
                         'optimizer_cls_and_kwargs=(NovoGrad, {"lr": 0.01})')
     if not isinstance(value, Tensor):
         return number(value, name)
@@ -121,7 +121,7 @@ _KINDS: dict[Callable[[Any, str], Any], tuple[str, ...]] = {
     number: ("eps", "eps_root", "weight_decay", "momentum", "dampening", "trust_coefficient", "min_update"),
     switch: ("grad_averaging", "average_first_step", "amsgrad", "bias_correction", "seed_second_moment",
              "decoupled_weight_decay", "lr_in_momentum", "maximize", "nesterov", "clip", "fold_weight_decay",
-             "capturable", "flatten"),
+             "always_adapt", "capturable", "flatten"),
     text: ("norm", "zero_norm"),
     owner: ("group_multipliers",),
     dtype_name: ("first_moment_dtype", "second_moment_dtype"),
