@@ -106,6 +106,28 @@ def test_a_group_may_say_itself_whose_its_multipliers_are() -> None:
     assert close(WEIGHTS - first, moves("LARCSGD", 0.01))
 
 
+@pytest.mark.parametrize("kind", ["NovoGrad", "LARCSGD", "LARC"])
+def test_what_a_group_says_of_its_multipliers_is_checked_wherever_it_comes_from(kind: str) -> None:
+    group = {"params": [parameter()], "lr": 0.1, "lr_mult": 10.0, "group_multipliers": "refuse"}
+    with pytest.raises(ValueError, match=r"lr_mult=10\.0"):
+        MAKERS[kind]([dict(group)])
+    with pytest.raises(ValueError, match="group_multipliers is 'mine'"):
+        MAKERS[kind]([{**group, "group_multipliers": "mine"}])
+    optimizer = MAKERS[kind]([parameter()])
+    for whose, text in (("refuse", r"lr_mult=10\.0"), ("mine", "group_multipliers is 'mine'")):
+        optimizer.param_groups.append({**group, "group_multipliers": whose})
+        with pytest.raises(ValueError, match=text):
+            moved(optimizer)
+        optimizer.param_groups.pop()
+    optimizer.param_groups.append({**group, "params": [parameter()], "group_multipliers": "ignore"})
+    if kind != "LARC":  # SGD itself completes no group
+        assert close(moved(optimizer), moves(kind, 0.1))
+    optimizer = MAKERS[kind]([parameter()])
+    optimizer.param_groups[0]["group_multipliers"] = "mine"
+    with pytest.raises(ValueError, match="group_multipliers is 'mine'"):
+        moved(optimizer)
+
+
 @pytest.mark.parametrize("kind", OWN)
 def test_the_optimizers_own_multipliers_contradict_ignoring_the_groups(kind: str) -> None:
     for name in ("lr_mult", "wd_mult"):

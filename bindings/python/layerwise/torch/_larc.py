@@ -15,9 +15,17 @@ from torch.optim import Optimizer
 from . import _ops
 from ._assignment import MULTIPLIERS, Group, Spec
 from ._groups import larc_options, plan_without_elements
-from ._multipliers import OPTION, applied_names, prepare_multipliers, refuse_unclaimed, settle_multipliers, skipped
+from ._multipliers import (
+    OPTION,
+    applied_names,
+    prepare_multipliers,
+    refuse_unclaimed,
+    settle_multipliers,
+    skipped,
+    was_claimed,
+)
 from ._optimizer import Launch, LayerwiseOptimizer
-from ._values import learning_rate, make_plain, number
+from ._values import learning_rate, make_plain, number, owner
 
 _SHARED_HOOKS = ("_optimizer_state_dict_pre_hooks", "_optimizer_state_dict_post_hooks",
                  "_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks")
@@ -137,11 +145,11 @@ class LARC(LayerwiseOptimizer):
 
     def _whose(self, group: Group) -> str:
         """An inner optimizer of this package says it itself."""
-        return str(group.get(OPTION, self.options[OPTION]))
+        return owner(group.get(OPTION, self.options[OPTION]), OPTION)
 
     def _settle(self, group: Group) -> None:
         whose = self._whose(group)
-        if whose == "refuse" and OPTION not in group:
+        if whose == "refuse" and not was_claimed(group):
             refuse_unclaimed(group, {})
         if self.options["skip_larc"] is not False:
             group.setdefault("skip_larc", self.options["skip_larc"])
@@ -242,7 +250,7 @@ class LARC(LayerwiseOptimizer):
             for before in self._optimizer_load_state_dict_pre_hooks.values():
                 changed = before(self, state_dict)
                 state_dict = state_dict if changed is None else changed
-        if self.options[OPTION] == "refuse" and not any(OPTION in group for group in self.param_groups):
+        if self.options[OPTION] == "refuse" and not any(map(was_claimed, self.param_groups)):
             for group in _groups_of(state_dict):
                 refuse_unclaimed(group, {}, "a parameter group of the checkpoint")
         previous = self.param_groups

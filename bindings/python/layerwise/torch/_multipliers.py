@@ -21,6 +21,11 @@ OPTION = "group_multipliers"
 _OURS_ALONE = "first_moment_dtype"  # a key of every group of this package, those from before the option included
 
 
+def was_claimed(group: Mapping[str, Any]) -> bool:
+    """Whether it is a group of this package's, whose multipliers were looked at when it was added."""
+    return OPTION in group and _OURS_ALONE in group
+
+
 def applied_names(whose: Any) -> tuple[str, ...]:
     return tuple(name for name in MULTIPLIERS if whose != "ignore" or name not in SHARED_NAMES)
 

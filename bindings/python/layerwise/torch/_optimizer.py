@@ -25,6 +25,7 @@ from ._multipliers import (
     refuse_unclaimed,
     settle_multipliers,
     skipped,
+    was_claimed,
 )
 from ._order import can_be_packed, check_parameter, pack
 from ._shards import local
@@ -189,7 +190,7 @@ class LayerwiseOptimizer(Optimizer):
     def _settle(self, group: Group) -> None:
         """Brings multipliers into the form they are kept in, and completes a group that was put into param_groups by
         other means than add_param_group. Raises ValueError, TypeError."""
-        if OPTION not in group:
+        if not was_claimed(group):
             self._claim(group)
             group.update(self._completed(group, {}))
         settle_multipliers(group, group[OPTION])
