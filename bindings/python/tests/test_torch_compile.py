@@ -125,6 +125,9 @@ def test_a_schedule_makes_few_graphs_and_has_the_bits_of_eager_steps(make: Any, 
     optimizers = [make(network.parameters(), lr=copy.deepcopy(lr)) for network in (first, second)]
     stepping = [optimizers[0], CompiledStep(optimizers[1], fullgraph=True)]  # before torch's scheduler wraps the step
     schedulers = [schedule(optimizer) for optimizer in optimizers]
+    if torch.__version__ < "2.9" and make is MAKERS["LARCSGD"] and \
+            isinstance(schedulers[0], torch.optim.lr_scheduler.OneCycleLR):
+        pytest.skip("this version of torch makes a graph for every momentum")
     torch._dynamo.utils.counters.clear()
     for step in range(10):
         for network, each, scheduler in zip((first, second), stepping, schedulers, strict=True):

@@ -91,6 +91,10 @@ def test_a_shard_of_one_is_whole(make: Any, ranks: int) -> None:
     plain = with_gradients(parameter(6, 4))
     wrapped = torch.nn.Parameter(held(plain[0].detach().clone(), Shard(0)))
     wrapped.grad = held(plain[0].grad.clone(), Partial())  # the sum of one
+    try:
+        wrapped.grad.add(wrapped)
+    except RuntimeError:  # as in torch 2.9
+        pytest.skip("this version of torch adds no shard to a partial sum, as its own SGD does")
     make(plain).step()
     make([wrapped]).step()
     assert torch.equal(plain[0], wrapped.to_local())

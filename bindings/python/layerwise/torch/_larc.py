@@ -134,7 +134,7 @@ class LARC(LayerwiseOptimizer):
     def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: list[Tensor],
                 per_layer: list[list[Tensor]]) -> None:
         options = _ops.split({"lr": group["lr"], **larc_options(group)}, _ops.LARC_NUMBERS)
-        _ops.larc_scale(**launch._asdict(), larc_mode=options.pop("mode"), **options, maximize=group["maximize"])
+        _ops.larc_scale(**launch.arguments(), larc_mode=options.pop("mode"), **options, maximize=group["maximize"])
 
     def _options_of(self, group: Group) -> dict[str, Any]:
         names = applied_names(self._whose(group))

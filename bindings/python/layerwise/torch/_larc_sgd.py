@@ -66,7 +66,7 @@ class LARCSGD(LayerwiseOptimizer):
                 per_layer: list[list[Tensor]]) -> None:
         options = _ops.split({"lr": group["lr"], **_options(group)}, _ops.LARC_SGD_NUMBERS)
         buffers = moments if group["momentum"] else []  # looked at in a traced step too, which is another without them
-        _ops.larc_sgd_step(**launch._asdict(), larc_mode=options.pop("mode"), momentum_buffer=buffers, steps=steps,
+        _ops.larc_sgd_step(**launch.arguments(), larc_mode=options.pop("mode"), momentum_buffer=buffers, steps=steps,
                            **options)
 
     def _try(self, group: Group) -> None:

@@ -87,7 +87,7 @@ class NovoGrad(LayerwiseOptimizer):
     def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: list[Tensor],
                 per_layer: list[list[Tensor]]) -> None:
         options = _ops.split({"lr": group["lr"], **_options(group)}, _ops.NOVOGRAD_NUMBERS)
-        _ops.novograd_step(**launch._asdict(), first_moment=moments, second_moment=per_layer[0],
+        _ops.novograd_step(**launch.arguments(), first_moment=moments, second_moment=per_layer[0],
                            max_second_moment=per_layer[1] if group["amsgrad"] else [], steps=steps, **options)
 
     def _try(self, group: Group) -> None:

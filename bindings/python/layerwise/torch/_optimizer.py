@@ -52,6 +52,10 @@ class Launch(NamedTuple):
     wd_mult: Sequence[float]
     skip_larc: Sequence[float]
 
+    def arguments(self) -> dict[str, Any]:
+        """By their names; not _asdict, into which the compiler of torch 2.8 does not look."""
+        return {name: getattr(self, name) for name in Launch._fields}
+
 
 class LayerwiseOptimizer(Optimizer):
     """Steps of buckets. Subclasses say what a group needs (`_spec`) and call their operator (`_launch`)."""
@@ -144,7 +148,8 @@ class LayerwiseOptimizer(Optimizer):
     def _run(self, groups: Sequence[Group], grad_scale: Any, found_inf: Any) -> None:
         """`groups` are those of the optimizer, or copies of them with other options."""
         found = self._look()
-        self._has_stepped = True
+        if not torch.compiler.is_compiling():  # a traced step is known by _traced
+            self._has_stepped = True
         for own, group, lists in zip(self.param_groups, groups, found, strict=True):
             weights, grads, moments, per_layer, steps, layers, positions, vectors, launches = lists
             resolved = Resolved()
@@ -258,7 +263,7 @@ class LayerwiseOptimizer(Optimizer):
     @torch.compiler.disable
     def _is_asked_for_state_alone(self) -> bool:
         states = [values for values in self.state.values() if isinstance(values, dict) and values]
-        if states and (self._has_stepped or any(values.get("step", 1) != 0 for values in states)):
+        if states and (self._has_stepped or self._traced or any(values.get("step", 1) != 0 for values in states)):
             return False
         rates = [group["lr"] for group in self.param_groups]
         if any(isinstance(lr, Tensor) and lr.is_cuda for lr in rates) and torch.cuda.is_current_stream_capturing():
