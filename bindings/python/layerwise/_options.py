@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import operator
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from ._library import check, library
 Options = TypeVar("Options", bound=_abi.Struct)
 
 _defaults: dict[str, bytes] = {}
+_CHOICES = {"norm": _abi.NORMS, "mode": _abi.LARC_MODES, "zero_norm": _abi.ZERO_NORMS, "rounding": _abi.ROUNDINGS}
 
 
 def defaults(kind: type[Options]) -> Options:
@@ -81,9 +83,15 @@ def is_array(value: Any) -> bool:
         hasattr(value, name) for name in ("__cuda_array_interface__", "__dlpack__"))
 
 
+@functools.lru_cache(maxsize=None)
+def _kinds(struct: type[ctypes.Structure]) -> dict[str, Any]:
+    """The type of each field by its name."""
+    return dict(struct._fields_)  # type: ignore[arg-type]
+
+
 def fill(options: ctypes.Structure, buffers: Buffers, values: Mapping[str, Any]) -> None:
     """Writes every value that is not None into the field of its name; arrays as the addresses they have."""
-    kinds = dict(options._fields_)  # type: ignore[arg-type]
+    kinds = _kinds(type(options))
     numbers: dict[str, Any] = {}
     for name, value in values.items():
         if value is None:
@@ -100,13 +108,12 @@ def fill(options: ctypes.Structure, buffers: Buffers, values: Mapping[str, Any])
 
 def fill_numbers(options: ctypes.Structure, values: Mapping[str, Any]) -> None:
     """Writes every number, flag and named choice that is not None into the field of its name."""
-    tables = {"norm": _abi.NORMS, "mode": _abi.LARC_MODES, "zero_norm": _abi.ZERO_NORMS, "rounding": _abi.ROUNDINGS}
-    kinds = dict(options._fields_)  # type: ignore[arg-type]
+    kinds = _kinds(type(options))
     for name, value in values.items():
         if value is None:
             continue
-        if name in tables:
-            setattr(options, name, selector(value, name, tables[name]))
+        if name in _CHOICES:
+            setattr(options, name, selector(value, name, _CHOICES[name]))
         elif kinds[name] is ctypes.c_double:
             setattr(options, name, real(value, name))
         elif kinds[name] is ctypes.c_int64:

@@ -39,7 +39,8 @@ class CompiledStep:
 def calls_of(optimizer: Any, operator: str, monkeypatch: Any) -> list[dict[str, Any]]:
     """The arguments of the operator in one step."""
     calls: list[dict[str, Any]] = []
-    monkeypatch.setattr(_ops, operator, lambda **arguments: calls.append(arguments))
+    own = getattr(_ops, operator)
+    monkeypatch.setattr(_ops, "run", lambda called, **arguments: calls.append(arguments) if called is own else None)
     optimizer.step()
     monkeypatch.undo()
     return calls

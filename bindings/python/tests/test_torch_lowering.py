@@ -36,7 +36,7 @@ class FakeDevice:
             monkeypatch.setattr(torch, name, self._unpinned(getattr(torch, name)))
         monkeypatch.setattr(_memory.CudaMemory, "_on_device", self._on_device)
         monkeypatch.setattr(_bucket, "memory_of", _memory.CudaMemory)
-        monkeypatch.setattr(_bucket, "Plan", lambda *_, **options: FakePlan(self, options))
+        monkeypatch.setattr(_bucket, "RepeatablePlan", lambda *_, **options: FakePlan(self, options))
 
     def _unpinned(self, function: Any) -> Any:
         def call(*arguments: Any, pin_memory: bool = False, **options: Any) -> Any:
@@ -172,6 +172,39 @@ def test_a_first_gradient_during_a_capture_is_refused(device: FakeDevice) -> Non
     device.capturing = True
     with pytest.raises(RuntimeError, match="run one step of this optimizer with the same gradients before the capture"):
         optimizer.step()
+
+
+def test_what_a_graph_was_captured_with_stays_where_it_is_when_groups_come_to_differ(device: FakeDevice) -> None:
+    """Replays write there: the tables, the statistics."""
+    network, lr = Network(), torch.tensor(0.1)
+    optimizer = NovoGrad([{"params": [parameter]} for parameter in network.parameters()], lr)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    backward(network, 0)
+    optimizer.step()
+    device.capturing = True
+    optimizer.step()
+    device.capturing = False
+    [captured] = {slot.bucket for _, slot in optimizer._assignment.slots()}
+    optimizer.param_groups[3]["weight_decay"] = 0.5
+    before = len(device.calls)
+    optimizer.step()
+    assert {slot.bucket for _, slot in optimizer._assignment.slots()} == {captured}
+    tables = [call["weights"].tolist() for _, call in device.calls[before:]]
+    assert [address for table in zip(*tables, strict=True) for address in table if address] == addresses(
+        network.parameters()) and len(tables) == 2
+
+
+def test_numbers_of_steps_that_a_step_has_written_are_known_after_it(device: FakeDevice) -> None:
+    """Else each step would wait for the device to read them."""
+    network = Network()
+    optimizer = NovoGrad(network.parameters(), 0.1, bias_correction=True)
+    backward(network, 0)
+    optimizer.step()
+    [bucket] = {slot.bucket for _, slot in optimizer._assignment.slots()}
+    bucket._steps._reading_waits = True  # as on CUDA
+    for parameter, slot in optimizer._assignment.slots():
+        assert bucket._steps._is_known(slot.layer, optimizer.state[parameter]["step"])
 
 
 def test_a_device_without_a_backend_is_refused() -> None:

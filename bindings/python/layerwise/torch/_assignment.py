@@ -1,14 +1,15 @@
 """Which bucket serves which parameter.
 
-A bucket is one plan, so its layers share device and dtypes; and one call, so they share the group's hyper-parameters,
-which may change every step, and what differs from layer to layer (lr_mult, wd_mult, skip_larc).
+A bucket is one plan, so its layers share device and dtypes. A call is one step of it for layers that share their
+hyper-parameters, whatever groups they are in; what may differ is what a plan has for each layer (lr_mult, wd_mult,
+skip_larc). Groups whose options are equal share a bucket; where options change, so do the calls.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -84,16 +85,22 @@ class Slot:
         return self.known is not None
 
 
-Members = dict[Bucket, list[tuple[Slot, Tensor]]]
+Member = tuple[Slot, Tensor, int]  # with the number of its group
+Calls = dict[int, dict[Bucket, list[Member]]]  # by label
 
 
 class Assignment:
     """Where the parameters of an optimizer are: given when a gradient is first seen, and anew where a parameter or its
-    group has changed."""
+    group has changed, or other groups than before can share a call.
+
+    pinned  buckets that a compiled or captured step works on as long as the optimizer lives: none of their layers moves
+            for the sake of fewer calls
+    """
 
     def __init__(self) -> None:
         self._slots: dict[int, Slot] = {}  # by the parameter's identity, as long as it lives
         self.given = GivenParameters()
+        self.pinned: set[Bucket] = set()
 
     def slot(self, parameter: Tensor) -> Slot | None:
         slot = self._slots.get(id(parameter))
@@ -103,60 +110,83 @@ class Assignment:
         living = [(slot.parameter(), slot) for slot in self._slots.values()]
         return [(parameter, slot) for parameter, slot in living if parameter is not None]
 
-    def members(self, groups: list[Group], group: Group, spec: Spec, state: Mapping[Tensor, Any]) -> Members:
-        """The parameters of a group that have gradients, by bucket. Raises TypeError and ValueError (`_assign`)."""
-        found = self._find(group, spec)
-        if found is None:
-            self._assign(groups, group, spec, state)
-            found = self._find(group, spec)
+    def calls(self, groups: list[Group], specs: Sequence[Spec], labels: Sequence[int],
+              state: Mapping[Tensor, Any]) -> Calls:
+        """The parameters that have gradients, by the calls that serve them: groups with equal labels may share one.
+        specs and labels have one entry for each group. Raises TypeError and ValueError (`_assign`)."""
+        found = self._find(groups, specs, labels)
+        if found is None or not self._are_fewest(found):
+            self._assign(groups, specs, labels, state)
+            found = self._find(groups, specs, labels)
             assert found is not None, "a parameter changed while it was looked at"
         return found
 
-    def _find(self, group: Group, spec: Spec) -> Members | None:
-        found: Members = {}
-        for position, parameter in enumerate(group["params"]):
-            grad = parameter.grad
-            if grad is None:
-                continue
-            slot = self.slot(parameter)
-            if slot is None or not slot.fits(parameter, grad, group, position, spec):
-                return None
-            found.setdefault(slot.bucket, []).append((slot, parameter))
+    def _find(self, groups: list[Group], specs: Sequence[Spec], labels: Sequence[int]) -> Calls | None:
+        found: Calls = {label: {} for label in labels}
+        for number, (group, spec, label) in enumerate(zip(groups, specs, labels, strict=True)):
+            buckets = found[label]
+            for position, parameter in enumerate(group["params"]):
+                grad = parameter.grad
+                if grad is None:
+                    continue
+                slot = self.slot(parameter)
+                if slot is None or not slot.fits(parameter, grad, group, position, spec):
+                    return None
+                buckets.setdefault(slot.bucket, []).append((slot, parameter, number))
         return found
 
-    def _assign(self, groups: list[Group], group: Group, spec: Spec, state: Mapping[Tensor, Any]) -> None:
-        """Gives a place to every parameter of the group that takes part, or did before. Buckets that stay what they
-        were are kept. Nothing is changed where a parameter is refused."""
-        for device in {parameter.device for parameter in group["params"] if parameter.grad is not None}:
+    def _are_fewest(self, found: Calls) -> bool:
+        """Whether no call works on a part of a bucket, and no two calls could be one."""
+        buckets: set[Bucket] = set()
+        kinds: set[tuple[int, Key]] = set()
+        for label, parts in found.items():
+            for bucket, members in parts.items():
+                kind = (label, members[0][0].key)
+                if bucket in self.pinned:
+                    continue
+                if (bucket in buckets or kind in kinds) and not bucket.capturing():
+                    return False
+                buckets.add(bucket)
+                kinds.add(kind)
+        return True
+
+    def _assign(self, groups: list[Group], specs: Sequence[Spec], labels: Sequence[int],
+                state: Mapping[Tensor, Any]) -> None:
+        """Gives a place to every parameter that takes part, or did before. Buckets that stay what they were are kept.
+        Nothing is changed where a parameter is refused."""
+        for device in {parameter.device for group in groups for parameter in group["params"]
+                       if parameter.grad is not None}:
             refuse_capture(device)
-        number = next(index for index, other in enumerate(groups) if other is group)
-        _refuse_repeated(groups, number)
+        _refuse_repeated(groups)
         taken = []
-        for position, parameter in enumerate(group["params"]):
-            slot, grad = self.slot(parameter), parameter.grad
-            if grad is not None or (slot is not None and slot.is_for(parameter)):
-                check_parameter(parameter, self._name(groups, number, position))
-                taken.append((position, parameter))
-        self.given.follow(groups, group)
-        self._refuse_replaced(group, groups, spec, state)
-        positions: dict[Key, list[int]] = {}
-        for position, parameter in taken:
-            slot, grad = self.slot(parameter), parameter.grad
+        for number, group in enumerate(groups):
+            for position, parameter in enumerate(group["params"]):
+                slot = self.slot(parameter)
+                if parameter.grad is not None or (slot is not None and slot.is_for(parameter)):
+                    check_parameter(parameter, self._name(groups, number, position))
+                    taken.append((number, position, parameter))
+            self.given.follow(groups, group)
+        self._refuse_replaced(groups, specs, state)
+        places: dict[tuple[Key, Hashable], list[tuple[int, int, Tensor]]] = {}
+        for number, position, parameter in taken:
+            slot, grad, spec = self.slot(parameter), parameter.grad, specs[number]
             grad_dtype = grad.dtype if grad is not None else slot.key.grad_dtype  # type: ignore[union-attr]
             _refuse_changed(parameter, slot, state.get(parameter) or {}, spec, self._name(groups, number, position))
             key = Key(parameter.device, parameter.dtype, grad_dtype, spec)
-            positions.setdefault(key, []).append(position)
+            stays = slot is not None and slot.key == key and slot.bucket in self.pinned
+            places.setdefault((key, slot.bucket if slot is not None and stays else labels[number]), []).append(
+                (number, position, parameter))
 
         self._forget_absent(groups)
-        for key, where in positions.items():
-            parameters = [group["params"][position] for position in where]
+        for (key, _), where in places.items():
+            parameters = [parameter for _, _, parameter in where]
             bucket = self._kept(parameters, key) or self._new_bucket(parameters, key)
-            for layer, (position, parameter) in enumerate(zip(where, parameters, strict=True)):
+            for layer, (number, position, parameter) in enumerate(where):
                 old = self.slot(parameter)
                 known = old.known if old is not None and old.key == key and old.is_for(parameter) else None
                 self._slots[id(parameter)] = Slot(
-                    self._name(groups, number, position), weakref.ref(parameter), bucket, layer, key, id(group),
-                    position, parameter.shape, parameter.stride(), known)
+                    self._name(groups, number, position), weakref.ref(parameter), bucket, layer, key,
+                    id(groups[number]), position, parameter.shape, parameter.stride(), known)
 
     def _name(self, groups: list[Group], number: int, position: int) -> str:
         """As the parameter was given: positions change."""
@@ -190,16 +220,16 @@ class Assignment:
         present = {id(parameter) for group in groups for parameter in group["params"]}
         self._slots = {identity: slot for identity, slot in self._slots.items() if identity in present}
 
-    def _refuse_replaced(self, group: Group, groups: list[Group], spec: Spec, state: Mapping[Tensor, Any]) -> None:
+    def _refuse_replaced(self, groups: list[Group], specs: Sequence[Spec], state: Mapping[Tensor, Any]) -> None:
         """Raises ValueError where a parameter without state stands in the place of one whose state is thereby lost."""
-        if spec.moment is None and not spec.per_layer:
-            return
-        present = {id(parameter) for other in groups for parameter in other["params"]}
+        present = {id(parameter) for group in groups for parameter in group["params"]}
+        by_identity = {id(group): (group["params"], spec) for group, spec in zip(groups, specs, strict=True)}
         for old, slot in self.slots():
-            if (id(old) in present or slot.group != id(group) or slot.position >= len(group["params"])
+            parameters, spec = by_identity.get(slot.group, ([], slot.key.spec))
+            if (id(old) in present or slot.position >= len(parameters) or not (spec.moment or spec.per_layer)
                     or not state.get(old)):
                 continue
-            new = group["params"][slot.position]
+            new = parameters[slot.position]
             if self.slot(new) is None and not state.get(new):
                 raise ValueError(
                     f"a parameter of shape {tuple(old.shape)} is no longer in param_groups: it was replaced after this "
@@ -207,12 +237,14 @@ class Assignment:
                     "optimizer.state[old]; where it goes on: optimizer.state[new] = optimizer.state.pop(old)")
 
 
-def _refuse_repeated(groups: list[Group], number: int) -> None:
+def _refuse_repeated(groups: list[Group]) -> None:
     counts = Counter(id(parameter) for group in groups for parameter in group["params"])
-    for position, parameter in enumerate(groups[number]["params"]):
-        if counts[id(parameter)] > 1:
-            raise ValueError(f"{parameter_name(groups, number, position)} is in param_groups {counts[id(parameter)]} "
-                             "times: a step would update it as often")
+    for number, group in enumerate(groups):
+        for position, parameter in enumerate(group["params"]):
+            count = counts[id(parameter)]
+            if count > 1:
+                raise ValueError(f"{parameter_name(groups, number, position)} is in param_groups {count} times: a step "
+                                 "would update it as often")
 
 
 def _refuse_changed(parameter: Tensor, slot: Slot | None, state: Mapping[str, Any], spec: Spec, name: str) -> None:

@@ -1,4 +1,4 @@
-"""A bucket: the parameters of one group that share device and dtypes, served by one plan in one call."""
+"""A bucket: parameters that share device, dtypes and, as a rule, options, served by one plan in one call."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .. import STAT_COUNT, Plan
-from ._memory import memory_of
+from .. import STAT_COUNT
+from ._memory import RepeatablePlan, memory_of
 from ._order import DTYPES, ordered_like, same_order
 from ._steps import StepCounts
 
@@ -67,7 +67,7 @@ class Bucket:
         self._per_layer_dtype = per_layer_dtype
         self._threads = threads
         self._memories = [memory_of(self.device)]  # one for each call of a step: it keeps that call's tables
-        self._plan: Plan | None = None
+        self._plan: RepeatablePlan | None = None
         self._plan_threads = 0
         self._addresses: list[int] = []
         self.handle = next(_numbers)
@@ -94,25 +94,20 @@ class Bucket:
         weights, grads = buffers["weights"], buffers["grads"]
         ordered = [grad if same_order(grad, weight) else ordered_like(grad, weight)
                    for grad, weight in zip(grads, weights, strict=True)]
-        rows = [self._row(layers, ordered if name == "grads" else tensors, weights, name)
+        rows = [self._row(layers, *((ordered, ordered) if name == "grads" else (tensors, weights)), name)
                 for name, tensors in buffers.items()]
         self._check_memory(rows[0])
         self._multiply(layers, multipliers)
-        run = getattr(self._ready_plan(), method)
+        plan = self._ready_plan()
         parts = [layers] if steps is None or self._steps is None else self._steps.parts(layers, steps, self.capturing())
         gathered = {name: None if tensors is None else self._gather(name, layers, tensors)
                     for name, tensors in (per_layer or {}).items()}
-        array = self._memories[0].array
-        values = {name: array(value) if isinstance(value, Tensor) else value
-                  for name, value in {**arguments, **gathered}.items()}
         step_of = dict(zip(layers, steps or (), strict=False))
         self._memories += [memory_of(self.device) for _ in parts[len(self._memories):]]
         for part, memory in zip(parts, self._memories, strict=False):
             taken = rows if len(parts) == 1 else _only(part, rows)
-            tables = dict(zip(buffers, memory.tables(taken), strict=True))
-            if steps is not None:
-                values["step"] = memory.step(step_of[part[0]])
-            run(**tables, **values, stream=memory.stream())
+            memory.run(plan, method, dict(zip(buffers, taken, strict=True)), {**arguments, **gathered},
+                       step_of[part[0]] if steps is not None else None)
         for name, tensors in (per_layer or {}).items():
             if tensors is not None:
                 self._scatter(name, layers, tensors)
@@ -144,17 +139,18 @@ class Bucket:
             self._steps.advanced(layers, steps, found_inf is None, self.capturing())
 
     def _multiply(self, layers: Sequence[int], multipliers: Multipliers) -> None:
-        for name, given in multipliers._asdict().items():
-            if not given:
-                self._multipliers[name] = None
+        """Those of layers that are not in the call stay what they are."""
+        for name, given in zip(Multipliers._fields, multipliers, strict=True):
+            known = self._multipliers[name]
+            if not given and known is None:
                 continue
             neutral = 0.0 if name == "skip_larc" else 1.0
-            values = list(self._multipliers[name] or [neutral] * len(self.sizes))
+            values = list(known or [neutral] * len(self.sizes))
             for index, layer in enumerate(layers):
-                values[layer] = given[index if len(given) > 1 else 0]
-            self._multipliers[name] = values
+                values[layer] = given[index if len(given) > 1 else 0] if given else neutral
+            self._multipliers[name] = values if any(value != neutral for value in values) else None
 
-    def _ready_plan(self) -> Plan:
+    def _ready_plan(self) -> RepeatablePlan:
         threads = self._threads or self._memories[0].threads()
         if self._plan is not None and threads != self._plan_threads:
             self._plan.close()
@@ -163,7 +159,7 @@ class Bucket:
             refuse_capture(self.device)
             if self._plan is None:
                 self._plan_threads = threads
-                self._plan = Plan(
+                self._plan = RepeatablePlan(
                     self.sizes, device=str(self.device), layout="scattered", threads=threads,
                     weights_dtype=self._dtypes["weights"], grads_dtype=self._dtypes["grads"],
                     first_moment_dtype=self._moment_dtype, second_moment_dtype=DTYPES[self._per_layer_dtype])
@@ -175,16 +171,17 @@ class Bucket:
             self._applied = dict(self._multipliers)
         return self._plan
 
-    def _row(self, layers: Sequence[int], tensors: Sequence[Tensor], weights: Sequence[Tensor], name: str) -> list[int]:
-        dtype = self._dtypes.get(name, self._moment_dtype)
+    def _row(self, layers: Sequence[int], tensors: Sequence[Tensor], like: Sequence[Tensor], name: str) -> list[int]:
+        """The tensors' addresses; each must be in the order of its own in `like`."""
+        dtype, device = self._dtypes.get(name, self._moment_dtype), self.device
         row = [0] * len(self.sizes)
-        for layer, tensor, weight in zip(layers, tensors, weights, strict=True):
-            if (tensor.dtype is not dtype or tensor.numel() != self.sizes[layer] or tensor.device != self.device
-                    or not same_order(tensor, weight)):
+        for layer, tensor, other in zip(layers, tensors, like, strict=True):
+            if (tensor.dtype is not dtype or tensor.numel() != self.sizes[layer] or tensor.device != device
+                    or not (tensor is other or same_order(tensor, other))):
                 raise ValueError(
                     f"{name} of layer {layer}: {tensor.numel()} elements of {tensor.dtype} on {tensor.device}, "
                     f"strides {tensor.stride()}; the plan was made for {self.sizes[layer]} of {dtype} on "
-                    f"{self.device}, strides {weight.stride()}")
+                    f"{device}, strides {other.stride()}")
             row[layer] = tensor.data_ptr()
         return row
 

@@ -14,22 +14,24 @@ from torch.optim import Optimizer
 
 from . import _ops
 from ._assignment import MULTIPLIERS, Group, Spec
+from ._calls import AllAccepted, Launch
 from ._groups import larc_options, plan_without_elements
 from ._multipliers import (
     OPTION,
-    applied_names,
     prepare_multipliers,
     refuse_unclaimed,
     settle_multipliers,
     skipped,
     was_claimed,
 )
-from ._optimizer import Launch, LayerwiseOptimizer
+from ._optimizer import LayerwiseOptimizer
 from ._values import learning_rate, make_plain, number, owner
 
 _SHARED_HOOKS = ("_optimizer_state_dict_pre_hooks", "_optimizer_state_dict_post_hooks",
                  "_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks")
 _STEP_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+
+_HIDDEN = {"weight_decay": 0.0, "maximize": False}  # from the inner optimizer, where the factor takes in the decay
 
 
 class LARC(LayerwiseOptimizer):
@@ -74,7 +76,7 @@ class LARC(LayerwiseOptimizer):
         make_plain(options)
         self.__setstate__({"optimizer": optimizer, "options": options})
         for group in self.param_groups:
-            self._accept(group)
+            self._admit(group)
 
     # ---- The step ---------------------------------------------------------------------------------------------------
 
@@ -83,16 +85,12 @@ class LARC(LayerwiseOptimizer):
         """Scales the gradients and steps the inner optimizer; returns what that returns. Raises as its step, and as
         `NovoGrad.step`."""
         scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
-        for group in self.param_groups:
-            self._check_options(group)
-        groups = [self._merged(group) for group in self.param_groups]
+        accepted = self._begin()
 
         def scaled() -> Any:
             with torch.enable_grad():
                 loss = closure() if closure is not None else None
-            if isinstance(self.optimizer, LayerwiseOptimizer) and not torch.compiler.is_compiling():
-                self.optimizer._look()  # what it refuses, it refuses before gradients are scaled
-            self._run(groups, scale, found_inf)
+            self._scale(accepted, scale, found_inf)
             return loss
 
         with self._inner_options(found_inf):
@@ -101,10 +99,21 @@ class LARC(LayerwiseOptimizer):
             scaled()
             return self.optimizer.step()
 
+    @torch.compiler.disable
+    def _begin(self) -> AllAccepted:
+        return self._accept_all()
+
+    @torch.compiler.disable
+    def _scale(self, accepted: AllAccepted, grad_scale: Any, found_inf: Any) -> None:
+        calls = self._look(accepted)
+        if isinstance(self.optimizer, LayerwiseOptimizer):  # what it refuses, it refuses before gradients are scaled
+            self.optimizer._look(self.optimizer._accept_all())
+        self._run(calls, grad_scale, found_inf)
+
     @contextlib.contextmanager
     def _inner_options(self, found_inf: Any) -> Iterator[None]:
         """What the inner optimizer sees while it steps, and afterwards no more."""
-        hidden = {"weight_decay": 0, "maximize": False} if self.options["fold_weight_decay"] else {}
+        hidden: dict[str, Any] = _HIDDEN if self.options["fold_weight_decay"] else {}
         saved = [{name: group[name] for name in hidden if name in group} for group in self.param_groups]
         inner: Any = self.optimizer
         try:
@@ -131,17 +140,25 @@ class LARC(LayerwiseOptimizer):
     def _spec(self, group: Group) -> Spec:
         return Spec(threads=self.options["threads"])
 
-    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: list[Tensor],
-                per_layer: list[list[Tensor]]) -> None:
-        options = _ops.split({"lr": group["lr"], **larc_options(group)}, _ops.LARC_NUMBERS)
-        _ops.larc_scale(**launch.arguments(), larc_mode=options.pop("mode"), **options, maximize=group["maximize"])
+    def _options(self, group: Group) -> dict[str, Any]:
+        merged = self._merged(group)
+        return {**larc_options(merged), "maximize": merged["maximize"]}
 
-    def _options_of(self, group: Group) -> dict[str, Any]:
-        names = applied_names(self._whose(group))
-        if self.options["fold_weight_decay"]:
-            names += ("weight_decay",)
-        own = {name: value for name, value in self.options.items() if name not in MULTIPLIERS}
-        return {**own, **{name: group.get(name) for name in names}}
+    def _launch(self, options: dict[str, Any], launch: Launch, moments: list[Tensor], steps: list[Tensor],
+                per_layer: list[list[Tensor]]) -> None:
+        arguments = _ops.split(options, _ops.LARC_NUMBERS)
+        _ops.run(_ops.larc_scale, **launch.arguments(), larc_mode=arguments.pop("mode"), **arguments)
+
+    @property
+    def _values(self) -> Callable[[Group], tuple[Any, ...]]:
+        own = [value for name, value in self.options.items() if name not in MULTIPLIERS]
+        names = [OPTION, *MULTIPLIERS]
+        if self.options["fold_weight_decay"] or not self.options["always_adapt"]:
+            names += _HIDDEN
+        return lambda group: (*own, *map(group.get, names))
+
+    def _multipliers(self, group: Group) -> dict[str, Any]:
+        return super()._multipliers(self._merged(group))
 
     def _whose(self, group: Group) -> str:
         """An inner optimizer of this package says it itself."""
@@ -221,12 +238,12 @@ class LARC(LayerwiseOptimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         self.optimizer.add_param_group(param_group)
         try:
-            self._accept(self.param_groups[-1])
+            self._admit(self.param_groups[-1])
         except BaseException:
             self.param_groups.pop()
             raise
 
-    def _accept(self, group: Group) -> None:
+    def _admit(self, group: Group) -> None:
         self._prepare(group)
         self._assignment.given.add(group)
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from . import _ops
 from ._assignment import Group, Spec
 from ._groups import COMMON, larc_options, plan_without_elements
-from ._optimizer import Launch, LayerwiseOptimizer
+from ._calls import Launch
+from ._optimizer import LayerwiseOptimizer
 from ._values import dtype_of
 
 
@@ -62,19 +63,19 @@ class LARCSGD(LayerwiseOptimizer):
         return Spec("momentum_buffer" if group["momentum"] else None, dtype, depends_on_step=group["dampening"] != 0,
                     threads=group["threads"])
 
-    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: list[Tensor],
+    def _options(self, group: Group) -> dict[str, Any]:
+        return {**larc_options(group),
+                **{name: group[name] for name in ("momentum", "dampening", "nesterov", "maximize")}}
+
+    def _launch(self, options: dict[str, Any], launch: Launch, moments: list[Tensor], steps: list[Tensor],
                 per_layer: list[list[Tensor]]) -> None:
-        options = _ops.split({"lr": group["lr"], **_options(group)}, _ops.LARC_SGD_NUMBERS)
-        buffers = moments if group["momentum"] else []  # looked at in a traced step too, which is another without them
-        _ops.larc_sgd_step(**launch.arguments(), larc_mode=options.pop("mode"), momentum_buffer=buffers, steps=steps,
-                           **options)
+        buffers = moments if options["momentum"] else []  # looked at in a traced step too: another one without them
+        arguments = _ops.split(options, _ops.LARC_SGD_NUMBERS)
+        _ops.run(_ops.larc_sgd_step, **launch.arguments(), larc_mode=arguments.pop("mode"), momentum_buffer=buffers,
+                 steps=steps, **arguments)
 
     def _try(self, group: Group) -> None:
         with plan_without_elements(group) as plan:
             nothing = [np.zeros(0, np.float32)] * plan.layers
             plan.larc_sgd_step(nothing, nothing, nothing if group["momentum"] else None, step=1, lr=float(group["lr"]),
-                               **_options(group))
-
-
-def _options(group: Group) -> dict[str, Any]:
-    return {**larc_options(group), **{name: group[name] for name in ("momentum", "dampening", "nesterov", "maximize")}}
+                               **self._options(group))

@@ -3,7 +3,6 @@ opposite sign. A plan works on memory, so it gets copies, and what it has writte
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
@@ -14,9 +13,8 @@ class Resolved:
         self._copies: list[tuple[Tensor, Tensor]] = []
 
     def of(self, tensors: list[Tensor]) -> list[Tensor]:
-        """The tensors, with a copy in the place of each that is lazily negated."""
-        if torch.compiler.is_compiling():
-            return tensors  # torch resolves what an operator reads, and refuses what it writes
+        """The tensors, with a copy in the place of each that is lazily negated. Not for a traced step: torch resolves
+        what an operator reads, and refuses what it writes."""
         return [self._copy(tensor) if tensor.is_neg() else tensor for tensor in tensors]
 
     def _copy(self, tensor: Tensor) -> Tensor:

@@ -2,40 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .. import Plan, _abi
+
 Rows = list[list[int]]  # for each buffer one address a layer, 0 where the layer takes no part
 
 
+class RepeatablePlan(Plan):
+    """A plan that can take a step again."""
+
+    last: tuple[Any, ...] = ()  # the step that was taken last
+
+    def _run(self, function: Callable[..., int], addresses: Sequence[int | None],
+             options: Sequence[_abi.Struct | None], stream: int | None) -> None:
+        super()._run(function, addresses, options, stream)
+        self.last = function, addresses, options, stream
+
+    def again(self, taken: tuple[Any, ...], numbers: dict[str, Any]) -> None:
+        """Takes a step once more with these numbers. What was checked when it was taken first must hold still."""
+        function, addresses, options, stream = taken
+        for struct in options:
+            for name, number in numbers.items():
+                if hasattr(struct, name):
+                    setattr(struct, name, number)
+        super()._run(function, addresses, options, stream)
+
+
 class HostMemory:
-    """What a CPU plan takes."""
+    """What a CPU plan takes. A step that differs from the one before in lr, in its number and in the addresses of its
+    layers alone takes that one again: checking the rest anew takes longer than a small step."""
 
-    @staticmethod
-    def array(tensor: Tensor) -> Any:
-        """The tensor's own memory as a NumPy array."""
-        return tensor.detach().numpy()
+    def __init__(self) -> None:
+        self._tables = np.zeros((0, 0), np.uint64)
+        self._key: tuple[Any, ...] = ()
+        self._taken: tuple[Any, ...] = ()
 
-    @staticmethod
-    def step(completed: Tensor) -> Any:
-        """A number: a tensor that NumPy has seen cannot be resized any more, as offloaders do."""
-        return int(completed) + 1
+    def run(self, plan: RepeatablePlan, method: str, rows: dict[str, list[int]], values: dict[str, Any],
+            completed: Tensor | None) -> None:
+        """Takes a step of the plan.
 
-    @staticmethod
-    def tables(rows: Rows) -> list[Any]:
-        """The rows as tables of addresses."""
-        return list(np.array(rows, np.uint64))
+        rows       the buffers' addresses by name
+        values     the other arguments; tensors lie on the host
+        completed  the number of completed steps; None: the method takes no step
+        """
+        # A number: a tensor that NumPy has seen cannot be resized any more, as offloaders do.
+        numbers: dict[str, Any] = {} if completed is None else {"step": int(completed) + 1}
+        if not isinstance(values["lr"], Tensor):
+            numbers["lr"] = values["lr"]
+        key = (plan, method, *rows, *[
+            (value.data_ptr(), value.dtype, value.numel()) if isinstance(value, Tensor) else value
+            for name, value in values.items() if name not in numbers])
+        if key == self._key:
+            self._tables[:] = list(rows.values())
+            plan.again(self._taken, numbers)
+            return
+        self._tables = np.array(list(rows.values()), np.uint64)
+        arrays = {name: value.detach().numpy() if isinstance(value, Tensor) else value
+                  for name, value in values.items()}
+        getattr(plan, method)(**dict(zip(rows, self._tables, strict=True)), **{**arrays, **numbers})
+        self._key, self._taken = key, plan.last
 
     @staticmethod
     def capturing() -> bool:
         return False
-
-    @staticmethod
-    def stream() -> int | None:
-        return None
 
     @staticmethod
     def wait() -> None:
@@ -61,11 +96,14 @@ class CudaMemory:
         self._spare: Tensor | None = None
         self._captured: list[tuple[Tensor, Tensor]] = []
 
-    def array(self, tensor: Tensor) -> Any:
-        return tensor.detach()
-
-    def step(self, completed: Tensor) -> Any:
-        return completed.detach()
+    def run(self, plan: Plan, method: str, rows: dict[str, list[int]], values: dict[str, Any],
+            completed: Tensor | None) -> None:
+        """As that of HostMemory; everything lies on the device."""
+        arrays = {name: value.detach() if isinstance(value, Tensor) else value for name, value in values.items()}
+        if completed is not None:
+            arrays["step"] = completed.detach()
+        tables = dict(zip(rows, self.tables(list(rows.values())), strict=True))
+        getattr(plan, method)(**tables, **arrays, stream=self.stream())
 
     def tables(self, rows: Rows) -> list[Any]:
         """The rows as tables on the device; copied only when an address, or the stream, has changed."""

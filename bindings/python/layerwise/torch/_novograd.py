@@ -10,7 +10,8 @@ from torch import Tensor
 from . import _ops
 from ._assignment import Group, Spec
 from ._groups import COMMON, plan_without_elements
-from ._optimizer import Launch, LayerwiseOptimizer
+from ._calls import Launch
+from ._optimizer import LayerwiseOptimizer
 from ._values import dtype_of
 
 
@@ -84,23 +85,22 @@ class NovoGrad(LayerwiseOptimizer):
             bool(group["bias_correction"] or (group["grad_averaging"] and not group["average_first_step"])),
             group["threads"])
 
-    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: list[Tensor],
+    def _options(self, group: Group) -> dict[str, Any]:
+        beta1, beta2 = group["betas"]
+        names = ("eps", "eps_root", "weight_decay", "grad_averaging", "average_first_step", "amsgrad",
+                 "bias_correction", "norm", "seed_second_moment", "decoupled_weight_decay", "lr_in_momentum",
+                 "maximize")
+        return {"beta1": beta1, "beta2": beta2, **{name: group[name] for name in names}}
+
+    def _launch(self, options: dict[str, Any], launch: Launch, moments: list[Tensor], steps: list[Tensor],
                 per_layer: list[list[Tensor]]) -> None:
-        options = _ops.split({"lr": group["lr"], **_options(group)}, _ops.NOVOGRAD_NUMBERS)
-        _ops.novograd_step(**launch.arguments(), first_moment=moments, second_moment=per_layer[0],
-                           max_second_moment=per_layer[1] if group["amsgrad"] else [], steps=steps, **options)
+        _ops.run(_ops.novograd_step, **launch.arguments(), first_moment=moments, second_moment=per_layer[0],
+                 max_second_moment=per_layer[1] if options["amsgrad"] else [], steps=steps,
+                 **_ops.split(options, _ops.NOVOGRAD_NUMBERS))
 
     def _try(self, group: Group) -> None:
         with plan_without_elements(group) as plan:
             nothing, layers = np.zeros(0, np.float32), np.zeros(plan.layers, np.float32)
             plan.novograd_step([nothing] * plan.layers, [nothing] * plan.layers, [nothing] * plan.layers, layers,
                                max_second_moment=layers.copy() if group["amsgrad"] else None, step=1,
-                               lr=float(group["lr"]), **_options(group))
-
-
-def _options(group: Group) -> dict[str, Any]:
-    """The group's options by the library's names."""
-    beta1, beta2 = group["betas"]
-    names = ("eps", "eps_root", "weight_decay", "grad_averaging", "average_first_step", "amsgrad", "bias_correction",
-             "norm", "seed_second_moment", "decoupled_weight_decay", "lr_in_momentum", "maximize")
-    return {"beta1": beta1, "beta2": beta2, **{name: group[name] for name in names}}
+                               lr=float(group["lr"]), **self._options(group))

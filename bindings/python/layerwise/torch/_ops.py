@@ -10,11 +10,12 @@ of `layerwise.Plan`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from ._bucket import Multipliers, bucket_of
 
@@ -45,12 +46,58 @@ def split(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 def _by_name(names: tuple[str, ...], numbers: Sequence[float], traced: Tensor | None,
              lr_tensor: Tensor | None) -> dict[str, Any]:
-    values: dict[str, Any] = dict(zip(names, numbers if traced is None else traced.tolist(), strict=True))
+    """-0 is 0: groups with either share a call."""
+    found = numbers if traced is None else traced.tolist()
+    values: dict[str, Any] = {name: number or 0.0 for name, number in zip(names, found, strict=True)}
     return values if lr_tensor is None else {**values, "lr": lr_tensor}
 
 
-@torch.library.custom_op("layerwise::novograd_step", mutates_args=(
-    "weights", "first_moment", "second_moment", "max_second_moment", "steps", "layer_stats", "nonfinite_layers"))
+_plain: dict[Any, tuple[Callable[..., None], tuple[str, ...]]] = {}  # the operators' functions, and what they write
+
+
+def _operator(name: str, *written: str) -> Callable[[Callable[..., None]], Any]:
+    def register(function: Callable[..., None]) -> Any:
+        operator = torch.library.custom_op(f"layerwise::{name}", mutates_args=written)(function)
+        operator.register_fake(_writes_and_returns_nothing)
+        _plain[operator] = function, written
+        return operator
+    return register
+
+
+def _writes_and_returns_nothing(*_: Any, **__: Any) -> None:
+    """What tracing needs to know of all three."""
+
+
+def run(operator: Any, **arguments: Any) -> None:
+    """Calls the operator; or its function, where nothing is there that would see the difference: the way through
+    torch's dispatcher is most of a small step's time."""
+    if _is_watched():
+        operator(**arguments)
+        return
+    function, written = _plain[operator]
+    for name in written:
+        _tell_autograd(arguments[name])  # before the call, which remembers the versions of what it counts
+    function(**arguments)
+
+
+def _tell_autograd(tensors: Tensor | Sequence[Tensor]) -> None:
+    """That they are written. Older PyTorch takes one tensor at a time."""
+    try:
+        increment_version(tensors)
+    except (RuntimeError, TypeError):
+        for tensor in tensors:
+            increment_version(tensor)
+
+
+def _is_watched() -> bool:
+    """Whether a compiler, a tracer, a profiler, a mode or a transform of torch's wants to see each operator."""
+    return (torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+            or torch._C._len_torch_function_stack() > 0 or torch._C._get_tracing_state() is not None
+            or torch._C._functorch.peek_interpreter_stack() is not None or torch._C._autograd._profiler_enabled())
+
+
+@_operator("novograd_step", "weights", "first_moment", "second_moment", "max_second_moment", "steps", "layer_stats",
+           "nonfinite_layers")
 def novograd_step(
         bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor],
         first_moment: Sequence[Tensor], second_moment: Sequence[Tensor], max_second_moment: Sequence[Tensor],
@@ -70,8 +117,7 @@ def novograd_step(
         lr_in_momentum=lr_in_momentum, maximize=maximize)
 
 
-@torch.library.custom_op("layerwise::larc_sgd_step", mutates_args=(
-    "weights", "momentum_buffer", "steps", "layer_stats", "nonfinite_layers"))
+@_operator("larc_sgd_step", "weights", "momentum_buffer", "steps", "layer_stats", "nonfinite_layers")
 def larc_sgd_step(
         bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor],
         momentum_buffer: Sequence[Tensor], steps: Sequence[Tensor], layer_stats: Tensor, nonfinite_layers: Tensor,
@@ -90,7 +136,7 @@ def larc_sgd_step(
         mode=larc_mode, fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, **values)
 
 
-@torch.library.custom_op("layerwise::larc_scale", mutates_args=("grads", "layer_stats", "nonfinite_layers"))
+@_operator("larc_scale", "grads", "layer_stats", "nonfinite_layers")
 def larc_scale(
         bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor], layer_stats: Tensor,
         nonfinite_layers: Tensor, grad_scale: Tensor | None, found_inf: Tensor | None, lr_tensor: Tensor | None,
@@ -101,11 +147,3 @@ def larc_scale(
         layer_stats=layer_stats, nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf,
         mode=larc_mode, fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize,
         **_by_name(LARC_NUMBERS, numbers, traced, lr_tensor))
-
-
-def _writes_and_returns_nothing(*_: Any, **__: Any) -> None:
-    """What tracing needs to know of all three."""
-
-
-for _operator in (novograd_step, larc_sgd_step, larc_scale):
-    _operator.register_fake(_writes_and_returns_nothing)

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from ._assignment import MULTIPLIERS, Assignment, Group, Slot, Spec, parameter_name
+from ._assignment import MULTIPLIERS, Assignment, Group, Member, Slot, Spec, parameter_name
 from ._bucket import Bucket
+from ._calls import (
+    Accepted,
+    AllAccepted,
+    Call,
+    Launch,
+    Tensors,
+    bring_lr,
+    call_multipliers,
+    group_multipliers,
+    positions_multipliers,
+    refuse_frozen_lr,
+    scalar_on,
+)
 from ._groups import prepare_group, unique_parameters
 from ._lazy import Resolved
 from ._multipliers import (
@@ -31,34 +46,13 @@ from ._order import can_be_packed, check_parameter, pack
 from ._shards import local
 from ._state import check_state, fresh_state, in_sight, loaded_state, make_ready, out_of_torchs_sight, staying
 from ._stats import LayerStats, rows
-from ._values import KNOWN, is_rate, owner, same_options, switch
+from ._values import KNOWN, is_rate, owner, same_values, switch
 
 OF_THE_PROCESS = ("threads", "capturable", "flatten")  # options that a checkpoint does not carry to another
 
 
-class Launch(NamedTuple):
-    """The arguments that every operator takes, by their names."""
-
-    bucket: int
-    layers: Sequence[int]
-    weights: Sequence[Tensor]
-    grads: Sequence[Tensor]
-    layer_stats: Tensor
-    nonfinite_layers: Tensor
-    grad_scale: Tensor | None
-    found_inf: Tensor | None
-    lr_tensor: Tensor | None
-    lr_mult: Sequence[float]
-    wd_mult: Sequence[float]
-    skip_larc: Sequence[float]
-
-    def arguments(self) -> dict[str, Any]:
-        """By their names; not _asdict, into which the compiler of torch 2.8 does not look."""
-        return {name: getattr(self, name) for name in Launch._fields}
-
-
 class LayerwiseOptimizer(Optimizer):
-    """Steps of buckets. Subclasses say what a group needs (`_spec`) and call their operator (`_launch`)."""
+    """Steps of buckets. Subclasses say what a group needs (`_spec`, `_options`) and call their operator (`_launch`)."""
 
     _step_supports_amp_scaling = False
     _stateful = True
@@ -75,14 +69,18 @@ class LayerwiseOptimizer(Optimizer):
         self._assignment = Assignment()
         self._nonfinite: dict[torch.device, Tensor] = {}
         self._has_stepped = False
-        self._traced: set[Bucket] = set()  # compiled steps name them as long as the optimizer lives
-        self._accepted: dict[int, dict[str, Any]] = {}  # the options of each group that the library has taken
+        self._accepted: dict[int, Accepted] = {}  # by the identity of the group's list of parameters
 
     def _spec(self, group: Group) -> Spec:
         raise NotImplementedError
 
-    def _launch(self, group: Group, launch: Launch, moments: list[Tensor], steps: list[Tensor],
+    def _options(self, group: Group) -> dict[str, Any]:
+        """What the library is told of a group beside lr and multipliers, by its own names."""
+        raise NotImplementedError
+
+    def _launch(self, options: dict[str, Any], launch: Launch, moments: list[Tensor], steps: list[Tensor],
                 per_layer: list[list[Tensor]]) -> None:
+        """options are lr and those of `_options`."""
         raise NotImplementedError
 
     def _try(self, group: Group) -> None:
@@ -139,58 +137,171 @@ class LayerwiseOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if not torch.compiler.is_compiling() and self._is_asked_for_state_alone():
-            self.init_state()
-            return loss
-        self._run(self.param_groups, getattr(self, "grad_scale", None), getattr(self, "found_inf", None))
+        grad_scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        if torch.compiler.is_compiling():
+            self._trace(grad_scale, found_inf)
+        else:
+            self._step(grad_scale, found_inf)
         return loss
 
-    def _run(self, groups: Sequence[Group], grad_scale: Any, found_inf: Any) -> None:
-        """`groups` are those of the optimizer, or copies of them with other options."""
-        found = self._look()
-        if not torch.compiler.is_compiling():  # a traced step is known by _traced
-            self._has_stepped = True
-        for own, group, lists in zip(self.param_groups, groups, found, strict=True):
-            weights, grads, moments, per_layer, steps, layers, positions, vectors, launches = lists
-            resolved = Resolved()
-            weights, grads, moments = map(resolved.of, (weights, grads, moments))
-            multipliers = dict(applied(group, group[OPTION])) | {"skip_larc": skipped(group, group[OPTION])}
+    @torch.compiler.disable  # where torch gives up compiling `step` it tries what that calls
+    def _step(self, grad_scale: Any, found_inf: Any) -> None:
+        if self._is_asked_for_state_alone():
+            self.init_state()
+        else:
+            self._run(self._look(self._accept_all()), grad_scale, found_inf)
+
+    def _look(self, accepted: AllAccepted) -> list[Call]:
+        """What a step is to do. Raises where a group is refused, before anything is written."""
+        specs = [each.spec for each in accepted.options]
+        calls = []
+        for parts in self._assignment.calls(self.param_groups, specs, accepted.labels(), self.state).values():
+            for bucket, members in parts.items():
+                number = members[0][2]
+                options, lr = accepted.options[number].options, accepted.rates[number]
+                if bucket.capturing():
+                    refuse_frozen_lr(lr)
+                    self._assignment.pinned.add(bucket)
+                tensors = Tensors([], [], [], [], [], [])
+                self._fill(tensors, members, specs[number])
+                calls.append(Call(bucket, lr, options, tensors, call_multipliers(members, accepted.options)))
+        if len(calls) > 1:
+            self._refuse_shared_memory(calls)
+        return calls
+
+    def _refuse_shared_memory(self, calls: Sequence[Call]) -> None:
+        """Raises ValueError for two parameters in one memory; those of one call are seen by their bucket."""
+        addresses = [weight.data_ptr() for call in calls for weight in call.tensors.weights if weight.numel()]
+        if len(set(addresses)) == len(addresses):
+            return
+        twice = next(address for address in addresses if addresses.count(address) > 1)
+        names = [slot.name for parameter, slot in self._assignment.slots() if local(parameter).data_ptr() == twice]
+        raise ValueError(f"{' and '.join(names)} are the same memory in two parameters: share the parameter itself "
+                         "instead, so that it is updated once")
+
+    def _run(self, calls: Sequence[Call], grad_scale: Any, found_inf: Any) -> None:
+        self._has_stepped = True
+        for bucket, lr, options, tensors, multipliers in calls:
+            device, resolved = bucket.device, Resolved()
+            weights, grads, moments = map(resolved.of, tensors[:3])
+            launch = Launch(
+                bucket.handle, tensors.layers, weights, grads, bucket.layer_stats, self._nonfinite_on(device),
+                scalar_on(device, grad_scale), scalar_on(device, found_inf), scalar_on(device, lr), *multipliers)
+            self._launch({"lr": lr, **options}, launch, moments, tensors.steps, tensors.by_kind())
+            resolved.write_back()
+
+    def _fill(self, tensors: Tensors, members: Sequence[Member], spec: Spec) -> None:
+        weights, grads, moments, per_layer, steps, layers = tensors
+        for slot, parameter, _ in members:
+            layers.append(slot.layer)
+            weights.append(local(parameter))
+            grad: Any = parameter.grad
+            grads.append(local(grad, "the gradient of a parameter"))
+            if self._stateful:
+                state = self._state_of(parameter, slot)
+                steps.append(state["step"])
+                per_layer += [state[name] for name in spec.per_layer]
+                if spec.moment is not None:
+                    moments.append(state[spec.moment])
+
+    # ---- The step that torch.compile traces -------------------------------------------------------------------------
+
+    def _trace(self, grad_scale: Any, found_inf: Any) -> None:
+        """A call for each bucket of each group: whether options are equal may change, and a graph stays."""
+        found = []
+        for group in self.param_groups:
+            lists: list[list[Any]] = [[] for _ in range(9)]
+            self._init_group(group, *lists)
+            found.append(lists)
+        for group, lists in zip(self.param_groups, found, strict=True):
+            tensors, positions, vectors, launches = Tensors(*lists[:6]), *lists[6:]
+            multipliers = self._multipliers(group)
             begin = 0
             for index in range(len(launches) // 2):
                 handle, end = launches[2 * index], begin + launches[2 * index + 1]
                 part = slice(begin, end)
-                device = weights[begin].device
+                device = tensors.weights[begin].device
                 launch = Launch(
-                    handle, layers[part], weights[part], grads[part], vectors[2 * index], vectors[2 * index + 1],
-                    _scalar_on(device, grad_scale), _scalar_on(device, found_inf), _scalar_on(device, own["lr"]),
-                    *(_multipliers(multipliers.get(name), positions[part]) for name in MULTIPLIERS))
-                kinds = len(per_layer) // max(len(steps), 1)
-                self._launch(group, launch, moments[part], steps[part],
-                             [per_layer[begin * kinds + kind:end * kinds:kinds] for kind in range(kinds)])
+                    handle, tensors.layers[part], tensors.weights[part], tensors.grads[part], vectors[2 * index],
+                    vectors[2 * index + 1], scalar_on(device, grad_scale), scalar_on(device, found_inf),
+                    scalar_on(device, group["lr"]),
+                    *(positions_multipliers(multipliers[name], positions[part]) for name in MULTIPLIERS))
+                self._launch({"lr": group["lr"], **self._options(group)}, launch, tensors.moments[part],
+                             tensors.steps[part], tensors.by_kind(begin, end))
                 begin = end
-            resolved.write_back()
-
-    def _look(self) -> list[list[list[Any]]]:
-        """What a step works on, for each group. Raises where one is refused, before anything is written."""
-        found = []
-        for own in self.param_groups:
-            if not torch.compiler.is_compiling():
-                self._check_options(own)
-            lists: list[list[Any]] = [[] for _ in range(9)]
-            self._init_group(own, *lists)
-            found.append(lists)
-        return found
 
     @torch.compiler.disable
-    def _check_options(self, group: Group) -> None:
-        """Brings options that were changed into the form they are kept in. Raises for what the library refuses."""
+    def _init_group(self, group: Group, weights: list[Any], grads: list[Any], moments: list[Any],
+                    per_layer: list[Any], steps: list[Any], layers: list[Any], positions: list[Any],
+                    vectors: list[Any], launches: list[Any]) -> None:
+        """Fills the lists, bucket after bucket; launches gets a handle and a number of layers for each.
+
+        The name and the empty lists are a convention of torch.compile, which calls this method instead of tracing it.
+        """
+        groups = self.param_groups
+        for each in groups:
+            self._settle(each)
+            bring_lr(each)
+        calls = self._assignment.calls(groups, list(map(self._spec, groups)), list(range(len(groups))), self.state)
+        number = next(number for number, each in enumerate(groups) if each is group)
+        for bucket, members in calls[number].items():
+            if bucket.capturing():
+                refuse_frozen_lr(group["lr"])
+            self._assignment.pinned.add(bucket)
+            launches += (bucket.handle, len(members))
+            vectors += (bucket.layer_stats, self._nonfinite_on(bucket.device))
+            positions += [slot.position for slot, _, _ in members]
+            self._fill(Tensors(weights, grads, moments, per_layer, steps, layers), members, members[0][0].key.spec)
+
+    # ---- The groups' options ----------------------------------------------------------------------------------------
+
+    def _accept_all(self) -> AllAccepted:
+        """The options of every group. Brings those that were changed into the form they are kept in; raises for what
+        the library refuses."""
+        accepted, values = AllAccepted([], []), self._values
+        for group in self.param_groups:
+            lr, known = group.get("lr"), self._accepted.get(id(group["params"]))
+            if isinstance(lr, Tensor):
+                lr = bring_lr(group)
+            if (known is None or known.parameters != len(group["params"]) or not is_rate(lr)
+                    or not all(map(operator.is_, known.values, values(group)))):
+                known = self._accept(group, known)
+                lr = group["lr"]
+            accepted.options.append(known)
+            accepted.rates.append(lr)
+        return accepted
+
+    def _accept(self, group: Group, known: Accepted | None) -> Accepted:
+        """known: the options that the group, or one that is gone, had before."""
         self._settle(group)
-        key = id(group["params"])
-        if not (is_rate(group.get("lr")) and same_options(self._accepted.get(key), self._options_of(group))):
+        parameters, values = group["params"], self._values(group)
+        if known is not None and is_rate(group.get("lr")) and same_values(known.values, values):
+            known = known._replace(values=values, parameters=len(parameters))
+        else:
             self._prepare(group)
-            if len(self._accepted) > 2 * len(self.param_groups):
-                self._accepted.clear()  # of lists that are gone
-            self._accepted[key] = self._options_of(group)
+            spec, options = self._spec(group), self._options(group)
+            known = Accepted(self._values(group), len(parameters), spec, options, repr((spec, options)),
+                             group_multipliers(self._multipliers(group)))
+        if len(self._accepted) > 2 * len(self.param_groups):
+            self._accepted.clear()  # of lists that are gone
+        self._accepted[id(parameters)] = known
+        return known
+
+    @property
+    def _values(self) -> Callable[[Group], tuple[Any, ...]]:
+        """Gives all that a step depends on but lr."""
+        return self._own_values
+
+    @functools.cached_property
+    def _own_values(self) -> Callable[[Group], tuple[Any, ...]]:
+        """Wrappers add defaults of their own, and a framework's multipliers may be missing."""
+        names = [name for name in self.defaults if name in KNOWN and name != "lr"]
+        return lambda group: tuple(map(group.get, (*names, OPTION, *MULTIPLIERS)))
+
+    def _multipliers(self, group: Group) -> dict[str, Any]:
+        """What a step multiplies by, by MULTIPLIERS: one value, one for each parameter, or None."""
+        whose = group[OPTION]
+        return {**dict.fromkeys(MULTIPLIERS), **dict(applied(group, whose)), "skip_larc": skipped(group, whose)}
 
     def _settle(self, group: Group) -> None:
         """Brings multipliers into the form they are kept in, and completes a group that was put into param_groups by
@@ -208,38 +319,7 @@ class LayerwiseOptimizer(Optimizer):
         self._try(prepared)
         group.update(prepared)
 
-    def _options_of(self, group: Group) -> dict[str, Any]:
-        own = {name: group.get(name) for name in self.defaults if name in KNOWN and name != "lr"}
-        return {**own, **{name: group.get(name) for name in (OPTION, *applied_names(group[OPTION]))}}
-
-    @torch.compiler.disable  # where torch gives up compiling `step` it tries what that calls
-    def _init_group(self, group: Group, weights: list[Any], grads: list[Any], moments: list[Any],
-                    per_layer: list[Any], steps: list[Any], layers: list[Any], positions: list[Any],
-                    vectors: list[Any], launches: list[Any]) -> None:
-        """Fills the lists, bucket after bucket; launches gets a handle and a number of layers for each.
-
-        The name and the empty lists are a convention of torch.compile, which calls this method instead of tracing it.
-        """
-        self._settle(group)
-        spec = self._spec(group)
-        for bucket, members in self._assignment.members(self.param_groups, group, spec, self.state).items():
-            _prepare_lr(group, bucket)
-            if torch._guards.TracingContext.try_get() is not None:
-                self._traced.add(bucket)
-            launches += (bucket.handle, len(members))
-            vectors += (bucket.layer_stats, self._nonfinite_on(bucket.device))
-            for slot, parameter in members:
-                layers.append(slot.layer)
-                positions.append(slot.position)
-                weights.append(local(parameter))
-                grad: Any = parameter.grad
-                grads.append(local(grad, "the gradient of a parameter"))
-                if self._stateful:
-                    state = self._state_of(parameter, slot)
-                    steps.append(state["step"])
-                    per_layer += [state[name] for name in spec.per_layer]
-                    if spec.moment is not None:
-                        moments.append(state[spec.moment])
+    # ---- The state --------------------------------------------------------------------------------------------------
 
     def _state_of(self, parameter: Tensor, slot: Slot) -> dict[str, Any]:
         """The parameter's state, brought into the form that its bucket takes where that is due."""
@@ -260,10 +340,10 @@ class LayerwiseOptimizer(Optimizer):
                     check_parameter(parameter, parameter_name(self.param_groups, number, position))
                     self.state[parameter] = fresh_state(parameter, spec)
 
-    @torch.compiler.disable
     def _is_asked_for_state_alone(self) -> bool:
-        states = [values for values in self.state.values() if isinstance(values, dict) and values]
-        if states and (self._has_stepped or self._traced or any(values.get("step", 1) != 0 for values in states)):
+        states = (values for values in self.state.values() if isinstance(values, dict) and values)
+        has_stepped = self._has_stepped or bool(self._assignment.pinned)  # a traced step sets nothing itself
+        if any(has_stepped or values.get("step", 1) != 0 for values in states):
             return False
         rates = [group["lr"] for group in self.param_groups]
         if any(isinstance(lr, Tensor) and lr.is_cuda for lr in rates) and torch.cuda.is_current_stream_capturing():
@@ -395,25 +475,3 @@ class LayerwiseOptimizer(Optimizer):
                 group["lr"] = old.copy_(torch.as_tensor(group["lr"], dtype=old.dtype, device=old.device))
             elif isinstance(group["lr"], Tensor) and not isinstance(before.get("lr", group["lr"]), Tensor):
                 group["lr"] = float(group["lr"])
-
-
-def _prepare_lr(group: Group, bucket: Bucket) -> None:
-    lr = group["lr"]
-    if not isinstance(lr, Tensor):
-        if bucket.capturing():
-            raise RuntimeError("a CUDA graph is being captured and lr is a number, which would be frozen in it: make "
-                               "the optimizer with capturable=True, or lr a tensor on the device")
-    elif group.get("capturable") and lr.device != bucket.device and lr.device.type == "cpu":
-        group["lr"] = lr.to(bucket.device)  # the parameters were moved after the optimizer was made
-
-
-def _scalar_on(device: torch.device, value: Any) -> Tensor | None:
-    """A float32 tensor on the device; None for what is no tensor."""
-    return value.to(device=device, dtype=torch.float32).resolve_neg() if isinstance(value, Tensor) else None
-
-
-def _multipliers(value: Any, positions: Sequence[int]) -> list[float]:
-    """Of the group's parameters in these positions; one number for all, or none, as the option is."""
-    if value is None:
-        return []
-    return [float(value[position]) for position in positions] if isinstance(value, tuple) else [float(value)]

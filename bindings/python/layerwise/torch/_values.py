@@ -53,11 +53,11 @@ def is_rate(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
-def same_options(first: dict[str, Any] | None, second: dict[str, Any]) -> bool:
+def same_values(first: tuple[Any, ...], second: tuple[Any, ...]) -> bool:
     """Whether all are the same values of the same types: True is not 1, an array is nothing that compares."""
-    return first is not None and first.keys() == second.keys() and all(
-        type(value) is type(second[name]) and isinstance(value, _PLAIN) and value == second[name]
-        for name, value in first.items())
+    return len(first) == len(second) and all(
+        type(one) is type(other) and isinstance(one, _PLAIN) and one == other
+        for one, other in zip(first, second, strict=True))
 
 
 def switch(value: Any, name: str) -> bool:
