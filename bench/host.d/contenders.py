@@ -1,0 +1,30 @@
+"""The optimizers that are timed, by name: each is made from parameters or groups of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from layerwise.torch import LARC, LARCSGD, NovoGrad
+
+Maker = Callable[[Any], Any]
+
+OURS: dict[str, Maker] = {
+    "NovoGrad": lambda params: NovoGrad(params, 1e-6),
+    "LARCSGD": lambda params: LARCSGD(params, 1e-6),
+    "LARC(SGD fused)": lambda params: LARC(torch.optim.SGD(params, 1e-6, momentum=0.9, fused=True)),
+}
+TORCHS: dict[str, Maker] = {
+    "torch SGD fused": lambda params: torch.optim.SGD(params, 1e-6, momentum=0.9, fused=True),
+    "torch SGD foreach": lambda params: torch.optim.SGD(params, 1e-6, momentum=0.9, foreach=True),
+    "torch Adam fused": lambda params: torch.optim.Adam(params, 1e-6, fused=True),
+}
+
+
+def parameters(sizes: Sequence[int]) -> list[torch.nn.Parameter]:
+    """With gradients, the same at every step."""
+    made = [torch.nn.Parameter(torch.randn(size)) for size in sizes]
+    for parameter in made:
+        parameter.grad = torch.randn_like(parameter)
+    return made
