@@ -1,10 +1,10 @@
 """What CMake chooses to build for CUDA, and what it says of it, on machines that are pretended.
 
-    cuda_choice.py SOURCE CMAKE C_COMPILER CXX_COMPILER
+    cuda_choice.py PACKAGE CMAKE C_COMPILER CXX_COMPILER
 
-A driver of our own stands for the machine's GPUs and a script for nvcc. Hazards: seven architectures compiled in
-silence by one who asked for none; a build that stops where an old nvcc or an old GPU is; code that no GPU here runs,
-as nvcc does not know the GPU yet. The expectation of each case is the rule at the head of
+PACKAGE is the folder src/package. A driver of our own stands for the machine's GPUs and a script for nvcc. Hazards:
+seven architectures compiled in silence by one who asked for none; a build that stops where an old nvcc or an old GPU
+is; code that no GPU here runs, as nvcc does not know the GPU yet. The expectation of each case is the rule at the head of
 src/package/cuda-choice.cmake. """
 
 import os
@@ -17,7 +17,7 @@ PROJECT = """
 cmake_minimum_required(VERSION 3.25)
 project(choice LANGUAGES CXX)
 set(LAYERWISE_CUDA AUTO CACHE STRING "")
-include("{source}/src/package/cuda-choice.cmake")
+include("{package}/cuda-choice.cmake")
 message(STATUS "chosen: ${{LAYERWISE_HAVE_CUDA}} <${{CMAKE_CUDA_ARCHITECTURES}}>")
 """
 DRIVER = """
@@ -80,11 +80,11 @@ def configure(cmake, folder, number, cxx, gpus, version, options):
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
-def main(source, cmake, cc, cxx):
+def main(package, cmake, cc, cxx):
     failures = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "CMakeLists.txt").write_text(PROJECT.format(source=source))
+        (folder / "CMakeLists.txt").write_text(PROJECT.format(package=package))
         (folder / "driver.c").write_text(DRIVER)
         (folder / "nvcc").write_text(NVCC)
         (folder / "nvcc").chmod(0o755)

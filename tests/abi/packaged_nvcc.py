@@ -1,11 +1,12 @@
 """Which nvcc CMake finds among Python's packages, and what it says of one that cannot compile.
 
-    packaged_nvcc.py SOURCE CMAKE
+    packaged_nvcc.py PACKAGE CMAKE
 
-Environments of Python are made, with empty files where the packages of CUDA 13 have theirs. Hazards: nvidia-cuda-nvcc
-installed alone, by a pin or by another package, brings the newest nvvm, whose PTX an older ptxas does not read; it
-brings no CUB; before CUDA 13.2 nvcc looks for its libraries in lib64, which no package has; and pip hides the
-environment that it builds a package for. The versions and files of each case are those of the packages as pip installs them. """
+PACKAGE is the folder src/package. Environments of Python are made, with empty files where the packages of CUDA 13 have
+theirs. Hazards: nvidia-cuda-nvcc installed alone, by a pin or by another package, brings the newest nvvm, whose PTX an
+older ptxas does not read; it brings no CUB; before CUDA 13.2 nvcc looks for its libraries in lib64, which no package
+has; and pip hides the environment that it builds a package for. The versions and files of each case are those of the
+packages as pip installs them. """
 
 import os
 import subprocess
@@ -15,7 +16,7 @@ import venv
 from pathlib import Path
 
 SCRIPT = """
-include("{source}/src/package/packaged-nvcc.cmake")
+include("{package}/packaged-nvcc.cmake")
 layerwise_packaged_nvcc(nvcc)
 layerwise_packaged_nvcc_lacks(lacks "${{nvcc}}")
 message("<${{nvcc}}> <${{lacks}}>")
@@ -51,12 +52,12 @@ def found(cmake, script, environment):
     return done.stderr.strip()
 
 
-def main(source, cmake):
+def main(package, cmake):
     failures = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         script = folder / "script.cmake"
-        script.write_text(SCRIPT.format(source=source))
+        script.write_text(SCRIPT.format(package=package))
         hiding = folder / "hiding"
         hiding.mkdir()
         (hiding / "sitecustomize.py").write_text(
