@@ -2,11 +2,11 @@
 
 # The newest nvcc in the packages of the Python at hand, or nothing: that of an active environment, else python3.
 function(layerwise_packaged_nvcc result)
-  find_program(python NAMES "${Python3_EXECUTABLE}" "${Python_EXECUTABLE}" "$ENV{VIRTUAL_ENV}/bin/python"
+  find_program(layerwise_python NAMES "${Python3_EXECUTABLE}" "${Python_EXECUTABLE}" "$ENV{VIRTUAL_ENV}/bin/python"
                "$ENV{CONDA_PREFIX}/bin/python" python3 NO_CACHE)
   set(folders "")
-  if(python) # -E: what pip sets while it builds a package would hide the environment that it builds for
-    execute_process(COMMAND "${python}" -E -c
+  if(layerwise_python) # -E: what pip sets while it builds a package would hide the environment that it builds for
+    execute_process(COMMAND "${layerwise_python}" -E -c
       "import importlib.util; nvidia = importlib.util.find_spec('nvidia')
 print(*(nvidia.submodule_search_locations if nvidia else []), sep=';')"
       TIMEOUT 20 OUTPUT_VARIABLE folders OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
