@@ -63,6 +63,7 @@
 extern "C" {
 #endif
 
+/* The version of this header: a caller that was compiled against it knows no more. */
 #define LAYERWISE_VERSION_MAJOR 0
 #define LAYERWISE_VERSION_MINOR 1
 #define LAYERWISE_VERSION_PATCH 0
@@ -71,7 +72,8 @@ extern "C" {
 
 /* ---- Status codes: stable numbers in families of a hundred ------------------------------------------------------ */
 
-#define LAYERWISE_OK 0
+#define LAYERWISE_OK 0 /* success */
+
 /* 1xx: an argument */
 #define LAYERWISE_ERROR_NULL_ARGUMENT 101    /* a pointer that must not be NULL is NULL */
 #define LAYERWISE_ERROR_INVALID_VALUE 102    /* a number outside its range, or not finite */
@@ -100,11 +102,11 @@ extern "C" {
 
 /* ---- Selectors ---------------------------------------------------------------------------------------------------- */
 
-#define LAYERWISE_DTYPE_NONE 0
-#define LAYERWISE_DTYPE_FLOAT32 1
-#define LAYERWISE_DTYPE_BFLOAT16 2
-#define LAYERWISE_DTYPE_FLOAT16 3
-#define LAYERWISE_DTYPE_FLOAT64 4
+#define LAYERWISE_DTYPE_NONE 0        /* no such buffer */
+#define LAYERWISE_DTYPE_FLOAT32 1     /* IEEE binary32 */
+#define LAYERWISE_DTYPE_BFLOAT16 2    /* the upper 16 bits of a float32 */
+#define LAYERWISE_DTYPE_FLOAT16 3     /* IEEE binary16 */
+#define LAYERWISE_DTYPE_FLOAT64 4     /* IEEE binary64 */
 #define LAYERWISE_DTYPE_REMAINDER16 5 /* 16 bits: what bfloat16 weights lack of the float32 they were rounded from */
 
 #define LAYERWISE_DEVICE_CPU (-1) /* any number from 0 on is a CUDA device's ordinal */
@@ -112,22 +114,22 @@ extern "C" {
 #define LAYERWISE_LAYOUT_PACKED 0    /* one buffer; layer l is at buffer + offsets[l] */
 #define LAYERWISE_LAYOUT_SCATTERED 1 /* each buffer argument is a table of layer_count pointers, in the plan's memory */
 
-#define LAYERWISE_ISA_AUTO 0 /* the best this processor has */
-#define LAYERWISE_ISA_BASELINE 1
-#define LAYERWISE_ISA_AVX2 2
-#define LAYERWISE_ISA_AVX512 3
-#define LAYERWISE_ISA_NEON 4
+#define LAYERWISE_ISA_AUTO 0     /* the best this processor has */
+#define LAYERWISE_ISA_BASELINE 1 /* what every processor of its kind has */
+#define LAYERWISE_ISA_AVX2 2     /* AVX2 and FMA */
+#define LAYERWISE_ISA_AVX512 3   /* AVX-512 F, BW, VL and DQ */
+#define LAYERWISE_ISA_NEON 4     /* Advanced SIMD */
 
-#define LAYERWISE_NORM_L2 0
-#define LAYERWISE_NORM_INF 1
+#define LAYERWISE_NORM_L2 0  /* the Euclidean norm */
+#define LAYERWISE_NORM_INF 1 /* the largest magnitude */
 
-#define LAYERWISE_LARC_CLIP 0
-#define LAYERWISE_LARC_SCALE 1
+#define LAYERWISE_LARC_CLIP 0  /* min(max(r_raw/lr, min_update), 1): the rate is capped at lr */
+#define LAYERWISE_LARC_SCALE 1 /* max(r_raw, min_update): the factor itself */
 
-#define LAYERWISE_ZERO_NORM_KEEP 0
-#define LAYERWISE_ZERO_NORM_FREEZE 1
-#define LAYERWISE_ZERO_NORM_FLOOR 2
-#define LAYERWISE_ZERO_NORM_UNTOUCHED 3
+#define LAYERWISE_ZERO_NORM_KEEP 0      /* r is 1 where |w| or |g| is 0: the layer trains as without LARC */
+#define LAYERWISE_ZERO_NORM_FREEZE 1    /* the formula; r is 0 where |w| is 0 */
+#define LAYERWISE_ZERO_NORM_FLOOR 2     /* the formula; r is min_update where |w| is 0 */
+#define LAYERWISE_ZERO_NORM_UNTOUCHED 3 /* as KEEP, and not decayed: apex's rule */
 
 #define LAYERWISE_ROUNDING_NEAREST 0    /* to the nearest, ties to even */
 #define LAYERWISE_ROUNDING_STOCHASTIC 1 /* up or down at random, right in the mean */
@@ -142,7 +144,7 @@ extern "C" {
 #define LAYERWISE_STAT_FACTOR 3        /* LARC: r; NovoGrad: 1/d, 0 where d is 0 */
 #define LAYERWISE_STAT_EFFECTIVE_LR 4  /* LARC: lr * lr_mult * r; NovoGrad: lr * lr_mult, over 1 - beta1^t with bias correction */
 #define LAYERWISE_STAT_CLIPPED 5       /* LARC clip: 1 where the factor was cut to 1, else 0; 0 for all others */
-#define LAYERWISE_STAT_COUNT 6
+#define LAYERWISE_STAT_COUNT 6         /* the number of columns */
 
 /* Keys of layerwise_plan_query. */
 #define LAYERWISE_QUERY_LAYERS 1      /* number of layers */
@@ -177,6 +179,7 @@ extern "C" {
  * parent's plans on CUDA are refused (LAYERWISE_ERROR_INVALID_PLAN). */
 typedef struct layerwise_plan layerwise_plan;
 
+/* The layout of a model's layers, their dtypes and where they run: what a plan is made from. */
 typedef struct layerwise_plan_options {
   int64_t struct_size;        /* bytes of this struct as the caller knows it */
   int64_t layer_count;        /* >= 0 */
@@ -185,20 +188,21 @@ typedef struct layerwise_plan_options {
                                  allowed, no overlap; host memory; copied. NULL: one layer after the other. Scattered
                                  plans add it to each layer's pointer; NULL there means 0 */
   int32_t device;             /* LAYERWISE_DEVICE_CPU (default) or a CUDA ordinal */
-  int32_t layout;             /* LAYERWISE_LAYOUT_ */
-  int32_t weights_dtype;      /* FLOAT32 (default), BFLOAT16, FLOAT16 */
-  int32_t grads_dtype;        /* FLOAT32 (default), BFLOAT16, FLOAT16, in any mix with the weights */
-  int32_t first_moment_dtype; /* FLOAT32 (default), BFLOAT16: NovoGrad's m and SGD's momentum buffer */
-  int32_t second_moment_dtype; /* FLOAT32 (default), FLOAT64: one value a layer */
-  int32_t weights_extra_dtype; /* NONE (default); BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy;
-                                  REMAINDER16 beside BFLOAT16 weights: split weights */
+  int32_t layout;             /* LAYERWISE_LAYOUT_, default PACKED */
+  int32_t weights_dtype;      /* LAYERWISE_DTYPE_: FLOAT32 (default), BFLOAT16, FLOAT16 */
+  int32_t grads_dtype;        /* LAYERWISE_DTYPE_: FLOAT32 (default), BFLOAT16, FLOAT16; any mix with the weights */
+  int32_t first_moment_dtype; /* LAYERWISE_DTYPE_: FLOAT32 (default), BFLOAT16: NovoGrad's m and SGD's momentum */
+  int32_t second_moment_dtype; /* LAYERWISE_DTYPE_: FLOAT32 (default), FLOAT64: one value a layer */
+  int32_t weights_extra_dtype; /* LAYERWISE_DTYPE_: NONE (default); BFLOAT16, FLOAT16 beside FLOAT32 weights: the
+                                  low-precision copy; REMAINDER16 beside BFLOAT16 weights: split weights */
   int32_t threads;            /* CPU: number of threads, the caller's included; 0 (default): as many as this thread's
                                  affinity has cores, the first number of OMP_NUM_THREADS says, and the control groups'
                                  CPU quota (Linux, version 1 or 2) allows, rounded up: the least of these, 1 at least */
-  int32_t isa;                /* CPU: LAYERWISE_ISA_; the bits are the same with each */
-  int32_t path;               /* CUDA: 0 (default): one pass where the device can and most of the model fits on the chip;
-                                 LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: wherever the device can. A step whose
-                                 blocks would not all be resident in its context runs in two passes whatever was asked */
+  int32_t isa;                /* CPU: LAYERWISE_ISA_, default AUTO; the bits are the same with each */
+  int32_t path;               /* CUDA: the number 0 (default): one pass where the device can and most of the model fits
+                                 on the chip; LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: wherever the device can.
+                                 A step whose blocks would not all be resident in its context runs in two passes
+                                 whatever was asked */
   void *workspace;            /* CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until
                                  the plan is destroyed; NULL (default): the plan allocates and owns it */
   int64_t workspace_bytes;    /* its size; 0 with NULL */
@@ -247,6 +251,7 @@ LAYERWISE_API int32_t layerwise_plan_reset(layerwise_plan *plan);
  * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_PLAN, UNKNOWN_FLAG. */
 LAYERWISE_API int32_t layerwise_plan_query(const layerwise_plan *plan, int32_t key, int64_t *value);
 
+/* What differs from layer to layer. */
 typedef struct layerwise_layer_options {
   int64_t struct_size;      /* bytes of this struct as the caller knows it */
   const double *lr_mult;    /* [layer_count], finite, >= 0, multiplies lr; host; copied; NULL: 1 for every layer */
@@ -311,6 +316,7 @@ LAYERWISE_API int32_t layerwise_plan_set_layers(layerwise_plan *plan, const laye
  * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE, INVALID_PLAN, COMBINATION, ALIASED,
  * MISALIGNED; PLAN_FAILED; CUDA. */
 
+/* The hyper-parameters of NovoGrad. */
 typedef struct layerwise_novograd_options {
   int64_t struct_size;         /* bytes of this struct as the caller knows it */
   double lr;                   /* learning rate, finite, >= 0; no default: NaN is refused */
@@ -372,6 +378,7 @@ LAYERWISE_API int32_t novograd_step(layerwise_plan *plan, void *weights, const v
                                     const uint8_t *layer_mask, double *layer_stats,
                                     const layerwise_novograd_options *options, void *stream);
 
+/* The hyper-parameters of LARC, alone, with SGD or before NovoGrad. */
 typedef struct layerwise_larc_options {
   int64_t struct_size;         /* bytes of this struct as the caller knows it */
   double lr;                   /* learning rate, finite, >= 0; no default: NaN is refused */
@@ -419,6 +426,7 @@ LAYERWISE_API int32_t layerwise_larc_options_init(layerwise_larc_options *option
 LAYERWISE_API int32_t larc_scale(layerwise_plan *plan, const void *weights, void *grads, const uint8_t *layer_mask,
                                  double *layer_stats, const layerwise_larc_options *options, void *stream);
 
+/* The hyper-parameters of SGD in larc_sgd_step. */
 typedef struct layerwise_sgd_options {
   int64_t struct_size;  /* bytes of this struct as the caller knows it */
   double momentum;      /* mu, [0, 1), default 0.9 */
