@@ -1,29 +1,22 @@
 """abi.py LIBRARY [--check FILE]
 
-Prints the library's description of its ABI, one item a line, or holds FILE against it. A change of the ABI so shows in
-bindings/abi.json:  python3 tests/ffi/abi.py build/liblayerwise.so > bindings/abi.json
+Prints the library's description of its ABI, one item a line, or holds FILE against it: bindings/abi.json, which is
+generated from the header with the layout that ctypes gives its structs.
 """
 import ctypes
 import difflib
 import json
+import os
 import sys
 
-
-def lines(value, indent=""):
-    """JSON with a line for each constant, struct, member, function and argument."""
-    flat = isinstance(value, dict) and not any(isinstance(member, (dict, list)) for member in value.values())
-    if not isinstance(value, (dict, list)) or not value or (flat and len(value) <= 4):
-        return json.dumps(value)
-    deeper = indent + " "
-    if isinstance(value, list):
-        return "[\n" + ",\n".join(deeper + lines(item, deeper) for item in value) + "]"
-    return "{\n" + ",\n".join(f"{deeper}{json.dumps(key)}: {lines(item, deeper)}" for key, item in value.items()) + "}"
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../src/package/bindings"))
+from text import json_lines  # noqa: E402
 
 
 def described(library):
     loaded = ctypes.CDLL(library)
     loaded.layerwise_abi_description.restype = ctypes.c_char_p
-    return lines(json.loads(loaded.layerwise_abi_description())) + "\n"
+    return json_lines(json.loads(loaded.layerwise_abi_description())) + "\n"
 
 
 def main():

@@ -1,6 +1,6 @@
 """python_abi.py DESCRIPTION PACKAGE
 
-The Python package's constants, structs and signatures against the description of the ABI. Only the module with them is
+The Python package's constants, structs and signatures against the description of the ABI. Only the modules with them are
 loaded, so NumPy need not be there. The package itself compares the library that it loads in the same way.
 """
 import ctypes
@@ -16,7 +16,7 @@ def load_abi(folder):
     package = types.ModuleType("layerwise")
     package.__path__ = [folder]
     sys.modules["layerwise"] = package
-    return importlib.import_module("layerwise._abi")
+    return importlib.import_module("layerwise._abi"), importlib.import_module("layerwise._abi_check")
 
 
 def type_problem(kind, ours, structs):
@@ -61,12 +61,12 @@ def main():
     path, folder = sys.argv[1:]
     with open(path) as file:
         text = file.read()
-    description, abi = json.loads(text), load_abi(folder)
+    description, (abi, abi_check) = json.loads(text), load_abi(folder)
     structs = {struct.c_name: struct for struct in abi.STRUCTS}
     problems = [*struct_problems(description["structs"], structs),
                 *signature_problems(description["functions"], abi.SIGNATURES, structs)]
     try:
-        abi.check_description(text, path)
+        abi_check.check_description(text, path)
     except Exception as problem:
         problems.append(str(problem))
     print("\n".join(problems))

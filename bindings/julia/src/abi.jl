@@ -1,197 +1,375 @@
-# The constants and structs of layerwise.h. A test holds them against the library's description of its ABI.
+# Generated from include/layerwise.h by src/package/bindings: cmake --build BUILD --target bindings.
+# The constants and structs of layerwise.h, which is the reference.
 
+# The version of this header: a caller that was compiled against it knows no more.
 const LAYERWISE_VERSION_MAJOR = Int32(0)
+# The version of this header: a caller that was compiled against it knows no more.
 const LAYERWISE_VERSION_MINOR = Int32(1)
+# The version of this header: a caller that was compiled against it knows no more.
 const LAYERWISE_VERSION_PATCH = Int32(0)
-
+# Changes when a caller built against an older header would break. The shared library's soname carries it.
 const LAYERWISE_ABI_VERSION = Int32(0)
 
+# success
 const LAYERWISE_OK = Int32(0)
 
+# a pointer that must not be NULL is NULL
 const LAYERWISE_ERROR_NULL_ARGUMENT = Int32(101)
+# a number outside its range, or not finite
 const LAYERWISE_ERROR_INVALID_VALUE = Int32(102)
+# a selector, flag or reserved field with a value this library lacks
 const LAYERWISE_ERROR_UNKNOWN_FLAG = Int32(103)
+# struct_size is too small, or bytes this library does not know are set
 const LAYERWISE_ERROR_STRUCT_SIZE = Int32(104)
+# not a plan, one already destroyed, or on CUDA and forked
 const LAYERWISE_ERROR_INVALID_PLAN = Int32(105)
+# options that exclude each other, or a buffer an option needs or excludes
 const LAYERWISE_ERROR_COMBINATION = Int32(106)
+# buffers overlap where they must not
 const LAYERWISE_ERROR_ALIASED = Int32(107)
+# a pointer not aligned to its element's size
 const LAYERWISE_ERROR_MISALIGNED = Int32(108)
+# a negative size, offset or layer count
 const LAYERWISE_ERROR_LAYER_RANGE = Int32(201)
+# two layers share elements
 const LAYERWISE_ERROR_LAYER_OVERLAP = Int32(202)
+# offset + size does not fit the address space
 const LAYERWISE_ERROR_LAYER_OVERFLOW = Int32(203)
+# not one of the LAYERWISE_DTYPE_ constants
 const LAYERWISE_ERROR_UNKNOWN_DTYPE = Int32(301)
+# a dtype this buffer cannot have
 const LAYERWISE_ERROR_UNSUPPORTED_DTYPE = Int32(302)
+# built without CUDA or for other devices, or no device is there
 const LAYERWISE_ERROR_NO_CUDA = Int32(401)
+# this processor lacks the instruction set asked for
 const LAYERWISE_ERROR_UNSUPPORTED_ISA = Int32(402)
+# the caller's workspace is too small or not aligned to 256 bytes
 const LAYERWISE_ERROR_WORKSPACE = Int32(403)
+# host or device memory could not be had
 const LAYERWISE_ERROR_OUT_OF_MEMORY = Int32(404)
+# an earlier step of this plan failed on its way; layerwise_plan_reset
 const LAYERWISE_ERROR_PLAN_FAILED = Int32(405)
+# a defect in this library
 const LAYERWISE_ERROR_INTERNAL = Int32(499)
+# a CUDA call failed; the message carries CUDA's own words
 const LAYERWISE_ERROR_CUDA = Int32(501)
 
+# no such buffer
 const LAYERWISE_DTYPE_NONE = Int32(0)
+# IEEE binary32
 const LAYERWISE_DTYPE_FLOAT32 = Int32(1)
+# the upper 16 bits of a float32
 const LAYERWISE_DTYPE_BFLOAT16 = Int32(2)
+# IEEE binary16
 const LAYERWISE_DTYPE_FLOAT16 = Int32(3)
+# IEEE binary64
 const LAYERWISE_DTYPE_FLOAT64 = Int32(4)
+# 16 bits: what bfloat16 weights lack of the float32 they were rounded from
 const LAYERWISE_DTYPE_REMAINDER16 = Int32(5)
 
+# any number from 0 on is a CUDA device's ordinal
 const LAYERWISE_DEVICE_CPU = Int32(-1)
 
+# one buffer; layer l is at buffer + offsets[l]
 const LAYERWISE_LAYOUT_PACKED = Int32(0)
+# each buffer argument is a table of layer_count pointers, in the plan's memory
 const LAYERWISE_LAYOUT_SCATTERED = Int32(1)
 
+# the best this processor has
 const LAYERWISE_ISA_AUTO = Int32(0)
+# what every processor of its kind has
 const LAYERWISE_ISA_BASELINE = Int32(1)
+# AVX2 and FMA
 const LAYERWISE_ISA_AVX2 = Int32(2)
+# AVX-512 F, BW, VL and DQ
 const LAYERWISE_ISA_AVX512 = Int32(3)
+# Advanced SIMD
 const LAYERWISE_ISA_NEON = Int32(4)
 
+# the Euclidean norm
 const LAYERWISE_NORM_L2 = Int32(0)
+# the largest magnitude
 const LAYERWISE_NORM_INF = Int32(1)
 
+# min(max(r_raw/lr, min_update), 1): the rate is capped at lr
 const LAYERWISE_LARC_CLIP = Int32(0)
+# max(r_raw, min_update): the factor itself
 const LAYERWISE_LARC_SCALE = Int32(1)
 
+# r is 1 where |w| or |g| is 0: the layer trains as without LARC
 const LAYERWISE_ZERO_NORM_KEEP = Int32(0)
+# the formula; r is 0 where |w| is 0
 const LAYERWISE_ZERO_NORM_FREEZE = Int32(1)
+# the formula; r is min_update where |w| is 0
 const LAYERWISE_ZERO_NORM_FLOOR = Int32(2)
+# as KEEP, and not decayed: apex's rule
 const LAYERWISE_ZERO_NORM_UNTOUCHED = Int32(3)
 
+# to the nearest, ties to even
 const LAYERWISE_ROUNDING_NEAREST = Int32(0)
+# up or down at random, right in the mean
 const LAYERWISE_ROUNDING_STOCHASTIC = Int32(1)
 
+# one sum a layer: float64 [layer_count]
 const LAYERWISE_SUMS_LAYERS = Int32(0)
 
+# |w|: LARC, alone or before another
 const LAYERWISE_STAT_WEIGHT_NORM = Int32(0)
+# |g'|, unscaled by grad_scale; the largest |g'| with the infinity norm
 const LAYERWISE_STAT_GRAD_NORM = Int32(1)
+# v as stored: NovoGrad
 const LAYERWISE_STAT_SECOND_MOMENT = Int32(2)
+# LARC: r; NovoGrad: 1/d, 0 where d is 0
 const LAYERWISE_STAT_FACTOR = Int32(3)
+# LARC: lr * lr_mult * r; NovoGrad: lr * lr_mult, over 1 - beta1^t with bias correction
 const LAYERWISE_STAT_EFFECTIVE_LR = Int32(4)
+# LARC clip: 1 where the factor was cut to 1, else 0; 0 for all others
 const LAYERWISE_STAT_CLIPPED = Int32(5)
+# the number of columns
 const LAYERWISE_STAT_COUNT = Int32(6)
 
+# number of layers
 const LAYERWISE_QUERY_LAYERS = Int32(1)
+# number of elements in all layers
 const LAYERWISE_QUERY_ELEMENTS = Int32(2)
+# number of 8192-element tiles
 const LAYERWISE_QUERY_TILES = Int32(3)
+# packed: elements a buffer must hold, the largest offset + size
 const LAYERWISE_QUERY_EXTENT = Int32(4)
+# LAYERWISE_DEVICE_CPU or the CUDA ordinal
 const LAYERWISE_QUERY_DEVICE = Int32(5)
+# CPU threads; 0 on CUDA
 const LAYERWISE_QUERY_THREADS = Int32(6)
+# a LAYERWISE_ISA_ constant; 0 on CUDA
 const LAYERWISE_QUERY_ISA = Int32(7)
+# bytes of device scratch memory; 0 on the CPU
 const LAYERWISE_QUERY_WORKSPACE = Int32(8)
+# a hash of sizes, offsets and dtypes, the same on every backend
 const LAYERWISE_QUERY_FINGERPRINT = Int32(9)
+# a LAYERWISE_PATH_ constant: how the plan's last step ran; before the first, how novograd_step would
 const LAYERWISE_QUERY_PATH = Int32(10)
+# elements whose gradient a one-pass step reads from memory once; 0: two passes
 const LAYERWISE_QUERY_HELD_GRADS = Int32(11)
+# elements of which a one-pass larc_sgd_step reads gradient and weight once; 0: it holds gradients alone, as many as
+# HELD_GRADS, or runs in two passes
 const LAYERWISE_QUERY_HELD_WEIGHTS = Int32(12)
 
+# layers that fit the cache whole, one thread each; larger ones tile by tile, shared
 const LAYERWISE_PATH_CPU = Int32(0)
+# CUDA: norms, then the update: two launches for the whole model
 const LAYERWISE_PATH_TWO_PASS = Int32(1)
+# CUDA: one cooperative launch; gradients wait on the chip for their layer's norm
 const LAYERWISE_PATH_ONE_PASS = Int32(2)
 
+# The layout of a model's layers, their dtypes and where they run: what a plan is made from.
 # layerwise_plan_options
 mutable struct PlanOptions
+    # bytes of this struct as the caller knows it
     struct_size::Int64
+    # >= 0
     layer_count::Int64
+    # [layer_count], elements, >= 0; host memory; copied. NULL only when layer_count is 0
     sizes::Ptr{Int64}
+    # [layer_count], elements from the start of every packed buffer, in any order, gaps allowed, no overlap; host
+    # memory; copied. NULL: one layer after the other. Scattered plans add it to each layer's pointer; NULL there means
+    # 0
     offsets::Ptr{Int64}
+    # LAYERWISE_DEVICE_CPU (default) or a CUDA ordinal
     device::Int32
+    # LAYERWISE_LAYOUT_, default PACKED
     layout::Int32
+    # LAYERWISE_DTYPE_: FLOAT32 (default), BFLOAT16, FLOAT16
     weights_dtype::Int32
+    # LAYERWISE_DTYPE_: FLOAT32 (default), BFLOAT16, FLOAT16; any mix with the weights
     grads_dtype::Int32
+    # LAYERWISE_DTYPE_: FLOAT32 (default), BFLOAT16: NovoGrad's m and SGD's momentum
     first_moment_dtype::Int32
+    # LAYERWISE_DTYPE_: FLOAT32 (default), FLOAT64: one value a layer
     second_moment_dtype::Int32
+    # LAYERWISE_DTYPE_: NONE (default); BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy; REMAINDER16
+    # beside BFLOAT16 weights: split weights
     weights_extra_dtype::Int32
+    # CPU: number of threads, the caller's included; 0 (default): as many as this thread's affinity has cores, the first
+    # number of OMP_NUM_THREADS says, and the control groups' CPU quota (Linux, version 1 or 2) allows, rounded up: the
+    # least of these, 1 at least
     threads::Int32
+    # CPU: LAYERWISE_ISA_, default AUTO; the bits are the same with each
     isa_::Int32
+    # CUDA: the number 0 (default): one pass where the device can and most of the model fits on the chip;
+    # LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: wherever the device can. A step whose blocks would not all be
+    # resident in its context runs in two passes whatever was asked
     path::Int32
+    # CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until the plan is destroyed; NULL
+    # (default): the plan allocates and owns it
     workspace::Ptr{Cvoid}
+    # its size; 0 with NULL
     workspace_bytes::Int64
+    # CUDA: the most multiprocessors that a step fills, so that a communication kernel beside it has the others; 0
+    # (default): all
     multiprocessors::Int64
+    # 0
     reserved2::Int64
 
     PlanOptions() = new()
 end
 
+# What differs from layer to layer.
 # layerwise_layer_options
 mutable struct LayerOptions
+    # bytes of this struct as the caller knows it
     struct_size::Int64
+    # [layer_count], finite, >= 0, multiplies lr; host; copied; NULL: 1 for every layer
     lr_mult::Ptr{Float64}
+    # [layer_count], finite, >= 0, multiplies weight_decay; host; copied; NULL: 1
     wd_mult::Ptr{Float64}
+    # [layer_count], 1: LARC's factor is 1 for this layer, else 0; host; copied; NULL: 0
     skip_larc::Ptr{UInt8}
+    # 0
     reserved::NTuple{2,Int64}
 
     LayerOptions() = new()
 end
 
+# The hyper-parameters of NovoGrad.
 # layerwise_novograd_options
 mutable struct NovogradOptions
+    # bytes of this struct as the caller knows it
     struct_size::Int64
+    # learning rate, finite, >= 0; no default: NaN is refused
     lr::Float64
+    # [0, 1), default 0.95
     beta1::Float64
+    # [0, 1), default 0.98
     beta2::Float64
+    # >= 0, default 1e-8, added to the root
     eps::Float64
+    # >= 0, default 0, added under the root; 0 with the infinity norm
     eps_root::Float64
+    # >= 0, default 0.001
     weight_decay::Float64
+    # finite, not 0, default 1; the gradients are divided by it
     grad_scale::Float64
+    # t, 1-based; 0 (default): not given, refused where the result depends on it; not beside step_ptr
     step::Int64
+    # float32, in place of lr; NULL: lr
     lr_ptr::Ptr{Float32}
+    # float32, in place of grad_scale; NULL: grad_scale
     grad_scale_ptr::Ptr{Float32}
+    # int64, completed steps: t = *step_ptr + 1; NULL: step
     step_ptr::Ptr{Int64}
+    # float32, non-zero: the whole step changes nothing; NULL: not looked at
     found_inf::Ptr{Float32}
+    # int64, the number of skipped layers is added to it; NULL: not counted
     nonfinite_layers::Ptr{Int64}
+    # 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0
     advance_step::Int32
+    # LAYERWISE_NORM_, default L2
     norm::Int32
+    # 1: the update enters the momentum times 1 - beta1; default 0
     grad_averaging::Int32
+    # 0: not at t = 1 (TensorFlow Addons); default 1
     average_first_step::Int32
+    # 1: divide by the running maximum of v; needs max_second_moment; default 0
     amsgrad::Int32
+    # 1: as Adam's; default 0
     bias_correction::Int32
+    # 1 (default): a layer's v that is still 0 becomes n2 instead of being averaged
     seed_second_moment::Int32
+    # 1: decay is added to the update, not to the momentum (apex's default); default 0
     decoupled_weight_decay::Int32
+    # 1: lr is inside the momentum (TensorFlow, Keras); default 0
     lr_in_momentum::Int32
+    # 1: ascend; default 0
     maximize::Int32
+    # LAYERWISE_ROUNDING_ of the first moment, default NEAREST; STOCHASTIC: bfloat16 only, needs step or step_ptr
     rounding::Int32
+    # 0
     reserved::Int32
+    # of stochastic rounding, any number; 0 (default) without
     seed::Int64
+    # 0
     reserved2::NTuple{2,Int64}
 
     NovogradOptions() = new()
 end
 
+# The hyper-parameters of LARC, alone, with SGD or before NovoGrad.
 # layerwise_larc_options
 mutable struct LarcOptions
+    # bytes of this struct as the caller knows it
     struct_size::Int64
+    # learning rate, finite, >= 0; no default: NaN is refused
     lr::Float64
+    # trust coefficient, >= 0, default 0.002
     eta::Float64
+    # >= 0, default 1e-8
     eps::Float64
+    # >= 0, default 0: the least factor
     min_update::Float64
+    # >= 0, default 0
     weight_decay::Float64
+    # finite, not 0, default 1; the gradients are divided by it
     grad_scale::Float64
+    # float32, in place of lr; NULL: lr
     lr_ptr::Ptr{Float32}
+    # float32, in place of grad_scale; NULL: grad_scale
     grad_scale_ptr::Ptr{Float32}
+    # float32, non-zero: the whole step changes nothing; NULL: not looked at
     found_inf::Ptr{Float32}
+    # int64, the number of skipped layers is added to it; NULL: not counted
     nonfinite_layers::Ptr{Int64}
+    # LAYERWISE_LARC_, default CLIP
     mode::Int32
+    # LAYERWISE_ZERO_NORM_, default KEEP
     zero_norm::Int32
+    # 1: decay is in the norm and inside the factor, as in apex; default 0
     fold_weight_decay::Int32
+    # 1: ascend; default 0
     maximize::Int32
+    # LAYERWISE_ROUNDING_ of the momentum, default NEAREST; STOCHASTIC: in larc_sgd_step, with bfloat16 momentum only,
+    # needs sgd's step or step_ptr
     rounding::Int32
+    # 0
     reserved::Int32
+    # of stochastic rounding, any number; 0 (default) without
     seed::Int64
+    # 0
     reserved2::NTuple{2,Int64}
 
     LarcOptions() = new()
 end
 
+# The hyper-parameters of SGD in larc_sgd_step.
 # layerwise_sgd_options
 mutable struct SgdOptions
+    # bytes of this struct as the caller knows it
     struct_size::Int64
+    # mu, [0, 1), default 0.9
     momentum::Float64
+    # [0, 1], default 0
     dampening::Float64
+    # t, 1-based; 0 (default): not given, refused with dampening; not beside step_ptr
     step::Int64
+    # int64, completed steps: t = *step_ptr + 1; NULL: step
     step_ptr::Ptr{Int64}
+    # 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0
     advance_step::Int32
+    # 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default 0
     nesterov::Int32
+    # 0
     reserved::NTuple{2,Int64}
 
     SgdOptions() = new()
 end
+
+# The choices of the options that have names for them.
+const SELECTORS = (
+    norm = (l2 = LAYERWISE_NORM_L2, inf = LAYERWISE_NORM_INF),
+    rounding = (nearest = LAYERWISE_ROUNDING_NEAREST, stochastic = LAYERWISE_ROUNDING_STOCHASTIC),
+    mode = (clip = LAYERWISE_LARC_CLIP, scale = LAYERWISE_LARC_SCALE),
+    zero_norm = (keep = LAYERWISE_ZERO_NORM_KEEP, freeze = LAYERWISE_ZERO_NORM_FREEZE,
+                 floor = LAYERWISE_ZERO_NORM_FLOOR, untouched = LAYERWISE_ZERO_NORM_UNTOUCHED),
+)
+
+"Rows of `layer_stats`, a `Matrix{Float64}` of one column a layer; NaN where a step has no such value."
+const STATISTICS = (:weight_norm, :grad_norm, :second_moment, :factor, :effective_lr, :clipped)

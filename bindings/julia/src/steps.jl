@@ -1,16 +1,5 @@
 # The steps. Keywords that are numbers or names fill the options struct; keywords that are arrays give their addresses.
 
-"Rows of `layer_stats`, a `Matrix{Float64}` of this many rows and one column a layer; NaN where a step has no such value."
-const STATISTICS = (:weight_norm, :grad_norm, :second_moment, :factor, :effective_lr, :clipped)
-
-const SELECTORS = (
-    norm = (l2 = LAYERWISE_NORM_L2, inf = LAYERWISE_NORM_INF),
-    mode = (clip = LAYERWISE_LARC_CLIP, scale = LAYERWISE_LARC_SCALE),
-    zero_norm = (keep = LAYERWISE_ZERO_NORM_KEEP, freeze = LAYERWISE_ZERO_NORM_FREEZE,
-                 floor = LAYERWISE_ZERO_NORM_FLOOR, untouched = LAYERWISE_ZERO_NORM_UNTOUCHED),
-    rounding = (nearest = LAYERWISE_ROUNDING_NEAREST, stochastic = LAYERWISE_ROUNDING_STOCHASTIC),
-)
-
 function fill_options!(options, device, values)
     for (name, value) in values
         hasfield(typeof(options), name) ||

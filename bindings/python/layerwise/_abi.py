@@ -1,160 +1,516 @@
-"""The C ABI of layerwise.h in ctypes: structs, signatures, selectors; and how they are held against the library."""
+# Generated from include/layerwise.h by src/package/bindings: cmake --build BUILD --target bindings.
+"""The C ABI of layerwise.h in ctypes: constants, structs and their options, signatures."""
 
 from __future__ import annotations
 
 import ctypes
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from ctypes import POINTER, c_char_p, c_double, c_int32, c_int64, c_void_p
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypedDict
 
-from . import _errors
-from ._errors import AbiMismatchError
+if TYPE_CHECKING:
+    from ._arrays import Array, Integer, Scalar
 
+CONSTANTS = {
+    "LAYERWISE_VERSION_MAJOR": 0,
+    "LAYERWISE_VERSION_MINOR": 1,
+    "LAYERWISE_VERSION_PATCH": 0,
+    "LAYERWISE_ABI_VERSION": 0,
+    "LAYERWISE_OK": 0,
+    "LAYERWISE_ERROR_NULL_ARGUMENT": 101,
+    "LAYERWISE_ERROR_INVALID_VALUE": 102,
+    "LAYERWISE_ERROR_UNKNOWN_FLAG": 103,
+    "LAYERWISE_ERROR_STRUCT_SIZE": 104,
+    "LAYERWISE_ERROR_INVALID_PLAN": 105,
+    "LAYERWISE_ERROR_COMBINATION": 106,
+    "LAYERWISE_ERROR_ALIASED": 107,
+    "LAYERWISE_ERROR_MISALIGNED": 108,
+    "LAYERWISE_ERROR_LAYER_RANGE": 201,
+    "LAYERWISE_ERROR_LAYER_OVERLAP": 202,
+    "LAYERWISE_ERROR_LAYER_OVERFLOW": 203,
+    "LAYERWISE_ERROR_UNKNOWN_DTYPE": 301,
+    "LAYERWISE_ERROR_UNSUPPORTED_DTYPE": 302,
+    "LAYERWISE_ERROR_NO_CUDA": 401,
+    "LAYERWISE_ERROR_UNSUPPORTED_ISA": 402,
+    "LAYERWISE_ERROR_WORKSPACE": 403,
+    "LAYERWISE_ERROR_OUT_OF_MEMORY": 404,
+    "LAYERWISE_ERROR_PLAN_FAILED": 405,
+    "LAYERWISE_ERROR_INTERNAL": 499,
+    "LAYERWISE_ERROR_CUDA": 501,
+    "LAYERWISE_DTYPE_NONE": 0,
+    "LAYERWISE_DTYPE_FLOAT32": 1,
+    "LAYERWISE_DTYPE_BFLOAT16": 2,
+    "LAYERWISE_DTYPE_FLOAT16": 3,
+    "LAYERWISE_DTYPE_FLOAT64": 4,
+    "LAYERWISE_DTYPE_REMAINDER16": 5,
+    "LAYERWISE_DEVICE_CPU": -1,
+    "LAYERWISE_LAYOUT_PACKED": 0,
+    "LAYERWISE_LAYOUT_SCATTERED": 1,
+    "LAYERWISE_ISA_AUTO": 0,
+    "LAYERWISE_ISA_BASELINE": 1,
+    "LAYERWISE_ISA_AVX2": 2,
+    "LAYERWISE_ISA_AVX512": 3,
+    "LAYERWISE_ISA_NEON": 4,
+    "LAYERWISE_NORM_L2": 0,
+    "LAYERWISE_NORM_INF": 1,
+    "LAYERWISE_LARC_CLIP": 0,
+    "LAYERWISE_LARC_SCALE": 1,
+    "LAYERWISE_ZERO_NORM_KEEP": 0,
+    "LAYERWISE_ZERO_NORM_FREEZE": 1,
+    "LAYERWISE_ZERO_NORM_FLOOR": 2,
+    "LAYERWISE_ZERO_NORM_UNTOUCHED": 3,
+    "LAYERWISE_ROUNDING_NEAREST": 0,
+    "LAYERWISE_ROUNDING_STOCHASTIC": 1,
+    "LAYERWISE_SUMS_LAYERS": 0,
+    "LAYERWISE_STAT_WEIGHT_NORM": 0,
+    "LAYERWISE_STAT_GRAD_NORM": 1,
+    "LAYERWISE_STAT_SECOND_MOMENT": 2,
+    "LAYERWISE_STAT_FACTOR": 3,
+    "LAYERWISE_STAT_EFFECTIVE_LR": 4,
+    "LAYERWISE_STAT_CLIPPED": 5,
+    "LAYERWISE_STAT_COUNT": 6,
+    "LAYERWISE_QUERY_LAYERS": 1,
+    "LAYERWISE_QUERY_ELEMENTS": 2,
+    "LAYERWISE_QUERY_TILES": 3,
+    "LAYERWISE_QUERY_EXTENT": 4,
+    "LAYERWISE_QUERY_DEVICE": 5,
+    "LAYERWISE_QUERY_THREADS": 6,
+    "LAYERWISE_QUERY_ISA": 7,
+    "LAYERWISE_QUERY_WORKSPACE": 8,
+    "LAYERWISE_QUERY_FINGERPRINT": 9,
+    "LAYERWISE_QUERY_PATH": 10,
+    "LAYERWISE_QUERY_HELD_GRADS": 11,
+    "LAYERWISE_QUERY_HELD_WEIGHTS": 12,
+    "LAYERWISE_PATH_CPU": 0,
+    "LAYERWISE_PATH_TWO_PASS": 1,
+    "LAYERWISE_PATH_ONE_PASS": 2,
+}
+
+ERROR = {
+    "null_argument": 101,  # a pointer that must not be NULL is NULL
+    "invalid_value": 102,  # a number outside its range, or not finite
+    "unknown_flag": 103,  # a selector, flag or reserved field with a value this library lacks
+    "struct_size": 104,  # struct_size is too small, or bytes this library does not know are set
+    "invalid_plan": 105,  # not a plan, one already destroyed, or on CUDA and forked
+    "combination": 106,  # options that exclude each other, or a buffer an option needs or excludes
+    "aliased": 107,  # buffers overlap where they must not
+    "misaligned": 108,  # a pointer not aligned to its element's size
+    "layer_range": 201,  # a negative size, offset or layer count
+    "layer_overlap": 202,  # two layers share elements
+    "layer_overflow": 203,  # offset + size does not fit the address space
+    "unknown_dtype": 301,  # not one of the LAYERWISE_DTYPE_ constants
+    "unsupported_dtype": 302,  # a dtype this buffer cannot have
+    "no_cuda": 401,  # built without CUDA or for other devices, or no device is there
+    "unsupported_isa": 402,  # this processor lacks the instruction set asked for
+    "workspace": 403,  # the caller's workspace is too small or not aligned to 256 bytes
+    "out_of_memory": 404,  # host or device memory could not be had
+    "plan_failed": 405,  # an earlier step of this plan failed on its way; layerwise_plan_reset
+    "internal": 499,  # a defect in this library
+    "cuda": 501,  # a CUDA call failed; the message carries CUDA's own words
+}
+
+DTYPE = {
+    "none": 0,  # no such buffer
+    "float32": 1,  # IEEE binary32
+    "bfloat16": 2,  # the upper 16 bits of a float32
+    "float16": 3,  # IEEE binary16
+    "float64": 4,  # IEEE binary64
+    "remainder16": 5,  # 16 bits: what bfloat16 weights lack of the float32 they were rounded from
+}
+
+LAYOUT = {
+    "packed": 0,  # one buffer; layer l is at buffer + offsets[l]
+    "scattered": 1,  # each buffer argument is a table of layer_count pointers, in the plan's memory
+}
+
+ISA = {
+    "auto": 0,  # the best this processor has
+    "baseline": 1,  # what every processor of its kind has
+    "avx2": 2,  # AVX2 and FMA
+    "avx512": 3,  # AVX-512 F, BW, VL and DQ
+    "neon": 4,  # Advanced SIMD
+}
+
+NORM = {
+    "l2": 0,  # the Euclidean norm
+    "inf": 1,  # the largest magnitude
+}
+
+LARC = {
+    "clip": 0,  # min(max(r_raw/lr, min_update), 1): the rate is capped at lr
+    "scale": 1,  # max(r_raw, min_update): the factor itself
+}
+
+ZERO_NORM = {
+    "keep": 0,  # r is 1 where |w| or |g| is 0: the layer trains as without LARC
+    "freeze": 1,  # the formula; r is 0 where |w| is 0
+    "floor": 2,  # the formula; r is min_update where |w| is 0
+    "untouched": 3,  # as KEEP, and not decayed: apex's rule
+}
+
+ROUNDING = {
+    "nearest": 0,  # to the nearest, ties to even
+    "stochastic": 1,  # up or down at random, right in the mean
+}
+
+QUERY = {
+    "layers": 1,  # number of layers
+    "elements": 2,  # number of elements in all layers
+    "tiles": 3,  # number of 8192-element tiles
+    "extent": 4,  # packed: elements a buffer must hold, the largest offset + size
+    "device": 5,  # LAYERWISE_DEVICE_CPU or the CUDA ordinal
+    "threads": 6,  # CPU threads; 0 on CUDA
+    "isa": 7,  # a LAYERWISE_ISA_ constant; 0 on CUDA
+    "workspace": 8,  # bytes of device scratch memory; 0 on the CPU
+    "fingerprint": 9,  # a hash of sizes, offsets and dtypes, the same on every backend
+    "path": 10,  # a LAYERWISE_PATH_ constant: how the plan's last step ran; before the first, how novograd_step would
+    "held_grads": 11,  # elements whose gradient a one-pass step reads from memory once; 0: two passes
+    # elements of which a one-pass larc_sgd_step reads gradient and weight once; 0: it holds gradients alone, as many as
+    # HELD_GRADS, or runs in two passes
+    "held_weights": 12,
+}
+
+PATH = {
+    "cpu": 0,  # layers that fit the cache whole, one thread each; larger ones tile by tile, shared
+    "two_pass": 1,  # CUDA: norms, then the update: two launches for the whole model
+    "one_pass": 2,  # CUDA: one cooperative launch; gradients wait on the chip for their layer's norm
+}
+
+VERSION_MAJOR = 0  # The version of this header: a caller that was compiled against it knows no more.
+VERSION_MINOR = 1
+VERSION_PATCH = 0
+# Changes when a caller built against an older header would break. The shared library's soname carries it.
 ABI_VERSION = 0
-
-DTYPES = {"none": 0, "float32": 1, "bfloat16": 2, "float16": 3, "float64": 4, "remainder16": 5}
-LAYOUTS = {"packed": 0, "scattered": 1}
-ISAS = {"auto": 0, "baseline": 1, "avx2": 2, "avx512": 3, "neon": 4}
-NORMS = {"l2": 0, "inf": 1}
-LARC_MODES = {"clip": 0, "scale": 1}
-ZERO_NORMS = {"keep": 0, "freeze": 1, "floor": 2, "untouched": 3}
-ROUNDINGS = {"nearest": 0, "stochastic": 1}
-SUMS = {"layers": 0}
-PATHS = {"cpu": 0, "two_pass": 1, "one_pass": 2}
-PATH_CHOICES = {"auto": 0, "two_pass": 1, "one_pass": 2}
-QUERIES = {"layers": 1, "elements": 2, "tiles": 3, "extent": 4, "device": 5, "threads": 6, "isa": 7, "workspace": 8,
-           "fingerprint": 9, "path": 10, "held_grads": 11, "held_weights": 12}
-DEVICE_CPU = -1
+OK = 0  # success
+DEVICE_CPU = -1  # any number from 0 on is a CUDA device's ordinal
+SUMS_LAYERS = 0  # one sum a layer: float64 [layer_count]
+STAT_COUNT = 6  # the number of columns
 
 
 class Stat(IntEnum):
-    """Columns of `layer_stats`, a float64 array of shape (layers, 6): `stats[:, layerwise.Stat.FACTOR]`.
+    """Columns of layer_stats, a float64 array of shape (layer_count, STAT_COUNT). NaN where a step has no such value.
+    Rows of layers that take no part keep their bits.
 
-    NaN where a step has no such value; rows of layers that take no part keep their bits.
+    `stats[:, layerwise.Stat.FACTOR]` is one of them.
     """
 
-    WEIGHT_NORM = 0  #: |w| (LARC)
-    GRAD_NORM = 1  #: |g / grad_scale|; the largest |g / grad_scale| with the infinity norm
-    SECOND_MOMENT = 2  #: v as stored (NovoGrad)
-    FACTOR = 3  #: LARC's r; NovoGrad's 1/d
-    EFFECTIVE_LR = 4  #: LARC: lr * lr_mult * r; NovoGrad: lr * lr_mult, bias-corrected where asked for
-    CLIPPED = 5  #: LARC clip: 1 where the factor was cut to 1, else 0
+    WEIGHT_NORM = 0  #: |w|: LARC, alone or before another
+    GRAD_NORM = 1  #: |g'|, unscaled by grad_scale; the largest |g'| with the infinity norm
+    SECOND_MOMENT = 2  #: v as stored: NovoGrad
+    FACTOR = 3  #: LARC: r; NovoGrad: 1/d, 0 where d is 0
+    EFFECTIVE_LR = 4  #: LARC: lr * lr_mult * r; NovoGrad: lr * lr_mult, over 1 - beta1^t with bias correction
+    CLIPPED = 5  #: LARC clip: 1 where the factor was cut to 1, else 0; 0 for all others
 
 
-STAT_COUNT = 6
+class Option(NamedTuple):
+    """What an option takes.
 
-_PREFIXED_CONSTANTS: dict[str, Mapping[str, int]] = {
-    "LAYERWISE_DTYPE_": DTYPES,
-    "LAYERWISE_LAYOUT_": LAYOUTS,
-    "LAYERWISE_ISA_": ISAS,
-    "LAYERWISE_NORM_": NORMS,
-    "LAYERWISE_LARC_": LARC_MODES,
-    "LAYERWISE_ZERO_NORM_": ZERO_NORMS,
-    "LAYERWISE_ROUNDING_": ROUNDINGS,
-    "LAYERWISE_SUMS_": SUMS,
-    "LAYERWISE_QUERY_": QUERIES,
-    "LAYERWISE_PATH_": PATHS,
-    "LAYERWISE_STAT_": {stat.name: stat.value for stat in Stat},
-}
+    kind     "number", "integer", "flag", "selector" or "pointer"
+    comment  what layerwise.h says of it, in this package's words
+    choices  of a selector: its names and their numbers
+    memory   the dtype of an array of one element that the step reads when it runs: in place of a number, or behind a
+             pointer; None where there is none
+    written  whether a pointer's memory is written
+    """
 
-
-def expected_constants() -> dict[str, int]:
-    """Every constant that this package relies on, by its name in layerwise.h."""
-    constants = {prefix + name.upper(): number
-                 for prefix, table in _PREFIXED_CONSTANTS.items() for name, number in table.items()}
-    constants.update({name: status for status, name in _errors.STATUS_NAMES.items()})
-    constants.update(LAYERWISE_ABI_VERSION=ABI_VERSION, LAYERWISE_OK=0, LAYERWISE_DEVICE_CPU=DEVICE_CPU,
-                     LAYERWISE_STAT_COUNT=STAT_COUNT)
-    return constants
+    kind: str
+    comment: str
+    choices: Mapping[str, int] = {}
+    memory: str | None = None
+    written: bool = False
 
 
 class Struct(ctypes.Structure):
-    """A struct of layerwise.h."""
+    """A struct of layerwise.h. options: of a step's, those of its members that a caller chooses, by name."""
 
     c_name: ClassVar[str]
+    options: ClassVar[dict[str, Option]] = {}
 
 
 class PlanOptions(Struct):
+    """The layout of a model's layers, their dtypes and where they run: what a plan is made from."""
+
     c_name = "layerwise_plan_options"
     _fields_ = [
-        ("struct_size", c_int64), ("layer_count", c_int64), ("sizes", c_void_p), ("offsets", c_void_p),
-        ("device", c_int32), ("layout", c_int32), ("weights_dtype", c_int32), ("grads_dtype", c_int32),
-        ("first_moment_dtype", c_int32), ("second_moment_dtype", c_int32), ("weights_extra_dtype", c_int32),
-        ("threads", c_int32), ("isa", c_int32), ("path", c_int32), ("workspace", c_void_p),
-        ("workspace_bytes", c_int64), ("multiprocessors", c_int64), ("reserved2", c_int64),
+        ("struct_size", c_int64),
+        ("layer_count", c_int64),
+        ("sizes", c_void_p),
+        ("offsets", c_void_p),
+        ("device", c_int32),
+        ("layout", c_int32),
+        ("weights_dtype", c_int32),
+        ("grads_dtype", c_int32),
+        ("first_moment_dtype", c_int32),
+        ("second_moment_dtype", c_int32),
+        ("weights_extra_dtype", c_int32),
+        ("threads", c_int32),
+        ("isa", c_int32),
+        ("path", c_int32),
+        ("workspace", c_void_p),
+        ("workspace_bytes", c_int64),
+        ("multiprocessors", c_int64),
+        ("reserved2", c_int64),
     ]
 
 
 class LayerOptions(Struct):
+    """What differs from layer to layer."""
+
     c_name = "layerwise_layer_options"
     _fields_ = [
-        ("struct_size", c_int64), ("lr_mult", c_void_p), ("wd_mult", c_void_p), ("skip_larc", c_void_p),
+        ("struct_size", c_int64),
+        ("lr_mult", c_void_p),
+        ("wd_mult", c_void_p),
+        ("skip_larc", c_void_p),
         ("reserved", c_int64 * 2),
     ]
 
 
 class NovogradOptions(Struct):
+    """The hyper-parameters of NovoGrad."""
+
     c_name = "layerwise_novograd_options"
     _fields_ = [
-        ("struct_size", c_int64), ("lr", c_double), ("beta1", c_double), ("beta2", c_double), ("eps", c_double),
-        ("eps_root", c_double), ("weight_decay", c_double), ("grad_scale", c_double), ("step", c_int64),
-        ("lr_ptr", c_void_p), ("grad_scale_ptr", c_void_p), ("step_ptr", c_void_p), ("found_inf", c_void_p),
-        ("nonfinite_layers", c_void_p), ("advance_step", c_int32), ("norm", c_int32), ("grad_averaging", c_int32),
-        ("average_first_step", c_int32), ("amsgrad", c_int32), ("bias_correction", c_int32),
-        ("seed_second_moment", c_int32), ("decoupled_weight_decay", c_int32), ("lr_in_momentum", c_int32),
-        ("maximize", c_int32), ("rounding", c_int32), ("reserved", c_int32), ("seed", c_int64),
+        ("struct_size", c_int64),
+        ("lr", c_double),
+        ("beta1", c_double),
+        ("beta2", c_double),
+        ("eps", c_double),
+        ("eps_root", c_double),
+        ("weight_decay", c_double),
+        ("grad_scale", c_double),
+        ("step", c_int64),
+        ("lr_ptr", c_void_p),
+        ("grad_scale_ptr", c_void_p),
+        ("step_ptr", c_void_p),
+        ("found_inf", c_void_p),
+        ("nonfinite_layers", c_void_p),
+        ("advance_step", c_int32),
+        ("norm", c_int32),
+        ("grad_averaging", c_int32),
+        ("average_first_step", c_int32),
+        ("amsgrad", c_int32),
+        ("bias_correction", c_int32),
+        ("seed_second_moment", c_int32),
+        ("decoupled_weight_decay", c_int32),
+        ("lr_in_momentum", c_int32),
+        ("maximize", c_int32),
+        ("rounding", c_int32),
+        ("reserved", c_int32),
+        ("seed", c_int64),
         ("reserved2", c_int64 * 2),
     ]
+    options = {
+        "lr": Option("number", "learning rate, finite, >= 0; no default: NaN is refused", memory="float32"),
+        "beta1": Option("number", "[0, 1), default 0.95"),
+        "beta2": Option("number", "[0, 1), default 0.98"),
+        "eps": Option("number", ">= 0, default 1e-8, added to the root"),
+        "eps_root": Option("number", ">= 0, default 0, added under the root; 0 with the infinity norm"),
+        "weight_decay": Option("number", ">= 0, default 0.001"),
+        "grad_scale": Option("number", "finite, not 0, default 1; the gradients are divided by it", memory="float32"),
+        "step": Option("integer",
+            "t, 1-based; 0 (default): not given, refused where the result depends on it; not beside step_ptr",
+            memory="int64"),
+        "found_inf": Option("pointer",
+            "float32, non-zero: the whole step changes nothing; None: not looked at",
+            memory="float32"),
+        "nonfinite_layers": Option("pointer",
+            "int64, the number of skipped layers is added to it; None: not counted",
+            memory="int64", written=True),
+        "advance_step": Option("flag",
+            "True: the step ends by adding 1 to step, unless found_inf is set; default False"),
+        "norm": Option("selector", '"l2" or "inf", default "l2"', choices=NORM),
+        "grad_averaging": Option("flag", "True: the update enters the momentum times 1 - beta1; default False"),
+        "average_first_step": Option("flag", "False: not at t = 1 (TensorFlow Addons); default True"),
+        "amsgrad": Option("flag", "True: divide by the running maximum of v; needs max_second_moment; default False"),
+        "bias_correction": Option("flag", "True: as Adam's; default False"),
+        "seed_second_moment": Option("flag",
+            "True (default): a layer's v that is still 0 becomes n2 instead of being averaged"),
+        "decoupled_weight_decay": Option("flag",
+            "True: decay is added to the update, not to the momentum (apex's default); default False"),
+        "lr_in_momentum": Option("flag", "True: lr is inside the momentum (TensorFlow, Keras); default False"),
+        "maximize": Option("flag", "True: ascend; default False"),
+        "rounding": Option("selector",
+            '"nearest" or "stochastic" of the first moment, default "nearest"; "stochastic": bfloat16 only, needs '
+            "step",
+            choices=ROUNDING),
+        "seed": Option("integer", "of stochastic rounding, any number; 0 (default) without"),
+    }
 
 
 class LarcOptions(Struct):
+    """The hyper-parameters of LARC, alone, with SGD or before NovoGrad."""
+
     c_name = "layerwise_larc_options"
     _fields_ = [
-        ("struct_size", c_int64), ("lr", c_double), ("eta", c_double), ("eps", c_double), ("min_update", c_double),
-        ("weight_decay", c_double), ("grad_scale", c_double), ("lr_ptr", c_void_p), ("grad_scale_ptr", c_void_p),
-        ("found_inf", c_void_p), ("nonfinite_layers", c_void_p), ("mode", c_int32), ("zero_norm", c_int32),
-        ("fold_weight_decay", c_int32), ("maximize", c_int32), ("rounding", c_int32), ("reserved", c_int32),
-        ("seed", c_int64), ("reserved2", c_int64 * 2),
+        ("struct_size", c_int64),
+        ("lr", c_double),
+        ("eta", c_double),
+        ("eps", c_double),
+        ("min_update", c_double),
+        ("weight_decay", c_double),
+        ("grad_scale", c_double),
+        ("lr_ptr", c_void_p),
+        ("grad_scale_ptr", c_void_p),
+        ("found_inf", c_void_p),
+        ("nonfinite_layers", c_void_p),
+        ("mode", c_int32),
+        ("zero_norm", c_int32),
+        ("fold_weight_decay", c_int32),
+        ("maximize", c_int32),
+        ("rounding", c_int32),
+        ("reserved", c_int32),
+        ("seed", c_int64),
+        ("reserved2", c_int64 * 2),
     ]
+    options = {
+        "lr": Option("number", "learning rate, finite, >= 0; no default: NaN is refused", memory="float32"),
+        "eta": Option("number", "trust coefficient, >= 0, default 0.002"),
+        "eps": Option("number", ">= 0, default 1e-8"),
+        "min_update": Option("number", ">= 0, default 0: the least factor"),
+        "weight_decay": Option("number", ">= 0, default 0"),
+        "grad_scale": Option("number", "finite, not 0, default 1; the gradients are divided by it", memory="float32"),
+        "found_inf": Option("pointer",
+            "float32, non-zero: the whole step changes nothing; None: not looked at",
+            memory="float32"),
+        "nonfinite_layers": Option("pointer",
+            "int64, the number of skipped layers is added to it; None: not counted",
+            memory="int64", written=True),
+        "mode": Option("selector", '"clip" or "scale", default "clip"', choices=LARC),
+        "zero_norm": Option("selector", '"keep", "freeze", "floor" or "untouched", default "keep"', choices=ZERO_NORM),
+        "fold_weight_decay": Option("flag",
+            "True: decay is in the norm and inside the factor, as in apex; default False"),
+        "maximize": Option("flag", "True: ascend; default False"),
+        "rounding": Option("selector",
+            '"nearest" or "stochastic" of the momentum, default "nearest"; "stochastic": in larc_sgd_step, with '
+            "bfloat16 momentum only, needs sgd's step",
+            choices=ROUNDING),
+        "seed": Option("integer", "of stochastic rounding, any number; 0 (default) without"),
+    }
 
 
 class SgdOptions(Struct):
+    """The hyper-parameters of SGD in larc_sgd_step."""
+
     c_name = "layerwise_sgd_options"
     _fields_ = [
-        ("struct_size", c_int64), ("momentum", c_double), ("dampening", c_double), ("step", c_int64),
-        ("step_ptr", c_void_p), ("advance_step", c_int32), ("nesterov", c_int32), ("reserved", c_int64 * 2),
+        ("struct_size", c_int64),
+        ("momentum", c_double),
+        ("dampening", c_double),
+        ("step", c_int64),
+        ("step_ptr", c_void_p),
+        ("advance_step", c_int32),
+        ("nesterov", c_int32),
+        ("reserved", c_int64 * 2),
     ]
+    options = {
+        "momentum": Option("number", "mu, [0, 1), default 0.9"),
+        "dampening": Option("number", "[0, 1], default 0"),
+        "step": Option("integer",
+            "t, 1-based; 0 (default): not given, refused with dampening; not beside step_ptr",
+            memory="int64"),
+        "advance_step": Option("flag",
+            "True: the step ends by adding 1 to step, unless found_inf is set; default False"),
+        "nesterov": Option("flag",
+            "True: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default False"),
+    }
 
 
 STRUCTS: list[type[Struct]] = [PlanOptions, LayerOptions, NovogradOptions, LarcOptions, SgdOptions]
 
-_PLAN = c_void_p
-_BUFFER = c_void_p
+
+class NovogradValues(TypedDict, total=False):
+    """NovogradOptions as keywords."""
+
+    beta1: float | None
+    beta2: float | None
+    eps: float | None
+    eps_root: float | None
+    weight_decay: float | None
+    grad_scale: Scalar | None
+    step: Integer | None
+    found_inf: Array | None
+    nonfinite_layers: Array | None
+    advance_step: bool | None
+    norm: Literal["l2", "inf"] | None
+    grad_averaging: bool | None
+    average_first_step: bool | None
+    amsgrad: bool | None
+    bias_correction: bool | None
+    seed_second_moment: bool | None
+    decoupled_weight_decay: bool | None
+    lr_in_momentum: bool | None
+    maximize: bool | None
+    rounding: Literal["nearest", "stochastic"] | None
+    seed: int | None
+
+
+class LarcValues(TypedDict, total=False):
+    """LarcOptions as keywords."""
+
+    eta: float | None
+    eps: float | None
+    min_update: float | None
+    weight_decay: float | None
+    grad_scale: Scalar | None
+    found_inf: Array | None
+    nonfinite_layers: Array | None
+    mode: Literal["clip", "scale"] | None
+    zero_norm: Literal["keep", "freeze", "floor", "untouched"] | None
+    fold_weight_decay: bool | None
+    maximize: bool | None
+    rounding: Literal["nearest", "stochastic"] | None
+    seed: int | None
+
+
+class SgdValues(TypedDict, total=False):
+    """SgdOptions as keywords."""
+
+    momentum: float | None
+    dampening: float | None
+    step: Integer | None
+    advance_step: bool | None
+    nesterov: bool | None
+
 
 # name: (result, arguments), in the order of layerwise.h
 SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "layerwise_plan_options_init": (c_int32, [POINTER(PlanOptions), c_int64]),
     "layerwise_plan_workspace_size": (c_int32, [POINTER(PlanOptions), POINTER(c_int64)]),
     "layerwise_plan_create": (c_int32, [POINTER(PlanOptions), POINTER(c_void_p)]),
-    "layerwise_plan_destroy": (c_int32, [_PLAN]),
-    "layerwise_plan_reset": (c_int32, [_PLAN]),
-    "layerwise_plan_query": (c_int32, [_PLAN, c_int32, POINTER(c_int64)]),
+    "layerwise_plan_destroy": (c_int32, [c_void_p]),
+    "layerwise_plan_reset": (c_int32, [c_void_p]),
+    "layerwise_plan_query": (c_int32, [c_void_p, c_int32, POINTER(c_int64)]),
     "layerwise_layer_options_init": (c_int32, [POINTER(LayerOptions), c_int64]),
-    "layerwise_plan_set_layers": (c_int32, [_PLAN, POINTER(LayerOptions)]),
+    "layerwise_plan_set_layers": (c_int32, [c_void_p, POINTER(LayerOptions)]),
     "layerwise_novograd_options_init": (c_int32, [POINTER(NovogradOptions), c_int64]),
-    "novograd_step": (c_int32, [_PLAN] + [_BUFFER] * 8 + [POINTER(NovogradOptions), c_void_p]),
+    "novograd_step": (c_int32, [
+        c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p,
+        POINTER(NovogradOptions), c_void_p
+    ]),
     "layerwise_larc_options_init": (c_int32, [POINTER(LarcOptions), c_int64]),
-    "larc_scale": (c_int32, [_PLAN] + [_BUFFER] * 4 + [POINTER(LarcOptions), c_void_p]),
+    "larc_scale": (c_int32, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(LarcOptions), c_void_p]),
     "layerwise_sgd_options_init": (c_int32, [POINTER(SgdOptions), c_int64]),
-    "larc_sgd_step": (c_int32, [_PLAN] + [_BUFFER] * 6 + [POINTER(LarcOptions), POINTER(SgdOptions), c_void_p]),
-    "layerwise_larc_novograd_step": (c_int32, [_PLAN] + [_BUFFER] * 8 + [POINTER(LarcOptions), POINTER(NovogradOptions),
-                                                                         c_void_p]),
-    "layerwise_partial_norms": (c_int32, [_PLAN] + [_BUFFER] * 6 + [c_int32, c_int32, c_void_p]),
-    "layerwise_novograd_apply": (c_int32, [_PLAN] + [_BUFFER] * 9 + [c_int32, POINTER(NovogradOptions), c_void_p]),
-    "layerwise_larc_apply": (c_int32, [_PLAN] + [_BUFFER] * 8 + [c_int32, POINTER(LarcOptions), POINTER(SgdOptions),
-                                                                 c_void_p]),
+    "larc_sgd_step": (c_int32, [
+        c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(LarcOptions), POINTER(SgdOptions),
+        c_void_p
+    ]),
+    "layerwise_larc_novograd_step": (c_int32, [
+        c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(LarcOptions),
+        POINTER(NovogradOptions), c_void_p
+    ]),
+    "layerwise_partial_norms": (c_int32, [
+        c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int32, c_int32, c_void_p
+    ]),
+    "layerwise_novograd_apply": (c_int32, [
+        c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int32,
+        POINTER(NovogradOptions), c_void_p
+    ]),
+    "layerwise_larc_apply": (c_int32, [
+        c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int32,
+        POINTER(LarcOptions), POINTER(SgdOptions), c_void_p
+    ]),
     "layerwise_version": (c_int32, []),
     "layerwise_numerics_version": (c_int32, []),
     "layerwise_build_info": (c_char_p, []),
@@ -162,65 +518,3 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "layerwise_status_name": (c_char_p, [c_int32]),
     "layerwise_last_error": (c_char_p, []),
 }
-
-
-def bind(library: ctypes.CDLL) -> None:
-    """Gives every function its argument and result types."""
-    for name, (result, arguments) in SIGNATURES.items():
-        try:
-            function = getattr(library, name)
-        except AttributeError:
-            raise AbiMismatchError(f"{library._name} does not export {name}: it is not a layerwise library of this "
-                                   f"ABI version ({ABI_VERSION})", name) from None
-        function.restype = result
-        function.argtypes = arguments
-
-
-def check_description(description: str, path: str) -> None:
-    """Holds the library's own account of its ABI against this module. Raises AbiMismatchError naming the field.
-
-    Structs may be longer in a newer library, and what is reserved here may have a name there: struct_size and the
-    rule that reserved fields are 0 make both safe. Everything else must be the same.
-    """
-    def fail(field: str, here: object, there: object) -> None:
-        raise AbiMismatchError(f"{path} does not match this package: {field} is {there} in the library and {here} in "
-                               "the package. Install the package and the library of the same version.", field)
-
-    try:
-        account = json.loads(description)
-        constants, structs = account["constants"], account["structs"]
-    except (ValueError, KeyError, TypeError) as problem:
-        raise AbiMismatchError(f"{path} does not describe its ABI: {problem!r}", "layerwise_abi_description") from None
-    for name, number in expected_constants().items():
-        if constants.get(name) != number:
-            fail(name, number, constants.get(name, "missing"))
-    for struct in STRUCTS:
-        _check_struct(struct, structs.get(struct.c_name), fail)
-
-
-def _check_struct(struct: type[Struct], account: Any, fail: Callable[[str, object, object], None]) -> None:
-    c_name = struct.c_name
-    if account is None:
-        return fail(c_name, "there", "missing")
-    if account["size"] < ctypes.sizeof(struct):
-        fail(f"{c_name} (size)", f"{ctypes.sizeof(struct)} bytes", f"{account['size']} bytes")
-    fields = {field["name"]: field for field in account["fields"]}
-    for name, c_type in _fields(struct):
-        if name.startswith("reserved"):
-            continue
-        member, there = getattr(struct, name), fields.get(name)
-        here = _words(member.offset, member.size, _TYPE_NAMES[c_type])
-        received = "missing" if there is None else _words(there["offset"], there["size"], there["type"])
-        if received != here:
-            fail(f"{c_name}.{name}", here, received)
-
-
-_TYPE_NAMES: dict[Any, str] = {c_double: "float64", c_int32: "int32", c_int64: "int64", c_void_p: "pointer"}
-
-
-def _fields(struct: type[Struct]) -> list[tuple[str, Any]]:
-    return [(str(field[0]), field[1]) for field in struct._fields_]
-
-
-def _words(offset: int, size: int, kind: str) -> str:
-    return f"{kind} of {size} bytes at offset {offset}"

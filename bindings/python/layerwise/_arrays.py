@@ -38,6 +38,8 @@ class Bfloat16:
 
 
 Array = Union["np.ndarray[Any, Any]", SupportsCudaArrayInterface, SupportsDlpack, Bfloat16]
+Scalar = Union[float, Array]
+Integer = Union[int, Array]
 
 
 def bfloat16(bits: np.ndarray[Any, Any] | SupportsCudaArrayInterface | SupportsDlpack) -> Bfloat16:

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-# Statuses that the binding itself raises, before the library is called. The library's own constants are held against
-# these numbers when it is loaded (see _abi.py).
-NULL_ARGUMENT = 101
-INVALID_VALUE = 102
-UNKNOWN_FLAG = 103
-INVALID_PLAN = 105
-COMBINATION = 106
-ALIASED = 107
-LAYER_OVERFLOW = 203
-UNKNOWN_DTYPE = 301
-UNSUPPORTED_DTYPE = 302
-OUT_OF_MEMORY = 404
+from ._abi import ERROR
 
-STATUS_NAMES = {
-    NULL_ARGUMENT: "LAYERWISE_ERROR_NULL_ARGUMENT",
-    INVALID_VALUE: "LAYERWISE_ERROR_INVALID_VALUE",
-    UNKNOWN_FLAG: "LAYERWISE_ERROR_UNKNOWN_FLAG",
-    INVALID_PLAN: "LAYERWISE_ERROR_INVALID_PLAN",
-    COMBINATION: "LAYERWISE_ERROR_COMBINATION",
-    ALIASED: "LAYERWISE_ERROR_ALIASED",
-    LAYER_OVERFLOW: "LAYERWISE_ERROR_LAYER_OVERFLOW",
-    UNKNOWN_DTYPE: "LAYERWISE_ERROR_UNKNOWN_DTYPE",
-    UNSUPPORTED_DTYPE: "LAYERWISE_ERROR_UNSUPPORTED_DTYPE",
-    OUT_OF_MEMORY: "LAYERWISE_ERROR_OUT_OF_MEMORY",
-}
+# Statuses that the binding itself raises, before the library is called.
+NULL_ARGUMENT = ERROR["null_argument"]
+INVALID_VALUE = ERROR["invalid_value"]
+UNKNOWN_FLAG = ERROR["unknown_flag"]
+INVALID_PLAN = ERROR["invalid_plan"]
+COMBINATION = ERROR["combination"]
+ALIASED = ERROR["aliased"]
+LAYER_OVERFLOW = ERROR["layer_overflow"]
+UNKNOWN_DTYPE = ERROR["unknown_dtype"]
+UNSUPPORTED_DTYPE = ERROR["unsupported_dtype"]
+OUT_OF_MEMORY = ERROR["out_of_memory"]
+
+STATUS_NAMES = {status: f"LAYERWISE_ERROR_{name.upper()}" for name, status in ERROR.items()}
 
 
 class Error(RuntimeError):

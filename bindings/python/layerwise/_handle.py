@@ -33,9 +33,10 @@ def _renew_locks() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
 
-_DTYPE_NAMES = {number: name for name, number in _abi.DTYPES.items()}
-_ISA_NAMES = {number: name for name, number in _abi.ISAS.items()}
-_PATH_NAMES = {number: name for name, number in _abi.PATHS.items()}
+_DTYPE_NAMES = {number: name for name, number in _abi.DTYPE.items()}
+_ISA_NAMES = {number: name for name, number in _abi.ISA.items()}
+_PATH_NAMES = {number: name for name, number in _abi.PATH.items()}
+_PATH_CHOICES = {"auto": 0} | {name: number for name, number in _abi.PATH.items() if name != "cpu"}
 
 
 class PlanHandle:
@@ -58,18 +59,18 @@ class PlanHandle:
         options.sizes = sizes.ctypes.data
         options.offsets = None if offsets is None else offsets.ctypes.data
         options.device = _buffers.device_number(device)
-        options.layout = selector(layout, "layout", _abi.LAYOUTS)
+        options.layout = selector(layout, "layout", _abi.LAYOUT)
         for name, dtype in dtypes.items():
             setattr(options, name, 0 if dtype is None and name == "weights_extra_dtype" else dtype_number(dtype, name))
         options.threads = integer(threads, "threads", bits=32)
-        options.isa = selector(isa, "isa", _abi.ISAS)
-        options.path = selector(path, "path", _abi.PATH_CHOICES)
+        options.isa = selector(isa, "isa", _abi.ISA)
+        options.path = selector(path, "path", _PATH_CHOICES)
         options.multiprocessors = integer(multiprocessors, "multiprocessors")
         self._workspace = workspace
         options.workspace, options.workspace_bytes = _buffers.workspace(workspace, options.device)
         self._create(options)
         self._dtypes = {name: _DTYPE_NAMES[getattr(options, name)] for name in dtypes}
-        scattered = options.layout == _abi.LAYOUTS["scattered"]
+        scattered = options.layout == _abi.LAYOUT["scattered"]
         starts = np.zeros_like(sizes) if offsets is None else offsets
         self._shape = _buffers.Shape(sizes, starts, self._query("extent"), scattered, options.device)
 
@@ -94,7 +95,7 @@ class PlanHandle:
 
     def _query(self, key: str) -> int:
         value = ctypes.c_int64()
-        check(library().layerwise_plan_query(self._live(), _abi.QUERIES[key], ctypes.byref(value)))
+        check(library().layerwise_plan_query(self._live(), _abi.QUERY[key], ctypes.byref(value)))
         return value.value
 
     def set_layers(self, lr_mult: LayerValues | None = None, wd_mult: LayerValues | None = None,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from . import _abi
+from . import _abi, _abi_check
 from ._errors import Error, LibraryNotFoundError, error_for
 from ._version import VERSION
 
@@ -37,8 +37,8 @@ def load() -> ctypes.CDLL:
     found, tried = _open_first()
     if found is None:
         raise LibraryNotFoundError(_not_found(tried))
-    _abi.bind(found)
-    _abi.check_description(found.layerwise_abi_description().decode(), found._name)
+    _abi_check.bind(found)
+    _abi_check.check_description(found.layerwise_abi_description().decode(), found._name)
     return found
 
 

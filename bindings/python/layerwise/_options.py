@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +18,6 @@ from ._library import check, library
 Options = TypeVar("Options", bound=_abi.Struct)
 
 _defaults: dict[str, bytes] = {}
-_CHOICES = {"norm": _abi.NORMS, "mode": _abi.LARC_MODES, "zero_norm": _abi.ZERO_NORMS, "rounding": _abi.ROUNDINGS}
 
 
 def defaults(kind: type[Options]) -> Options:
@@ -42,9 +40,9 @@ def selector(value: Any, name: str, table: Mapping[str, int]) -> int:
 def dtype_number(value: Any, name: str) -> int:
     """The number of a dtype given as a name, a NumPy dtype or type, or another library's (torch.float32)."""
     text = value if isinstance(value, str) else str(getattr(value, "__name__", value))
-    number = _abi.DTYPES.get(text.rpartition(".")[2])
+    number = _abi.DTYPE.get(text.rpartition(".")[2])
     if number is None or text == "none":
-        known = ", ".join(repr(dtype) for dtype in _abi.DTYPES if dtype != "none")
+        known = ", ".join(repr(dtype) for dtype in _abi.DTYPE if dtype != "none")
         raise refusal(_errors.UNKNOWN_DTYPE, f"{name} is {value!r}: it must be one of {known}")
     return number
 
@@ -83,46 +81,40 @@ def is_array(value: Any) -> bool:
         hasattr(value, name) for name in ("__cuda_array_interface__", "__dlpack__"))
 
 
-@functools.lru_cache(maxsize=None)
-def _kinds(struct: type[ctypes.Structure]) -> dict[str, Any]:
-    """The type of each field by its name."""
-    return dict(struct._fields_)  # type: ignore[arg-type]
-
-
-def fill(options: ctypes.Structure, buffers: Buffers, values: Mapping[str, Any]) -> None:
-    """Writes every value that is not None into the field of its name; arrays as the addresses they have."""
-    kinds = _kinds(type(options))
-    numbers: dict[str, Any] = {}
+def fill(structs: Sequence[_abi.Struct], buffers: Buffers, values: Mapping[str, Any]) -> None:
+    """Writes every value that is not None into the field of its name, in the struct that has one; arrays as the
+    addresses they have. Raises TypeError for a name that no struct has, and as the values ask for."""
     for name, value in values.items():
+        struct = next((struct for struct in structs if name in struct.options), None)
+        if struct is None:
+            raise TypeError(f"got an unexpected keyword argument {name!r}: it is no option of this step")
+        option = struct.options[name]
         if value is None:
             continue
-        if kinds[name] is ctypes.c_void_p:
-            setattr(options, name, _scalar_address(value, name, buffers, writable=name == "nonfinite_layers"))
-        elif name + "_ptr" in kinds and is_array(value):
-            advanced = name == "step" and bool(values.get("advance_step"))
-            setattr(options, name + "_ptr", _scalar_address(value, name, buffers, advanced))
+        if option.kind == "pointer":
+            setattr(struct, name, _scalar_address(value, name, buffers, option.memory, option.written))
+        elif option.memory and is_array(value):
+            written = name == "step" and bool(values.get("advance_step"))
+            setattr(struct, name + "_ptr", _scalar_address(value, name, buffers, option.memory, written))
         else:
-            numbers[name] = value
-    fill_numbers(options, numbers)
+            fill_numbers(struct, {name: value})
 
 
-def fill_numbers(options: ctypes.Structure, values: Mapping[str, Any]) -> None:
+def fill_numbers(struct: _abi.Struct, values: Mapping[str, Any]) -> None:
     """Writes every number, flag and named choice that is not None into the field of its name."""
-    kinds = _kinds(type(options))
     for name, value in values.items():
-        if value is None:
-            continue
-        if name in _CHOICES:
-            setattr(options, name, selector(value, name, _CHOICES[name]))
-        elif kinds[name] is ctypes.c_double:
-            setattr(options, name, real(value, name))
-        elif kinds[name] is ctypes.c_int64:
-            setattr(options, name, integer(value, name))
-        else:
-            setattr(options, name, flag(value, name))
+        if value is not None:
+            setattr(struct, name, _number(value, name, struct.options[name]))
 
 
-def _scalar_address(value: Any, name: str, buffers: Buffers, writable: bool) -> int | None:
-    if not is_array(value):
+def _number(value: Any, name: str, option: _abi.Option) -> float:
+    if option.kind == "selector":
+        return selector(value, name, option.choices)
+    convert: dict[str, Callable[[Any, str], float]] = {"number": real, "integer": integer, "flag": flag}
+    return convert[option.kind](value, name)
+
+
+def _scalar_address(value: Any, name: str, buffers: Buffers, dtype: str | None, written: bool) -> int | None:
+    if not is_array(value) or dtype is None:
         raise TypeError(f"{name} is {value!r}: it must be an array of one element in the plan's memory")
-    return buffers.scalar(value, name, "int64" if name in ("step", "nonfinite_layers") else "float32", writable)
+    return buffers.scalar(value, name, dtype, written)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from . import _abi, _errors
-from ._arrays import Array
+from ._arrays import Array, Scalar
 from ._buffers import Buffers
 from ._errors import refusal
 from ._handle import PlanHandle
+from ._keywords import takes
 from ._library import check, library
 from ._options import defaults, fill, selector
 
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+elif TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 Buffer = Array | Sequence[Array | None]
-Scalar = float | Array
-Integer = int | Array
+
+
+class LarcSgdValues(_abi.LarcValues, _abi.SgdValues, total=False):
+    """The options of both as keywords."""
 
 
 class Plan(PlanHandle):
@@ -70,20 +79,12 @@ class Plan(PlanHandle):
         super().__init__(sizes, offsets, device, layout, dtypes, threads, isa, path, multiprocessors,
                          workspace)
 
+    @takes(_abi.NovogradOptions)
     def novograd_step(
             self, weights: Buffer, grads: Buffer, first_moment: Buffer, second_moment: Array, *, lr: Scalar,
             max_second_moment: Array | None = None, weights_extra: Buffer | None = None,
-            layer_mask: Array | None = None, layer_stats: Array | None = None, step: Integer | None = None,
-            beta1: float | None = None, beta2: float | None = None, eps: float | None = None,
-            eps_root: float | None = None, weight_decay: float | None = None,
-            grad_averaging: bool | None = None, average_first_step: bool | None = None,
-            amsgrad: bool | None = None, bias_correction: bool | None = None,
-            norm: Literal["l2", "inf"] | None = None, seed_second_moment: bool | None = None,
-            decoupled_weight_decay: bool | None = None, lr_in_momentum: bool | None = None,
-            maximize: bool | None = None, grad_scale: Scalar | None = None, found_inf: Array | None = None,
-            nonfinite_layers: Array | None = None, advance_step: bool | None = None,
-            rounding: Literal["nearest", "stochastic"] | None = None, seed: int | None = None,
-            larc: Mapping[str, Any] | None = None, grad_sums: Array | None = None, stream: Any = None) -> None:
+            layer_mask: Array | None = None, layer_stats: Array | None = None, larc: Mapping[str, Any] | None = None,
+            grad_sums: Array | None = None, stream: Any = None, **options: Unpack[_abi.NovogradValues]) -> None:
         """Applies one NovoGrad step to every layer (Ginsburg et al., arXiv 1905.11286).
 
             g' = g / grad_scale, negated by maximize        n2 = sum g'^2
@@ -107,7 +108,6 @@ class Plan(PlanHandle):
         found_inf          float32, one element; not 0: the whole step changes nothing
         nonfinite_layers   int64, one element; the number of layers skipped because their gradient is not finite is
                            added to it
-        rounding, seed     of a bfloat16 first moment: "stochastic" needs step; seed any int, 0 by default
         larc               LARC before NovoGrad, in the same call: a dict of eta, eps, min_update, mode and zero_norm,
                            each as in larc_scale
         grad_sums          in, float64 (layers,), what partial_norms gives or the caller has; not beside larc
@@ -115,21 +115,18 @@ class Plan(PlanHandle):
                            one, else the legacy default stream. Arrays with `__dlpack__` are made ready for it by
                            their library. PyTorch's names none: pass torch.cuda.current_stream(). Not used by CPU plans
 
-        Every other option is explained in layerwise.h under its name, None is the library's default: beta1 0.95,
-        beta2 0.98, eps 1e-8, weight_decay 0.001. All arrays lie in the plan's memory. Buffers that are written may not
-        overlap others. CUDA: returns at once, allocates nothing, safe to capture into a graph.
+        Options, of which None is the library's default:
+
+        {options}
+
+        All arrays lie in the plan's memory. Buffers that are written may not overlap others. CUDA: returns at once,
+        allocates nothing, safe to capture into a graph.
 
         Raises ArgumentError, DtypeError, TypeError, before anything is written; CudaError; BackendError after a step
         of this plan that failed (see reset).
         """
-        buffers, options = Buffers(self._shape, stream), defaults(_abi.NovogradOptions)
-        fill(options, buffers, dict(
-            lr=lr, step=step, beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root, weight_decay=weight_decay,
-            grad_averaging=grad_averaging, average_first_step=average_first_step, amsgrad=amsgrad,
-            bias_correction=bias_correction, norm=norm, seed_second_moment=seed_second_moment,
-            decoupled_weight_decay=decoupled_weight_decay, lr_in_momentum=lr_in_momentum, maximize=maximize,
-            grad_scale=grad_scale, found_inf=found_inf, nonfinite_layers=nonfinite_layers, advance_step=advance_step,
-            rounding=rounding, seed=seed))
+        buffers, struct = Buffers(self._shape, stream), defaults(_abi.NovogradOptions)
+        fill([struct], buffers, dict(lr=lr, **options))
         if larc is not None and grad_sums is not None:
             raise refusal(_errors.COMBINATION, "grad_sums is given beside larc: LARC needs the weights' norms too")
         second = (self._dtypes["second_moment_dtype"],)
@@ -141,23 +138,20 @@ class Plan(PlanHandle):
             else buffers.per_layer(max_second_moment, "max_second_moment", second, True),
             self._extra(buffers, weights_extra), *_mask_and_stats(buffers, layer_mask, layer_stats)]
         if larc is not None:
-            ahead = _larc_options(buffers, **_checked_larc(larc))
-            self._run(library().layerwise_larc_novograd_step, addresses, [ahead, options], buffers.stream())
+            ahead = defaults(_abi.LarcOptions)
+            fill([ahead], buffers, _checked_larc(larc))
+            self._run(library().layerwise_larc_novograd_step, addresses, [ahead, struct], buffers.stream())
         elif grad_sums is not None:
-            addresses += [_sums(buffers, grad_sums, "grad_sums", False), _abi.SUMS["layers"]]
-            self._run(library().layerwise_novograd_apply, addresses, [options], buffers.stream())
+            addresses += [_sums(buffers, grad_sums, "grad_sums", False), _abi.SUMS_LAYERS]
+            self._run(library().layerwise_novograd_apply, addresses, [struct], buffers.stream())
         else:
-            self._run(library().novograd_step, addresses, [options], buffers.stream())
+            self._run(library().novograd_step, addresses, [struct], buffers.stream())
 
+    @takes(_abi.LarcOptions)
     def larc_scale(
             self, weights: Buffer, grads: Buffer, *, lr: Scalar, layer_mask: Array | None = None,
-            layer_stats: Array | None = None, eta: float | None = None, eps: float | None = None,
-            mode: Literal["clip", "scale"] | None = None, min_update: float | None = None,
-            weight_decay: float | None = None, fold_weight_decay: bool | None = None,
-            zero_norm: Literal["keep", "freeze", "floor", "untouched"] | None = None,
-            maximize: bool | None = None, grad_scale: Scalar | None = None, found_inf: Array | None = None,
-            nonfinite_layers: Array | None = None, grad_sums: Array | None = None, weight_sums: Array | None = None,
-            stream: Any = None) -> None:
+            layer_stats: Array | None = None, grad_sums: Array | None = None, weight_sums: Array | None = None,
+            stream: Any = None, **options: Unpack[_abi.LarcValues]) -> None:
         """Scales every layer's gradient by LARC's factor, in place, so that any optimizer can follow (You et al.,
         LARS, arXiv 1708.03888; OpenSeq2Seq's and apex's LARC).
 
@@ -171,37 +165,29 @@ class Plan(PlanHandle):
         grads    in/out, grads_dtype, extent elements
         grad_sums, weight_sums  in, float64 (layers,), what partial_norms gives or the caller has; both or neither
 
-        The other arguments are those of novograd_step; each option is explained in layerwise.h under its name, None
-        is the library's default: eta 0.002, eps 1e-8, mode "clip", min_update 0, weight_decay 0, zero_norm "keep".
+        The other arguments are those of novograd_step. Options, of which None is the library's default:
+
+        {options}
+
         What follows uses grad_scale 1 and maximize False. Raises as novograd_step.
         """
-        buffers = Buffers(self._shape, stream)
-        options = _larc_options(
-            buffers, lr=lr, eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
-            fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, grad_scale=grad_scale,
-            found_inf=found_inf, nonfinite_layers=nonfinite_layers)
+        buffers, struct = Buffers(self._shape, stream), defaults(_abi.LarcOptions)
+        fill([struct], buffers, dict(lr=lr, **options))
         addresses = [self._elements(buffers, weights, "weights", False), self._elements(buffers, grads, "grads", True),
                      *_mask_and_stats(buffers, layer_mask, layer_stats)]
         if grad_sums is None and weight_sums is None:
-            self._run(library().larc_scale, addresses, [options], buffers.stream())
+            self._run(library().larc_scale, addresses, [struct], buffers.stream())
         else:
             addresses[2:2] = [None, None]
             addresses += _larc_sums(buffers, grad_sums, weight_sums)
-            self._run(library().layerwise_larc_apply, addresses, [options, None], buffers.stream())
+            self._run(library().layerwise_larc_apply, addresses, [struct, None], buffers.stream())
 
+    @takes(_abi.LarcOptions, _abi.SgdOptions)
     def larc_sgd_step(
             self, weights: Buffer, grads: Buffer, momentum_buffer: Buffer | None, *, lr: Scalar,
-            momentum: float | None = None, dampening: float | None = None, nesterov: bool | None = None,
-            weights_extra: Buffer | None = None, layer_mask: Array | None = None,
-            layer_stats: Array | None = None, step: Integer | None = None, eta: float | None = None,
-            eps: float | None = None, mode: Literal["clip", "scale"] | None = None,
-            min_update: float | None = None, weight_decay: float | None = None,
-            fold_weight_decay: bool | None = None,
-            zero_norm: Literal["keep", "freeze", "floor", "untouched"] | None = None,
-            maximize: bool | None = None, grad_scale: Scalar | None = None, found_inf: Array | None = None,
-            nonfinite_layers: Array | None = None, advance_step: bool | None = None,
-            rounding: Literal["nearest", "stochastic"] | None = None, seed: int | None = None,
-            grad_sums: Array | None = None, weight_sums: Array | None = None, stream: Any = None) -> None:
+            weights_extra: Buffer | None = None, layer_mask: Array | None = None, layer_stats: Array | None = None,
+            grad_sums: Array | None = None, weight_sums: Array | None = None, stream: Any = None,
+            **options: Unpack[LarcSgdValues]) -> None:
         """Applies LARC and SGD with momentum in one step. With skip_larc set for every layer it is plain SGD.
 
             r, g' as in larc_scale     h = r*(g' + weight_decay*w) with fold_weight_decay, else r*g' + weight_decay*w
@@ -214,20 +200,17 @@ class Plan(PlanHandle):
                          exactly when momentum is 0
         weights_extra    out, weights_extra_dtype, extent elements: the rounded new weights; in/out, and needed, where
                          weights are split
-        rounding, seed   of a bfloat16 momentum buffer, as in novograd_step
         grad_sums, weight_sums  as in larc_scale
+        step             as in novograd_step; needed with dampening
 
-        momentum is 0.9 by default, dampening 0; the options of LARC are those of larc_scale, step and the other
-        arguments those of novograd_step (step is needed with dampening). Raises as novograd_step.
+        The other arguments are those of novograd_step. Options, of which None is the library's default:
+
+        {options}
+
+        Raises as novograd_step.
         """
-        buffers = Buffers(self._shape, stream)
-        larc = _larc_options(
-            buffers, lr=lr, eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
-            fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, grad_scale=grad_scale,
-            found_inf=found_inf, nonfinite_layers=nonfinite_layers, rounding=rounding, seed=seed)
-        sgd = defaults(_abi.SgdOptions)
-        fill(sgd, buffers, dict(momentum=momentum, dampening=dampening, nesterov=nesterov, step=step,
-                                advance_step=advance_step))
+        buffers, larc, sgd = Buffers(self._shape, stream), defaults(_abi.LarcOptions), defaults(_abi.SgdOptions)
+        fill([larc, sgd], buffers, dict(lr=lr, **options))
         if sgd.momentum != 0 and momentum_buffer is None:
             raise refusal(_errors.NULL_ARGUMENT, f"momentum_buffer is None: momentum {sgd.momentum:g} needs it")
         addresses = [
@@ -262,8 +245,8 @@ class Plan(PlanHandle):
             None if weights is None else self._elements(buffers, weights, "weights", False),
             None if weights_extra is None else self._elements(buffers, weights_extra, "weights_extra", False),
             self._elements(buffers, grads, "grads", False), mask, _sums(buffers, grad_sums, "grad_sums", True),
-            None if weight_sums is None else _sums(buffers, weight_sums, "weight_sums", True), _abi.SUMS["layers"],
-            selector(norm, "norm", _abi.NORMS)]
+            None if weight_sums is None else _sums(buffers, weight_sums, "weight_sums", True), _abi.SUMS_LAYERS,
+            selector(norm, "norm", _abi.NORM)]
         self._run(library().layerwise_partial_norms, addresses, [], buffers.stream())
 
     def _elements(self, buffers: Buffers, array: Any, name: str, writable: bool) -> int | None:
@@ -281,12 +264,6 @@ class Plan(PlanHandle):
         structs = [None if struct is None else ctypes.byref(struct) for struct in options]
         with self._lock:
             check(function(self._live(), *addresses, *structs, stream))
-
-
-def _larc_options(buffers: Buffers, **values: Any) -> _abi.LarcOptions:
-    options = defaults(_abi.LarcOptions)
-    fill(options, buffers, values)
-    return options
 
 
 def _checked_larc(larc: Any) -> Mapping[str, Any]:
@@ -314,4 +291,4 @@ def _larc_sums(buffers: Buffers, grad_sums: Any, weight_sums: Any) -> list[int |
         given, lacking = ("weight_sums", "grad_sums") if grad_sums is None else ("grad_sums", "weight_sums")
         raise refusal(_errors.NULL_ARGUMENT, f"{lacking} is None and {given} is given: LARC needs both or neither")
     return [_sums(buffers, grad_sums, "grad_sums", False), _sums(buffers, weight_sums, "weight_sums", False),
-            _abi.SUMS["layers"]]
+            _abi.SUMS_LAYERS]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import layerwise
-from layerwise import _abi, _library
+from layerwise import _abi, _abi_check, _library
 
 PYTHONPATH = str(Path(layerwise.__file__).parents[1])
 
@@ -53,7 +53,7 @@ def test_another_library_is_refused_by_the_function_it_lacks() -> None:
     if other is None:
         pytest.skip("no libm here")
     with pytest.raises(layerwise.AbiMismatchError, match="does not export layerwise_plan_options_init") as caught:
-        _abi.bind(ctypes.CDLL(other))
+        _abi_check.bind(ctypes.CDLL(other))
     assert caught.value.field == "layerwise_plan_options_init" and isinstance(caught.value, ImportError)
 
 
@@ -100,7 +100,7 @@ def test_a_field_that_differs_is_named(struct: str, name: str, key: str, value: 
     description = account()
     field(description, struct, name)[key] = value
     with pytest.raises(layerwise.AbiMismatchError, match=f"{struct}.{name} is") as caught:
-        _abi.check_description(json.dumps(description), "doctored.so")
+        _abi_check.check_description(json.dumps(description), "doctored.so")
     assert caught.value.field == f"{struct}.{name}"
 
 
@@ -110,24 +110,24 @@ def test_a_constant_that_differs_is_named(name: str, value: Any) -> None:
     description = account()
     description["constants"][name] = value
     with pytest.raises(layerwise.AbiMismatchError, match=name):
-        _abi.check_description(json.dumps(description), "doctored.so")
+        _abi_check.check_description(json.dumps(description), "doctored.so")
 
 
 def test_a_struct_that_is_missing_or_too_small_is_named() -> None:
     description = account()
     del description["structs"]["layerwise_sgd_options"]
     with pytest.raises(layerwise.AbiMismatchError, match="layerwise_sgd_options is missing"):
-        _abi.check_description(json.dumps(description), "doctored.so")
+        _abi_check.check_description(json.dumps(description), "doctored.so")
     description = account()
     description["structs"]["layerwise_sgd_options"]["size"] -= 8
     with pytest.raises(layerwise.AbiMismatchError, match="layerwise_sgd_options"):
-        _abi.check_description(json.dumps(description), "doctored.so")
+        _abi_check.check_description(json.dumps(description), "doctored.so")
 
 
 def test_an_account_that_cannot_be_read_is_a_mismatch() -> None:
     for text in ("", "{}", "[]", '{"constants": 3}'):
         with pytest.raises(layerwise.AbiMismatchError, match="does not describe its ABI"):
-            _abi.check_description(text, "doctored.so")
+            _abi_check.check_description(text, "doctored.so")
 
 
 def test_a_newer_library_may_grow_a_struct_and_name_a_reserved_field() -> None:
@@ -136,7 +136,7 @@ def test_a_newer_library_may_grow_a_struct_and_name_a_reserved_field() -> None:
     larc["size"] += 8
     larc["fields"].append({"name": "new", "offset": larc["size"] - 8, "size": 8, "type": "int64"})
     field(description, "layerwise_larc_options", "reserved")["name"] = "newer"
-    _abi.check_description(json.dumps(description), "newer.so")
+    _abi_check.check_description(json.dumps(description), "newer.so")
 
 
 def test_every_function_and_struct_of_the_header_is_bound() -> None:

@@ -45,7 +45,7 @@ class Call(NamedTuple):
         """Whether the sums are maxima: NovoGrad's infinity norm."""
         if self.name != "novograd_step":
             return False
-        return bool(_abi.NovogradOptions.from_buffer_copy(self.structs[0]).norm == _abi.NORMS["inf"])
+        return bool(_abi.NovogradOptions.from_buffer_copy(self.structs[0]).norm == _abi.NORM["inf"])
 
     def attributes(self) -> dict[str, np.ndarray[Any, Any]]:
         structs = [np.frombuffer(struct, np.uint8) for struct in self.structs]

@@ -1,10 +1,19 @@
-//! The functions of layerwise.h, which says of each what it computes, what its arguments are and what it returns.
+// Generated from include/layerwise.h by src/package/bindings: cmake --build BUILD --target bindings.
+//! The functions of layerwise.h, which says more of what all of them have in common.
 
 use core::ffi::{c_char, c_void};
 
 use crate::structs::*;
 
-/// A plan. Opaque.
+/// The layout of a model's layers, their dtypes and where they run: built once, used for every step. Opaque. One plan
+/// serves one stream, or on the CPU one calling thread, at a time: its scratch memory is in use until the step has
+/// finished. Different plans are independent. On the CPU all plans of a process borrow their threads from one pool,
+/// which the first step of several threads starts; a step takes fewer than it asks for where others have borrowed them,
+/// or where there is little to do. Where an OpenMP runtime is loaded (libgomp, LLVM's or Intel's; PyTorch's is
+/// preferred), a step is a parallel region of it, and one inside a parallel region is its caller's thread's alone. The
+/// pool's own threads block all signals and end with the last plan. A forked process may go on with its parent's plans
+/// on the CPU, whose threads are started anew there; its parent's plans on CUDA are refused
+/// (LAYERWISE_ERROR_INVALID_PLAN).
 #[repr(C)]
 pub struct layerwise_plan {
     private: [u8; 0],
@@ -13,34 +22,103 @@ pub struct layerwise_plan {
 
 functions! {
     /// Fills options with the defaults: packed, CPU, float32, all cores, no layers.
+    ///
+    /// ```text
+    /// options      out, host, not NULL
+    /// struct_size  sizeof *options where the caller was compiled; that many bytes are written, and recorded
+    /// Returns LAYERWISE_OK; NULL_ARGUMENT; STRUCT_SIZE.
+    /// ```
     fn layerwise_plan_options_init(options: *mut layerwise_plan_options, struct_size: i64) -> i32;
 
     /// Says how many bytes of device scratch memory a plan with these options needs.
+    ///
+    /// ```text
+    /// options  in, host, not NULL; workspace and workspace_bytes are not looked at
+    /// bytes    out, host, not NULL; 0 for a CPU plan
+    /// Touches no device. Returns what layerwise_plan_create returns for the same options, CUDA's and memory's aside.
+    /// ```
     fn layerwise_plan_workspace_size(options: *const layerwise_plan_options, bytes: *mut i64) -> i32;
 
     /// Builds a plan.
+    ///
+    /// ```text
+    /// options  in, host, not NULL; everything it points to is copied, the workspace aside
+    /// plan     out, host, not NULL; receives the plan, or NULL when the call fails
+    /// Ownership: the caller destroys the plan. Synchronous: allocates, uploads and waits; not during graph capture.
+    /// Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE; LAYER_RANGE, LAYER_OVERLAP,
+    /// LAYER_OVERFLOW; UNKNOWN_DTYPE, UNSUPPORTED_DTYPE; COMBINATION; NO_CUDA, UNSUPPORTED_ISA, WORKSPACE, OUT_OF_MEMORY;
+    /// CUDA.
+    /// ```
     fn layerwise_plan_create(options: *const layerwise_plan_options, plan: *mut *mut layerwise_plan) -> i32;
 
     /// Frees a plan and all it owns. Waits for nothing: the caller sees to it that the plan's steps have finished.
+    ///
+    /// ```text
+    /// plan  in, NULL is allowed and does nothing
+    /// Returns LAYERWISE_OK; INVALID_PLAN; CUDA.
+    /// ```
     fn layerwise_plan_destroy(plan: *mut layerwise_plan) -> i32;
 
     /// Makes a plan usable again after a step that failed on its way or was killed: waits for the device, then clears
-    /// the plan's scratch memory.
+    /// the plan's scratch memory. Weights and moments stay as the killed step left them: restore them from a
+    /// checkpoint.
+    ///
+    /// ```text
+    /// plan  in, not NULL
+    /// Synchronous; not during graph capture.
+    /// Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_PLAN; CUDA.
+    /// ```
     fn layerwise_plan_reset(plan: *mut layerwise_plan) -> i32;
 
     /// Reads one property of a plan.
+    ///
+    /// ```text
+    /// plan   in, not NULL
+    /// key    a LAYERWISE_QUERY_ constant
+    /// value  out, host, not NULL
+    /// Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_PLAN, UNKNOWN_FLAG.
+    /// ```
     fn layerwise_plan_query(plan: *const layerwise_plan, key: i32, value: *mut i64) -> i32;
 
     /// Fills options with the defaults: NULL everywhere. As layerwise_plan_options_init.
     fn layerwise_layer_options_init(options: *mut layerwise_layer_options, struct_size: i64) -> i32;
 
     /// Sets what differs from layer to layer, replacing what was set before.
+    ///
+    /// ```text
+    /// plan     in, not NULL
+    /// options  in, host, not NULL; its arrays are copied
+    /// Synchronous; not during graph capture. Replaces the plan's data in place, so replays of a captured step see it; the
+    /// caller sees to it that no step of this plan is running.
+    /// Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE, INVALID_PLAN; OUT_OF_MEMORY; CUDA.
+    /// ```
     fn layerwise_plan_set_layers(plan: *mut layerwise_plan, options: *const layerwise_layer_options) -> i32;
 
     /// Fills options with the defaults of the paper (arXiv 1905.11286); lr is NaN. As layerwise_plan_options_init.
     fn layerwise_novograd_options_init(options: *mut layerwise_novograd_options, struct_size: i64) -> i32;
 
     /// Applies one NovoGrad step to every layer (Ginsburg et al., arXiv 1905.11286).
+    ///
+    /// ```text
+    ///   g' = g / grad_scale, negated by maximize        n2 = sum g'^2
+    ///   v  = n2 where v is 0 and seed_second_moment, else beta2*v + (1-beta2)*n2
+    ///   vh = v, or its running maximum (amsgrad); divided by 1 - beta2^t with bias_correction
+    ///   d  = sqrt(vh + eps_root) + eps                  u  = g'/d + weight_decay*w, 0 for g'/d where d is 0
+    ///   m  = beta1*m + c*u                              c  = 1, or 1 - beta1 with grad_averaging
+    ///   w  = w - lr*m                                   m divided by 1 - beta1^t with bias_correction
+    ///
+    ///   infinity norm: n = max |g'|; v holds and blends n; d = vh + eps; bias correction divides vh by sqrt(1 - beta2^t)
+    ///   decoupled:     m = beta1*m + c*g'; w -= lr*(m/d + weight_decay*w), m alone divided by 1 - beta1^t
+    ///   lr_in_momentum: m = beta1*m + lr*c*u; w -= m; excludes bias_correction and decoupled_weight_decay
+    ///
+    /// weights            in/out, weights_dtype, not NULL
+    /// grads              in, grads_dtype, not NULL
+    /// first_moment       in/out, first_moment_dtype, not NULL; zeros before the first step
+    /// second_moment      in/out, second_moment_dtype [layer_count], not NULL; zeros before the first step
+    /// max_second_moment  in/out, second_moment_dtype [layer_count]; not NULL with amsgrad, NULL without; zeros at first
+    /// weights_extra      out, weights_extra_dtype, the rounded new weights; NULL: no copy. Split weights: in/out, the
+    ///                    remainders, not NULL
+    /// ```
     fn novograd_step(
         plan: *mut layerwise_plan,
         weights: *mut c_void,
@@ -59,7 +137,25 @@ functions! {
     fn layerwise_larc_options_init(options: *mut layerwise_larc_options, struct_size: i64) -> i32;
 
     /// Scales every layer's gradient by LARC's factor, in place, so that any optimizer can follow (You et al., LARS,
-    /// arXiv 1708.03888).
+    /// arXiv 1708.03888; OpenSeq2Seq's and apex's LARC).
+    ///
+    /// ```text
+    ///   g'    = g / grad_scale, negated by maximize
+    ///   r_raw = eta*|w| / (|g'| + weight_decay*|w| + eps)      the weight_decay term only with fold_weight_decay
+    ///   r     = clip:  min(max(r_raw/lr, min_update), 1)       lr * r is then min(lr, r_raw), LARS' rate capped at lr
+    ///           scale: max(r_raw, min_update)
+    ///   g     = r*g', or r*(g' + weight_decay*w) with fold_weight_decay; without it weight_decay is not used
+    ///
+    ///   zero_norm: keep: r = 1 where |w| or |g| is 0. untouched: as keep, and not decayed (apex). freeze, floor: the formula,
+    ///   but r is 0, or min_update, where |w| is 0. Where the denominator is 0 r is 1, and in clip, whatever zero_norm says,
+    ///   where lr is 0. A layer with skip_larc has r = 1 and is decayed, whatever its norms.
+    ///   lr is the layer's: lr * lr_mult.
+    ///
+    /// The result is unscaled and has its sign: what follows uses grad_scale 1 and maximize 0.
+    ///
+    /// weights  in, weights_dtype, not NULL
+    /// grads    in/out, grads_dtype, not NULL; rounded to nearest even on the way back
+    /// ```
     fn larc_scale(
         plan: *mut layerwise_plan,
         weights: *const c_void,
@@ -74,6 +170,20 @@ functions! {
     fn layerwise_sgd_options_init(options: *mut layerwise_sgd_options, struct_size: i64) -> i32;
 
     /// Applies LARC and SGD with momentum in one step.
+    ///
+    /// ```text
+    ///   r, g' as in larc_scale     h = r*(g' + weight_decay*w) with fold_weight_decay, else r*g' + weight_decay*w
+    ///   b = h at t = 1 (torch.optim.SGD), else momentum*b + (1 - dampening)*h
+    ///   w = w - lr*(nesterov ? h + momentum*b : b)
+    ///
+    /// weights        in/out, weights_dtype, not NULL
+    /// grads          in, grads_dtype, not NULL
+    /// momentum       in/out, the buffer b, first_moment_dtype; zeros before the first step (not read when t is 1);
+    ///                NULL exactly when sgd->momentum is 0: then w = w - lr*h
+    /// weights_extra  out, weights_extra_dtype, the rounded new weights; NULL: no copy. Split weights: in/out, the
+    ///                remainders, not NULL
+    /// larc, sgd      in, host, not NULL
+    /// ```
     fn larc_sgd_step(
         plan: *mut layerwise_plan,
         weights: *mut c_void,
@@ -87,8 +197,25 @@ functions! {
         stream: *mut c_void,
     ) -> i32;
 
-    /// Applies LARC and NovoGrad in one step: larc_scale followed by novograd_step, but that the scaled gradient is
-    /// neither rounded nor stored.
+    /// Applies LARC and NovoGrad in one step: larc_scale followed by novograd_step (as OpenSeq2Seq chains them), but
+    /// that the scaled gradient is neither rounded nor stored.
+    ///
+    /// ```text
+    ///   g', r  as in larc_scale, without weight decay; lr is NovoGrad's, times lr_mult
+    ///   h      = r*g', and n2 = r^2 * sum g'^2
+    ///   v, m, w as in novograd_step, with h in place of g'
+    ///
+    ///   zero_norm: untouched is as keep, since LARC decays nothing here
+    ///   statistics: WEIGHT_NORM, GRAD_NORM (of g'), FACTOR (r) and CLIPPED are LARC's, SECOND_MOMENT and EFFECTIVE_LR
+    ///   (without r, by which NovoGrad divides again) NovoGrad's
+    ///
+    /// buffers  as in novograd_step
+    /// larc     in, host, not NULL: eta, eps, min_update, mode and zero_norm. The others left at their defaults, lr NaN:
+    ///          options has them for both; weight_decay and fold_weight_decay are COMBINATION, since the norm of
+    ///          r*(g' + weight_decay*w) does not follow from the two norms
+    /// options  in, host, not NULL; its norm LAYERWISE_NORM_L2: the infinity norm is COMBINATION, it would be a second
+    ///          reduction
+    /// ```
     fn layerwise_larc_novograd_step(
         plan: *mut layerwise_plan,
         weights: *mut c_void,
@@ -105,6 +232,24 @@ functions! {
     ) -> i32;
 
     /// Sums every layer: what a step does before it updates anything.
+    ///
+    /// ```text
+    ///   grad_sums[l] = sum g^2, or max |g|      weight_sums[l] = sum w^2
+    ///
+    /// weights      in, weights_dtype, not NULL where weight_sums is not NULL, else not looked at
+    /// weights_extra  in, the remainders of split weights, whose joined float32 is then summed; NULL: the bfloat16 weights
+    ///              alone, as larc_scale sees them; NULL where weights are not split, or weight_sums is NULL
+    /// grads        in, grads_dtype, not NULL; may alias weights: nothing of either is written
+    /// layer_mask   in, as in a step
+    /// grad_sums    out, float64 [layer_count], not NULL
+    /// weight_sums  out, float64 [layer_count]; NULL: not wanted; NULL with the infinity norm, which LARC does not know
+    /// sums_kind    LAYERWISE_SUMS_LAYERS
+    /// norm         LAYERWISE_NORM_
+    ///
+    /// Sums of layers that are empty or take no part are +0, so that a buffer that is used again, or added up over ranks, holds
+    /// no sum of an earlier call. A sum that is not finite is written as it is; a largest magnitude that is NaN as +infinity,
+    /// since a maximum over ranks may lose a NaN.
+    /// ```
     fn layerwise_partial_norms(
         plan: *mut layerwise_plan,
         weights: *const c_void,
@@ -119,6 +264,14 @@ functions! {
     ) -> i32;
 
     /// Applies one NovoGrad step with norms that the caller has.
+    ///
+    /// ```text
+    ///   as novograd_step, with sum g^2 (or max |g|) taken from grad_sums
+    ///
+    /// grad_sums  in, float64 [layer_count], not NULL. A layer whose sum is negative or not finite is skipped and counted
+    /// sums_kind  LAYERWISE_SUMS_LAYERS
+    /// the others as in novograd_step
+    /// ```
     fn layerwise_novograd_apply(
         plan: *mut layerwise_plan,
         weights: *mut c_void,
@@ -136,6 +289,18 @@ functions! {
     ) -> i32;
 
     /// Applies LARC, alone or with SGD, with norms that the caller has.
+    ///
+    /// ```text
+    ///   as larc_sgd_step, or with sgd NULL as larc_scale, with |g|^2 and |w|^2 taken from grad_sums and weight_sums
+    ///
+    /// grads        in, not written; in/out with sgd NULL
+    /// momentum, weights_extra  as in larc_sgd_step; NULL with sgd NULL
+    /// grad_sums, weight_sums   in, float64 [layer_count], not NULL. A layer is skipped and counted where one is negative or
+    ///                          not finite
+    /// sums_kind    LAYERWISE_SUMS_LAYERS
+    /// sgd          in, host; NULL: the gradients are scaled, and the weights not written
+    /// the others as in larc_sgd_step
+    /// ```
     fn layerwise_larc_apply(
         plan: *mut layerwise_plan,
         weights: *mut c_void,
@@ -158,18 +323,20 @@ functions! {
     /// The number of the bit contract: two libraries that return the same number give the same bits. Never fails.
     fn layerwise_numerics_version() -> i32;
 
-    /// What the library was built with and what it would run on here, one "key: value" a line, as a static string.
+    /// What the library was built with and what it would run on here, one "key: value" a line, as a static string. The
+    /// first call asks the CUDA runtime for its devices. Never fails.
     fn layerwise_build_info() -> *const c_char;
 
-    /// Every constant, struct layout and function of this header as JSON, for writers of bindings, as a static
-    /// string.
+    /// Every constant, struct layout and function of this header as JSON, for writers of bindings, as a static string:
+    /// {"constants": {"LAYERWISE_OK": 0, ...}, "structs": {"layerwise_plan_options": {"size": bytes, "fields":
+    /// \[{"name": "struct_size", "offset": 0, "size": 8, "type": "int64"}, ...]}, ...}, "functions": {"novograd_step":
+    /// {"returns": "int32_t", "arguments": \[{"name": "plan", "type": "layerwise_plan *"}, ...]}, ...}}. Never fails.
     fn layerwise_abi_description() -> *const c_char;
 
-    /// The name of a status, such as "LAYERWISE_ERROR_LAYER_OVERLAP", as a static string; "unknown status" for
-    /// others.
+    /// The name of a status, such as "LAYERWISE_ERROR_LAYER_OVERLAP", as a static string; "unknown status" for others.
     fn layerwise_status_name(status: i32) -> *const c_char;
 
-    /// What the last failed call of this thread had to say: the argument, the value received and the rule. Valid
-    /// until this thread's next call.
+    /// What the last failed call of this thread had to say: the argument, the value received and the rule. Valid until
+    /// this thread's next call fails; empty when none has failed.
     fn layerwise_last_error() -> *const c_char;
 }

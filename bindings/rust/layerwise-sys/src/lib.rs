@@ -19,6 +19,7 @@
 mod macros;
 
 pub mod abi;
+mod builders;
 mod constants;
 mod functions;
 mod structs;

@@ -1,49 +1,53 @@
+// Generated from include/layerwise.h by src/package/bindings: cmake --build BUILD --target bindings.
 //! The structs of layerwise.h.
 
 use core::ffi::c_void;
 
 structs! {
-    /// The layout of a model's layers, their dtypes and where they run.
+    /// The layout of a model's layers, their dtypes and where they run: what a plan is made from.
     struct layerwise_plan_options {
-        /// Bytes of this struct as the caller knows it
+        /// bytes of this struct as the caller knows it
         struct_size: i64,
-        /// >= 0
+        /// \>= 0
         layer_count: i64,
         /// \[layer_count], elements, >= 0; host memory; copied. NULL only when layer_count is 0
         sizes: *const i64,
-        /// \[layer_count], elements from the start of every packed buffer, in any order, gaps allowed, no overlap;
-        /// host memory; copied. NULL: one layer after the other. Scattered plans add it to each layer's pointer; NULL
-        /// there means 0
+        /// \[layer_count], elements from the start of every packed buffer, in any order, gaps allowed, no overlap; host
+        /// memory; copied. NULL: one layer after the other. Scattered plans add it to each layer's pointer; NULL there
+        /// means 0
         offsets: *const i64,
         /// LAYERWISE_DEVICE_CPU (default) or a CUDA ordinal
         device: i32,
-        /// LAYERWISE_LAYOUT_
+        /// LAYERWISE_LAYOUT_, default PACKED
         layout: i32,
-        /// FLOAT32 (default), BFLOAT16, FLOAT16
+        /// LAYERWISE_DTYPE_: FLOAT32 (default), BFLOAT16, FLOAT16
         weights_dtype: i32,
-        /// FLOAT32 (default), BFLOAT16, FLOAT16, in any mix with the weights
+        /// LAYERWISE_DTYPE_: FLOAT32 (default), BFLOAT16, FLOAT16; any mix with the weights
         grads_dtype: i32,
-        /// FLOAT32 (default), BFLOAT16: NovoGrad's m and SGD's momentum buffer
+        /// LAYERWISE_DTYPE_: FLOAT32 (default), BFLOAT16: NovoGrad's m and SGD's momentum
         first_moment_dtype: i32,
-        /// FLOAT32 (default), FLOAT64: one value a layer
+        /// LAYERWISE_DTYPE_: FLOAT32 (default), FLOAT64: one value a layer
         second_moment_dtype: i32,
-        /// NONE (default); BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy; REMAINDER16 beside BFLOAT16
-        /// weights: split weights
+        /// LAYERWISE_DTYPE_: NONE (default); BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy;
+        /// REMAINDER16 beside BFLOAT16 weights: split weights
         weights_extra_dtype: i32,
-        /// CPU: number of threads, the caller's included; 0 (default): the least of affinity,
-        /// OMP_NUM_THREADS and CPU quota
+        /// CPU: number of threads, the caller's included; 0 (default): as many as this thread's affinity has cores, the
+        /// first number of OMP_NUM_THREADS says, and the control groups' CPU quota (Linux, version 1 or 2) allows,
+        /// rounded up: the least of these, 1 at least
         threads: i32,
-        /// CPU: LAYERWISE_ISA_; the bits are the same with each
+        /// CPU: LAYERWISE_ISA_, default AUTO; the bits are the same with each
         isa: i32,
-        /// CUDA: 0 (default): one pass where the device can and most of the model fits on the chip;
-        /// LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: wherever the device can
+        /// CUDA: the number 0 (default): one pass where the device can and most of the model fits on the chip;
+        /// LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: wherever the device can. A step whose blocks would not all
+        /// be resident in its context runs in two passes whatever was asked
         path: i32,
-        /// CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until the plan is
-        /// destroyed; NULL (default): the plan allocates and owns it
+        /// CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until the plan is destroyed;
+        /// NULL (default): the plan allocates and owns it
         workspace: *mut c_void,
-        /// Its size; 0 with NULL
+        /// its size; 0 with NULL
         workspace_bytes: i64,
-        /// CUDA: the most multiprocessors that a step fills; 0 (default): all
+        /// CUDA: the most multiprocessors that a step fills, so that a communication kernel beside it has the others; 0
+        /// (default): all
         multiprocessors: i64,
         /// 0
         reserved2: i64,
@@ -51,7 +55,7 @@ structs! {
 
     /// What differs from layer to layer.
     struct layerwise_layer_options {
-        /// Bytes of this struct as the caller knows it
+        /// bytes of this struct as the caller knows it
         struct_size: i64,
         /// \[layer_count], finite, >= 0, multiplies lr; host; copied; NULL: 1 for every layer
         lr_mult: *const f64,
@@ -63,35 +67,35 @@ structs! {
         reserved: [i64; 2],
     }
 
-    /// The hyper-parameters of [`novograd_step`](crate::novograd_step).
+    /// The hyper-parameters of NovoGrad.
     struct layerwise_novograd_options {
-        /// Bytes of this struct as the caller knows it
+        /// bytes of this struct as the caller knows it
         struct_size: i64,
-        /// Learning rate, finite, >= 0; no default: NaN is refused
+        /// learning rate, finite, >= 0; no default: NaN is refused
         lr: f64,
         /// \[0, 1), default 0.95
         beta1: f64,
         /// \[0, 1), default 0.98
         beta2: f64,
-        /// >= 0, default 1e-8, added to the root
+        /// \>= 0, default 1e-8, added to the root
         eps: f64,
-        /// >= 0, default 0, added under the root; 0 with the infinity norm
+        /// \>= 0, default 0, added under the root; 0 with the infinity norm
         eps_root: f64,
-        /// >= 0, default 0.001
+        /// \>= 0, default 0.001
         weight_decay: f64,
-        /// Finite, not 0, default 1; the gradients are divided by it
+        /// finite, not 0, default 1; the gradients are divided by it
         grad_scale: f64,
-        /// t, 1-based; 0 (default): not given, refused where the result depends on it
+        /// t, 1-based; 0 (default): not given, refused where the result depends on it; not beside step_ptr
         step: i64,
-        /// Float32, in place of lr; NULL: lr
+        /// float32, in place of lr; NULL: lr
         lr_ptr: *const f32,
-        /// Float32, in place of grad_scale; NULL: grad_scale
+        /// float32, in place of grad_scale; NULL: grad_scale
         grad_scale_ptr: *const f32,
-        /// Int64, completed steps: t = *step_ptr + 1; NULL: step
+        /// int64, completed steps: t = *step_ptr + 1; NULL: step
         step_ptr: *mut i64,
-        /// Float32, non-zero: the whole step changes nothing; NULL: not looked at
+        /// float32, non-zero: the whole step changes nothing; NULL: not looked at
         found_inf: *const f32,
-        /// Int64, the number of skipped layers is added to it; NULL: not counted
+        /// int64, the number of skipped layers is added to it; NULL: not counted
         nonfinite_layers: *mut i64,
         /// 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0
         advance_step: i32,
@@ -113,39 +117,39 @@ structs! {
         lr_in_momentum: i32,
         /// 1: ascend; default 0
         maximize: i32,
-        /// LAYERWISE_ROUNDING_, default NEAREST; STOCHASTIC: for a bfloat16 first moment, needs step or step_ptr
+        /// LAYERWISE_ROUNDING_ of the first moment, default NEAREST; STOCHASTIC: bfloat16 only, needs step or step_ptr
         rounding: i32,
         /// 0
         reserved: i32,
-        /// Of stochastic rounding, any number; 0 (default) without
+        /// of stochastic rounding, any number; 0 (default) without
         seed: i64,
         /// 0
         reserved2: [i64; 2],
     }
 
-    /// The hyper-parameters of [`larc_scale`](crate::larc_scale) and of LARC in [`larc_sgd_step`](crate::larc_sgd_step).
+    /// The hyper-parameters of LARC, alone, with SGD or before NovoGrad.
     struct layerwise_larc_options {
-        /// Bytes of this struct as the caller knows it
+        /// bytes of this struct as the caller knows it
         struct_size: i64,
-        /// Learning rate, finite, >= 0; no default: NaN is refused
+        /// learning rate, finite, >= 0; no default: NaN is refused
         lr: f64,
-        /// Trust coefficient, >= 0, default 0.002
+        /// trust coefficient, >= 0, default 0.002
         eta: f64,
-        /// >= 0, default 1e-8
+        /// \>= 0, default 1e-8
         eps: f64,
-        /// >= 0, default 0: the least factor
+        /// \>= 0, default 0: the least factor
         min_update: f64,
-        /// >= 0, default 0
+        /// \>= 0, default 0
         weight_decay: f64,
-        /// Finite, not 0, default 1; the gradients are divided by it
+        /// finite, not 0, default 1; the gradients are divided by it
         grad_scale: f64,
-        /// Float32, in place of lr; NULL: lr
+        /// float32, in place of lr; NULL: lr
         lr_ptr: *const f32,
-        /// Float32, in place of grad_scale; NULL: grad_scale
+        /// float32, in place of grad_scale; NULL: grad_scale
         grad_scale_ptr: *const f32,
-        /// Float32, non-zero: the whole step changes nothing; NULL: not looked at
+        /// float32, non-zero: the whole step changes nothing; NULL: not looked at
         found_inf: *const f32,
-        /// Int64, the number of skipped layers is added to it; NULL: not counted
+        /// int64, the number of skipped layers is added to it; NULL: not counted
         nonfinite_layers: *mut i64,
         /// LAYERWISE_LARC_, default CLIP
         mode: i32,
@@ -155,27 +159,28 @@ structs! {
         fold_weight_decay: i32,
         /// 1: ascend; default 0
         maximize: i32,
-        /// LAYERWISE_ROUNDING_, default NEAREST; STOCHASTIC: for a bfloat16 first moment, needs step or step_ptr
+        /// LAYERWISE_ROUNDING_ of the momentum, default NEAREST; STOCHASTIC: in larc_sgd_step, with bfloat16 momentum
+        /// only, needs sgd's step or step_ptr
         rounding: i32,
         /// 0
         reserved: i32,
-        /// Of stochastic rounding, any number; 0 (default) without
+        /// of stochastic rounding, any number; 0 (default) without
         seed: i64,
         /// 0
         reserved2: [i64; 2],
     }
 
-    /// The hyper-parameters of SGD in [`larc_sgd_step`](crate::larc_sgd_step).
+    /// The hyper-parameters of SGD in larc_sgd_step.
     struct layerwise_sgd_options {
-        /// Bytes of this struct as the caller knows it
+        /// bytes of this struct as the caller knows it
         struct_size: i64,
         /// mu, \[0, 1), default 0.9
         momentum: f64,
         /// \[0, 1], default 0
         dampening: f64,
-        /// t, 1-based; 0 (default): not given, refused with dampening
+        /// t, 1-based; 0 (default): not given, refused with dampening; not beside step_ptr
         step: i64,
-        /// Int64, completed steps: t = *step_ptr + 1; NULL: step
+        /// int64, completed steps: t = *step_ptr + 1; NULL: step
         step_ptr: *mut i64,
         /// 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0
         advance_step: i32,
