@@ -48,6 +48,9 @@ pub enum Rounding {
     Stochastic = sys::LAYERWISE_ROUNDING_STOCHASTIC,
 }
 
+use LarcMode as Larc; // the choice of LAYERWISE_LARC_
+
+// The builder of a struct of options; layerwise-sys has the list of them, from layerwise.h.
 macro_rules! options {
     ($(#[$meta:meta])* $name:ident, $raw:ident, $init:ident { $($(#[$doc:meta])* $field:ident: $kind:ty,)* }) => {
         $(#[$meta])*
@@ -81,52 +84,11 @@ macro_rules! options {
     };
 }
 
-options! {
+sys::layerwise_novograd_options! { options!(
     /// The hyper-parameters of [`Plan::novograd_step`](crate::Plan::novograd_step). `default()` has no lr, for steps
     /// that read it from memory.
-    NovogradOptions, layerwise_novograd_options, layerwise_novograd_options_init {
-        /// Learning rate, finite, >= 0.
-        lr: f64,
-        /// \[0, 1), default 0.95.
-        beta1: f64,
-        /// \[0, 1), default 0.98.
-        beta2: f64,
-        /// >= 0, default 1e-8, added to the root.
-        eps: f64,
-        /// >= 0, default 0, added under the root; 0 with the infinity norm.
-        eps_root: f64,
-        /// >= 0, default 0.001.
-        weight_decay: f64,
-        /// Finite, not 0, default 1; the gradients are divided by it.
-        grad_scale: f64,
-        /// t, 1-based; 0 (default): not given, refused where the result depends on it.
-        step: i64,
-        /// The step ends by adding 1 to the step counter in memory, unless found_inf is set; default false.
-        advance_step: bool,
-        /// Default L2.
-        norm: Norm,
-        /// The update enters the momentum times 1 - beta1; default false.
-        grad_averaging: bool,
-        /// Averaging at t = 1 too; TensorFlow Addons does not; default true.
-        average_first_step: bool,
-        /// Divide by the running maximum of v; needs max_second_moment; default false.
-        amsgrad: bool,
-        /// As Adam's; default false.
-        bias_correction: bool,
-        /// A layer's v that is still 0 becomes the squared norm instead of being averaged; default true.
-        seed_second_moment: bool,
-        /// Decay is added to the update, not to the momentum (apex's default); default false.
-        decoupled_weight_decay: bool,
-        /// lr is inside the momentum (TensorFlow, Keras); default false.
-        lr_in_momentum: bool,
-        /// Ascend; default false.
-        maximize: bool,
-        /// Of a bfloat16 first moment; default `Nearest`.
-        rounding: Rounding,
-        /// Of stochastic rounding; default 0.
-        seed: i64,
-    }
-}
+    NovogradOptions, layerwise_novograd_options, layerwise_novograd_options_init
+) }
 
 impl NovogradOptions {
     /// The paper's defaults with this learning rate.
@@ -136,36 +98,11 @@ impl NovogradOptions {
     }
 }
 
-options! {
+sys::layerwise_larc_options! { options!(
     /// The hyper-parameters of LARC, in [`Plan::larc_scale`](crate::Plan::larc_scale) and
     /// [`Plan::larc_sgd_step`](crate::Plan::larc_sgd_step). `default()` has no lr, for steps that read it from memory.
-    LarcOptions, layerwise_larc_options, layerwise_larc_options_init {
-        /// Learning rate, finite, >= 0.
-        lr: f64,
-        /// Trust coefficient, >= 0, default 0.002.
-        eta: f64,
-        /// >= 0, default 1e-8.
-        eps: f64,
-        /// >= 0, default 0: the least factor.
-        min_update: f64,
-        /// >= 0, default 0.
-        weight_decay: f64,
-        /// Finite, not 0, default 1; the gradients are divided by it.
-        grad_scale: f64,
-        /// Default `Clip`.
-        mode: LarcMode,
-        /// Default `Keep`.
-        zero_norm: ZeroNorm,
-        /// Decay is in the norm and inside the factor, as in apex; default false.
-        fold_weight_decay: bool,
-        /// Ascend; default false.
-        maximize: bool,
-        /// Of a bfloat16 first moment; default `Nearest`.
-        rounding: Rounding,
-        /// Of stochastic rounding; default 0.
-        seed: i64,
-    }
-}
+    LarcOptions, layerwise_larc_options, layerwise_larc_options_init
+) }
 
 impl LarcOptions {
     /// The defaults with this learning rate.
@@ -175,21 +112,10 @@ impl LarcOptions {
     }
 }
 
-options! {
+sys::layerwise_sgd_options! { options!(
     /// The hyper-parameters of SGD in [`Plan::larc_sgd_step`](crate::Plan::larc_sgd_step).
-    SgdOptions, layerwise_sgd_options, layerwise_sgd_options_init {
-        /// \[0, 1), default 0.9. With 0 there is no momentum buffer.
-        momentum: f64,
-        /// \[0, 1], default 0.
-        dampening: f64,
-        /// t, 1-based; 0 (default): not given, refused with dampening.
-        step: i64,
-        /// The step ends by adding 1 to the step counter in memory, unless found_inf is set; default false.
-        advance_step: bool,
-        /// Nesterov's momentum; needs momentum, excludes dampening; default false.
-        nesterov: bool,
-    }
-}
+    SgdOptions, layerwise_sgd_options, layerwise_sgd_options_init
+) }
 
 /// What differs from layer to layer: [`Plan::set_layers`](crate::Plan::set_layers). Each list has one value a layer.
 #[derive(Clone, Copy, Debug, Default)]
