@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,14 +13,9 @@ from ._arrays import Array, Scalar
 from ._buffers import Buffers
 from ._errors import refusal
 from ._handle import PlanHandle
-from ._keywords import takes
+from ._keywords import Unpack, takes
 from ._library import check, library
 from ._options import defaults, fill, selector
-
-if sys.version_info >= (3, 11):
-    from typing import Unpack
-elif TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 Buffer = Array | Sequence[Array | None]
 

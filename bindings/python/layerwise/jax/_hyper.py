@@ -30,8 +30,15 @@ class Options(NamedTuple):
     known: dict[str, Any]
 
 
-def options(kinds: list[type[_abi.Struct]], given: Mapping[str, Any]) -> Options:
+# Options that are of a call, and those of stochastic rounding: no rules of the transformations here.
+NOT_HERE = ("lr", "grad_scale", "step", "advance_step", "found_inf", "nonfinite_layers", "rounding", "seed")
+
+
+def ask(kinds: list[type[_abi.Struct]], given: Mapping[str, Any]) -> Options:
     """Raises TypeError, ArgumentError with the option's name; the library is to be asked about the rest, by `known`."""
+    for name in given:
+        if name in NOT_HERE or not any(name in kind.options for kind in kinds):
+            raise TypeError(f"got an unexpected keyword argument {name!r}: it is no option of this transformation")
     structs = [defaults(kind) for kind in kinds]
     values, offsets, known = [], [], {}
     start = 0

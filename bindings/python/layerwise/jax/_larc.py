@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
 from .. import _abi
-from .._plan import Plan
+from .._keywords import Unpack, takes
+from .._plan import LarcSgdValues, Plan
 from . import _handlers
 from ._call import Step, run
-from ._hyper import Options, known_rate, numbers, options, refuse_none
+from ._hyper import NOT_HERE, Options, ask, known_rate, numbers, refuse_none
 from ._transformation import Pair, Transformation, advanced, checked, first_count
 from ._tree import Leaves, zeros_beside
 
@@ -30,11 +32,9 @@ class LarcSgdState(NamedTuple):
     momentum: Any
 
 
-def larc(learning_rate: Any, *, eta: float | None = None, eps: float | None = None,
-         mode: Literal["clip", "scale"] | None = None, min_update: float | None = None,
-         weight_decay: float | None = None, fold_weight_decay: bool | None = None,
-         zero_norm: Literal["keep", "freeze", "floor", "untouched"] | None = None, maximize: bool | None = None,
-         lr_mult: Any = None, wd_mult: Any = None, skip_larc: Any = None) -> Pair:
+@takes(_abi.LarcOptions, without=NOT_HERE)
+def larc(learning_rate: Any, *, lr_mult: Any = None, wd_mult: Any = None, skip_larc: Any = None,
+         **options: Unpack[_abi.LarcValues]) -> Pair:
     """Scales every layer's gradient by LARC's factor (You et al., arXiv 1708.03888), for any optimizer to follow:
 
         optax.chain(layerwise.jax.larc(0.1), optax.sgd(0.1, momentum=0.9))
@@ -43,13 +43,14 @@ def larc(learning_rate: Any, *, eta: float | None = None, eps: float | None = No
     skip_larc      a tree of booleans like params or a prefix of it, or a function of params that returns one: True
                    leaves LARC out of that layer; None: of none. lr_mult and wd_mult are those of layerwise.jax.novograd
 
-    The other options are those of layerwise.Plan.larc_scale, None is the library's default: eta 0.002, eps 1e-8, mode
-    "clip", min_update 0, weight_decay 0, zero_norm "keep". The scaled gradients keep their dtypes. `update` takes
-    `grad_scale` and `found_inf` as layerwise.jax.Transformation does: what comes out is unscaled. Raises as novograd.
+    The other options are those of layerwise.Plan.larc_scale, of which None is the library's default:
+
+    {options}
+
+    The scaled gradients keep their dtypes. `update` takes `grad_scale` and `found_inf` as
+    layerwise.jax.Transformation does: what comes out is unscaled. Raises as novograd.
     """
-    asked = _larc_options([_abi.LarcOptions], dict(
-        eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
-        fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize), learning_rate)
+    asked = _larc_options([_abi.LarcOptions], options, learning_rate)
 
     def init(params: Any) -> LarcState:
         return LarcState(first_count())
@@ -66,32 +67,29 @@ def larc(learning_rate: Any, *, eta: float | None = None, eps: float | None = No
     return Pair(init, update)
 
 
-def larc_sgd(learning_rate: Any, *, momentum: float = 0.9, dampening: float | None = None,
-             nesterov: bool | None = None, eta: float | None = None, eps: float | None = None,
-             mode: Literal["clip", "scale"] | None = None, min_update: float | None = None,
-             weight_decay: float | None = None, fold_weight_decay: bool | None = None,
-             zero_norm: Literal["keep", "freeze", "floor", "untouched"] | None = None, maximize: bool | None = None,
-             momentum_dtype: Literal["float32", "bfloat16"] = "float32", lr_mult: Any = None, wd_mult: Any = None,
-             skip_larc: Any = None) -> Transformation:
+@takes(_abi.LarcOptions, _abi.SgdOptions, without=NOT_HERE, momentum=0.9)
+def larc_sgd(learning_rate: Any, *, momentum_dtype: Literal["float32", "bfloat16"] = "float32", lr_mult: Any = None,
+             wd_mult: Any = None, skip_larc: Any = None, **options: Unpack[LarcSgdValues]) -> Transformation:
     """LARC and SGD with momentum in one step. With skip_larc of every layer it is plain SGD, as torch.optim.SGD's.
 
-    momentum, dampening, nesterov  as layerwise.Plan.larc_sgd_step has them
-    momentum_dtype                 that of the state's momentum, whatever the parameters have
+    momentum_dtype  that of the state's momentum, whatever the parameters have
 
-    The other arguments are those of larc. Raises as novograd.
+    lr_mult, wd_mult and skip_larc are those of larc. The other options are those of layerwise.Plan.larc_sgd_step, of
+    which None is the library's default:
+
+    {options}
+
+    Raises as novograd.
     """
-    refuse_none(momentum=momentum, momentum_dtype=momentum_dtype)
-    given = dict(momentum=momentum, dampening=dampening, nesterov=nesterov)
-    asked = _larc_options([_abi.LarcOptions, _abi.SgdOptions], dict(
-        eta=eta, eps=eps, mode=mode, min_update=min_update, weight_decay=weight_decay,
-        fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, **given), learning_rate)
+    refuse_none(momentum=options.get("momentum", 0), momentum_dtype=momentum_dtype)
+    asked = _larc_options([_abi.LarcOptions, _abi.SgdOptions], options, learning_rate)
     # An array or traced momentum may be 0 at times: its state is there all the same.
-    has_momentum = isinstance(momentum, jax.Array) or asked.known.get("momentum", 0.9) != 0
+    has_momentum = isinstance(options.get("momentum"), jax.Array) or asked.known.get("momentum") != 0
     nothing = np.zeros(0, np.float32)
     Plan([], first_moment_dtype=momentum_dtype).close()
     with Plan([]) as plan:
-        sgd = {name: asked.known[name] for name in given if name in asked.known}
-        plan.larc_sgd_step(nothing, nothing, nothing if sgd.get("momentum", 0.9) else None, lr=0, step=1, **sgd)
+        sgd = {name: value for name, value in asked.known.items() if name in _abi.SgdOptions.options}
+        plan.larc_sgd_step(nothing, nothing, None if sgd.get("momentum") == 0 else nothing, lr=0, step=1, **sgd)
 
     def init(params: Any) -> LarcSgdState:
         return LarcSgdState(first_count(), zeros_beside(params, momentum_dtype) if has_momentum else None)
@@ -111,10 +109,10 @@ def larc_sgd(learning_rate: Any, *, momentum: float = 0.9, dampening: float | No
     return Transformation(init, step)
 
 
-def _larc_options(kinds: list[type[_abi.Struct]], given: dict[str, Any], learning_rate: Any) -> Options:
+def _larc_options(kinds: list[type[_abi.Struct]], given: Mapping[str, Any], learning_rate: Any) -> Options:
     """The options, once the library has been asked about LARC's: now rather than inside a traced computation."""
-    asked = options(kinds, given)
-    larc = {name: value for name, value in asked.known.items() if hasattr(_abi.LarcOptions, name)}
+    asked = ask(kinds, given)
+    larc = {name: value for name, value in asked.known.items() if name in _abi.LarcOptions.options}
     nothing = np.zeros(0, np.float32)
     with Plan([]) as plan:
         plan.larc_scale(nothing, nothing.copy(), lr=known_rate(learning_rate), **larc)

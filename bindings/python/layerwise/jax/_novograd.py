@@ -10,10 +10,11 @@ import numpy as np
 
 from .. import _abi, _errors
 from .._errors import refusal
+from .._keywords import Unpack, takes
 from .._plan import Plan
 from . import _handlers
 from ._call import Step, run
-from ._hyper import known_rate, numbers, options, refuse_none
+from ._hyper import NOT_HERE, ask, known_rate, numbers, refuse_none
 from ._transformation import Transformation, advanced, checked, first_count
 from ._tree import Leaves, scalars_beside, zeros_beside
 
@@ -29,14 +30,10 @@ class NovogradState(NamedTuple):
     max_second_moment: Any
 
 
+@takes(_abi.NovogradOptions, without=NOT_HERE, amsgrad=False)
 def novograd(
-        learning_rate: Any, *, beta1: float | None = None, beta2: float | None = None, eps: float | None = None,
-        eps_root: float | None = None, weight_decay: float | None = None, grad_averaging: bool | None = None,
-        average_first_step: bool | None = None, amsgrad: bool = False, bias_correction: bool | None = None,
-        norm: Literal["l2", "inf"] | None = None, seed_second_moment: bool | None = None,
-        decoupled_weight_decay: bool | None = None, lr_in_momentum: bool | None = None, maximize: bool | None = None,
-        first_moment_dtype: Literal["float32", "bfloat16"] = "float32", lr_mult: Any = None,
-        wd_mult: Any = None) -> Transformation:
+        learning_rate: Any, *, first_moment_dtype: Literal["float32", "bfloat16"] = "float32", lr_mult: Any = None,
+        wd_mult: Any = None, **options: Unpack[_abi.NovogradValues]) -> Transformation:
     """NovoGrad (Ginsburg et al., arXiv 1905.11286) over a tree of parameters, every leaf a layer.
 
     learning_rate       a number, a scalar array, or a schedule: a function of the number of completed steps
@@ -46,8 +43,10 @@ def novograd(
                         wd_mult 0 leaves decay out, of biases for example. Inside optax.masked and optax.partition the
                         tree is that of all params, and the function sees those that are not masked
 
-    The other options are those of layerwise.Plan.novograd_step, None is the library's default, the paper's: beta1 0.95,
-    beta2 0.98, eps 1e-8, weight_decay 0.001. optax.novograd's are beta1 0.9, beta2 0.25, eps 1e-6, weight_decay 0.
+    The other options, of which None is the library's default, the paper's (optax.novograd's are beta1 0.9, beta2 0.25,
+    eps 1e-6, weight_decay 0):
+
+    {options}
 
     Parameters and gradients are float32, bfloat16 or float16, in any mix. A leaf whose gradient is None, float0 (what
     jax.grad gives integers with allow_int) or optax.MaskedNode() is left alone, whatever it is; so is one whose
@@ -62,12 +61,8 @@ def novograd(
     Raises ArgumentError, DtypeError, TypeError when it is called or traced; LibraryError where the library or its
     handlers for XLA cannot be had. A traced option that breaks a rule is refused when the step runs, by XLA.
     """
-    refuse_none(amsgrad=amsgrad, first_moment_dtype=first_moment_dtype)
-    given = dict(beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root, weight_decay=weight_decay,
-                 grad_averaging=grad_averaging, average_first_step=average_first_step, amsgrad=amsgrad,
-                 bias_correction=bias_correction, norm=norm, seed_second_moment=seed_second_moment,
-                 decoupled_weight_decay=decoupled_weight_decay, lr_in_momentum=lr_in_momentum, maximize=maximize)
-    asked = options([_abi.NovogradOptions], given)
+    refuse_none(amsgrad=options.get("amsgrad", False), first_moment_dtype=first_moment_dtype)
+    asked = ask([_abi.NovogradOptions], options)
     amsgrad = bool(asked.known.get("amsgrad"))
     _ask_library(known_rate(learning_rate), first_moment_dtype, asked.known)
     _handlers.register_early()
