@@ -44,6 +44,8 @@
  * Rules that hold for every function
  *   - 0 (LAYERWISE_OK) is success; any other status leaves a message for this thread in layerwise_last_error().
  *   - Everything is checked before the first write: a call that is refused has changed nothing.
+ *   - Structs of options grow at their end. A caller of an older header goes on: what it lacks is at its default; one of a
+ *     newer header too, as long as what this library does not know is 0.
  *   - Nothing prints, exits, throws across this boundary or changes the caller's current CUDA device.
  *   - "The plan's memory" is host memory for a CPU plan and memory the plan's CUDA device can reach for a CUDA plan.
  *   - Pointers must be aligned to their element's size, no more. Buffers aligned to 4 elements are read fastest.

@@ -51,13 +51,31 @@ layerwise_sgd_options defaults(const layerwise_sgd_options*) {
   return options;
 }
 
+// The sizes in the first header of this ABI, which no caller's struct is below. Members are added at the end, so an older
+// caller's struct is the beginning of a newer one; what it lacks is at its default.
+template <class Options>
+constexpr int64_t kFirstSize = 0;
+template <>
+constexpr int64_t kFirstSize<layerwise_plan_options> = 104;
+template <>
+constexpr int64_t kFirstSize<layerwise_layer_options> = 48;
+template <>
+constexpr int64_t kFirstSize<layerwise_novograd_options> = 184;
+template <>
+constexpr int64_t kFirstSize<layerwise_larc_options> = 136;
+template <>
+constexpr int64_t kFirstSize<layerwise_sgd_options> = 64;
+
 // Larger than any struct this ABI will have: tells a newer caller's struct from a wild number.
 constexpr int64_t kLargestStruct = 4096;
 
-void check_struct_size(int64_t size, int64_t known, const char* name) {
-  if (size < known || size > kLargestStruct)
+template <class Options>
+void check_struct_size(int64_t size, const char* name) {
+  constexpr int64_t least = kFirstSize<Options>;
+  static_assert(0 < least && least <= int64_t{sizeof(Options)});
+  if (size < least || size > kLargestStruct)
     fail(LAYERWISE_ERROR_STRUCT_SIZE, "%s: struct_size is %lld; it must lie in [%lld, %lld]", name,
-         static_cast<long long>(size), static_cast<long long>(known), static_cast<long long>(kLargestStruct));
+         static_cast<long long>(size), static_cast<long long>(least), static_cast<long long>(kLargestStruct));
 }
 
 Dtype checked_dtype(int32_t dtype, const char* name, std::initializer_list<Dtype> allowed) {
@@ -183,23 +201,26 @@ const layerwise_plan& checked(const layerwise_plan* plan) {
 template <class Options>
 void fill_defaults(Options* options, int64_t struct_size) {
   check_not_null(options, "options");
-  check_struct_size(struct_size, sizeof(Options), "options");
+  check_struct_size<Options>(struct_size, "options");
   Options filled = defaults(options);
   filled.struct_size = struct_size;
   std::memset(static_cast<void*>(options), 0, struct_size);
-  std::memcpy(static_cast<void*>(options), &filled, sizeof filled);
+  std::memcpy(static_cast<void*>(options), &filled, std::min<int64_t>(struct_size, sizeof filled));
 }
 
 template <class Options>
 Options received(const Options* options, const char* name) {
   check_not_null(options, name);
-  check_struct_size(options->struct_size, sizeof(Options), name);
+  const int64_t size = options->struct_size;
+  check_struct_size<Options>(size, name);
   const auto* bytes = reinterpret_cast<const unsigned char*>(options);
-  for (int64_t i = sizeof(Options); i < options->struct_size; ++i)
+  for (int64_t i = sizeof(Options); i < size; ++i)
     if (bytes[i])
       fail(LAYERWISE_ERROR_STRUCT_SIZE, "%s: byte %lld of the struct is set; this library knows only %lld bytes of it",
            name, static_cast<long long>(i), static_cast<long long>(sizeof(Options)));
-  return *options;
+  Options whole = defaults(options);
+  std::memcpy(static_cast<void*>(&whole), options, std::min<int64_t>(size, sizeof whole));
+  return whole;
 }
 
 template void fill_defaults(layerwise_plan_options*, int64_t);
@@ -207,6 +228,8 @@ template void fill_defaults(layerwise_layer_options*, int64_t);
 template void fill_defaults(layerwise_novograd_options*, int64_t);
 template void fill_defaults(layerwise_larc_options*, int64_t);
 template void fill_defaults(layerwise_sgd_options*, int64_t);
+template layerwise_plan_options received(const layerwise_plan_options*, const char*);
+template layerwise_layer_options received(const layerwise_layer_options*, const char*);
 template layerwise_novograd_options received(const layerwise_novograd_options*, const char*);
 template layerwise_larc_options received(const layerwise_larc_options*, const char*);
 template layerwise_sgd_options received(const layerwise_sgd_options*, const char*);

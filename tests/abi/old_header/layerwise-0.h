@@ -1,0 +1,566 @@
+/* layerwise: layer-wise optimizers over one packed buffer, behind a flat C ABI.
+ *
+ * One call applies one optimizer step (NovoGrad, LARC, or LARC with SGD) to every layer of a model. The layers lie
+ * in one packed buffer, or in buffers of their own; the memory is the caller's, on a CUDA device or on the host. The
+ * result is a function of the inputs alone: the same bits on every CPU and GPU, for any number of threads.
+ *
+ * A complete program (cc example.c -llayerwise):
+ *
+ * //[example]
+ *   #include <layerwise.h>
+ *   #include <stdio.h>
+ *
+ *   int main(void) {
+ *     float weights[5] = {1, 2, 3, 4, 5}, grads[5] = {.1f, .2f, .3f, .4f, .5f};   // two layers: 2 and 3 elements
+ *     float first_moment[5] = {0}, second_moment[2] = {0};
+ *     const int64_t sizes[2] = {2, 3};
+ *     layerwise_plan_options layout;
+ *     layerwise_plan_options_init(&layout, sizeof layout);
+ *     layout.layer_count = 2;
+ *     layout.sizes = sizes;
+ *     layerwise_plan *plan = NULL;
+ *     layerwise_novograd_options step;
+ *     layerwise_novograd_options_init(&step, sizeof step);
+ *     step.lr = 0.01;
+ *     int32_t status = layerwise_plan_create(&layout, &plan);
+ *     if (status == LAYERWISE_OK)
+ *       status = novograd_step(plan, weights, grads, first_moment, second_moment, NULL, NULL, NULL, NULL, &step, NULL);
+ *     if (status != LAYERWISE_OK) printf("%s: %s\n", layerwise_status_name(status), layerwise_last_error());
+ *     else printf("%.6f %.6f %.6f %.6f %.6f\n", weights[0], weights[1], weights[2], weights[3], weights[4]);
+ *     layerwise_plan_destroy(plan);
+ *     return status != LAYERWISE_OK;
+ *   }
+ * //[/example]
+ *
+ * Index
+ *   plans       layerwise_plan_options_init  layerwise_plan_workspace_size  layerwise_plan_create  layerwise_plan_destroy
+ *               layerwise_plan_reset  layerwise_plan_query  layerwise_layer_options_init  layerwise_plan_set_layers
+ *   steps       novograd_step  larc_scale  larc_sgd_step  and layerwise_{novograd,larc,sgd}_options_init
+ *               layerwise_larc_novograd_step
+ *   in halves   layerwise_partial_norms  layerwise_novograd_apply  layerwise_larc_apply
+ *   the library layerwise_version  layerwise_numerics_version  layerwise_build_info  layerwise_abi_description
+ *               layerwise_status_name  layerwise_last_error
+ *
+ * Rules that hold for every function
+ *   - 0 (LAYERWISE_OK) is success; any other status leaves a message for this thread in layerwise_last_error().
+ *   - Everything is checked before the first write: a call that is refused has changed nothing.
+ *   - Nothing prints, exits, throws across this boundary or changes the caller's current CUDA device.
+ *   - "The plan's memory" is host memory for a CPU plan and memory the plan's CUDA device can reach for a CUDA plan.
+ *   - Pointers must be aligned to their element's size, no more. Buffers aligned to 4 elements are read fastest.
+ */
+#ifndef LAYERWISE_H
+#define LAYERWISE_H
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define LAYERWISE_API
+#else
+#define LAYERWISE_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LAYERWISE_VERSION_MAJOR 0
+#define LAYERWISE_VERSION_MINOR 1
+#define LAYERWISE_VERSION_PATCH 0
+/* Changes when a caller built against an older header would break. The shared library's soname carries it. */
+#define LAYERWISE_ABI_VERSION 0
+
+/* ---- Status codes: stable numbers in families of a hundred ------------------------------------------------------ */
+
+#define LAYERWISE_OK 0
+/* 1xx: an argument */
+#define LAYERWISE_ERROR_NULL_ARGUMENT 101    /* a pointer that must not be NULL is NULL */
+#define LAYERWISE_ERROR_INVALID_VALUE 102    /* a number outside its range, or not finite */
+#define LAYERWISE_ERROR_UNKNOWN_FLAG 103     /* a selector, flag or reserved field with a value this library lacks */
+#define LAYERWISE_ERROR_STRUCT_SIZE 104      /* struct_size is too small, or bytes this library does not know are set */
+#define LAYERWISE_ERROR_INVALID_PLAN 105     /* not a plan, one already destroyed, or on CUDA and forked */
+#define LAYERWISE_ERROR_COMBINATION 106      /* options that exclude each other, or a buffer an option needs or excludes */
+#define LAYERWISE_ERROR_ALIASED 107          /* buffers overlap where they must not */
+#define LAYERWISE_ERROR_MISALIGNED 108       /* a pointer not aligned to its element's size */
+/* 2xx: the layout of the layers */
+#define LAYERWISE_ERROR_LAYER_RANGE 201      /* a negative size, offset or layer count */
+#define LAYERWISE_ERROR_LAYER_OVERLAP 202    /* two layers share elements */
+#define LAYERWISE_ERROR_LAYER_OVERFLOW 203   /* offset + size does not fit the address space */
+/* 3xx: dtypes */
+#define LAYERWISE_ERROR_UNKNOWN_DTYPE 301    /* not one of the LAYERWISE_DTYPE_ constants */
+#define LAYERWISE_ERROR_UNSUPPORTED_DTYPE 302 /* a dtype this buffer cannot have */
+/* 4xx: the backend */
+#define LAYERWISE_ERROR_NO_CUDA 401          /* built without CUDA or for other devices, or no device is there */
+#define LAYERWISE_ERROR_UNSUPPORTED_ISA 402  /* this processor lacks the instruction set asked for */
+#define LAYERWISE_ERROR_WORKSPACE 403        /* the caller's workspace is too small or not aligned to 256 bytes */
+#define LAYERWISE_ERROR_OUT_OF_MEMORY 404    /* host or device memory could not be had */
+#define LAYERWISE_ERROR_PLAN_FAILED 405      /* an earlier step of this plan failed on its way; layerwise_plan_reset */
+#define LAYERWISE_ERROR_INTERNAL 499         /* a defect in this library */
+/* 5xx: CUDA */
+#define LAYERWISE_ERROR_CUDA 501             /* a CUDA call failed; the message carries CUDA's own words */
+
+/* ---- Selectors ---------------------------------------------------------------------------------------------------- */
+
+#define LAYERWISE_DTYPE_NONE 0
+#define LAYERWISE_DTYPE_FLOAT32 1
+#define LAYERWISE_DTYPE_BFLOAT16 2
+#define LAYERWISE_DTYPE_FLOAT16 3
+#define LAYERWISE_DTYPE_FLOAT64 4
+#define LAYERWISE_DTYPE_REMAINDER16 5 /* 16 bits: what bfloat16 weights lack of the float32 they were rounded from */
+
+#define LAYERWISE_DEVICE_CPU (-1) /* any number from 0 on is a CUDA device's ordinal */
+
+#define LAYERWISE_LAYOUT_PACKED 0    /* one buffer; layer l is at buffer + offsets[l] */
+#define LAYERWISE_LAYOUT_SCATTERED 1 /* each buffer argument is a table of layer_count pointers, in the plan's memory */
+
+#define LAYERWISE_ISA_AUTO 0 /* the best this processor has */
+#define LAYERWISE_ISA_BASELINE 1
+#define LAYERWISE_ISA_AVX2 2
+#define LAYERWISE_ISA_AVX512 3
+#define LAYERWISE_ISA_NEON 4
+
+#define LAYERWISE_NORM_L2 0
+#define LAYERWISE_NORM_INF 1
+
+#define LAYERWISE_LARC_CLIP 0
+#define LAYERWISE_LARC_SCALE 1
+
+#define LAYERWISE_ZERO_NORM_KEEP 0
+#define LAYERWISE_ZERO_NORM_FREEZE 1
+#define LAYERWISE_ZERO_NORM_FLOOR 2
+#define LAYERWISE_ZERO_NORM_UNTOUCHED 3
+
+#define LAYERWISE_ROUNDING_NEAREST 0    /* to the nearest, ties to even */
+#define LAYERWISE_ROUNDING_STOCHASTIC 1 /* up or down at random, right in the mean */
+
+#define LAYERWISE_SUMS_LAYERS 0 /* one sum a layer: float64 [layer_count] */
+
+/* Columns of layer_stats, a float64 array of shape (layer_count, LAYERWISE_STAT_COUNT). NaN where a step has no such
+ * value. Rows of layers that take no part keep their bits. */
+#define LAYERWISE_STAT_WEIGHT_NORM 0   /* |w|: LARC, alone or before another */
+#define LAYERWISE_STAT_GRAD_NORM 1     /* |g'|, unscaled by grad_scale; the largest |g'| with the infinity norm */
+#define LAYERWISE_STAT_SECOND_MOMENT 2 /* v as stored: NovoGrad */
+#define LAYERWISE_STAT_FACTOR 3        /* LARC: r; NovoGrad: 1/d, 0 where d is 0 */
+#define LAYERWISE_STAT_EFFECTIVE_LR 4  /* LARC: lr * lr_mult * r; NovoGrad: lr * lr_mult, over 1 - beta1^t with bias correction */
+#define LAYERWISE_STAT_CLIPPED 5       /* LARC clip: 1 where the factor was cut to 1, else 0; 0 for all others */
+#define LAYERWISE_STAT_COUNT 6
+
+/* Keys of layerwise_plan_query. */
+#define LAYERWISE_QUERY_LAYERS 1      /* number of layers */
+#define LAYERWISE_QUERY_ELEMENTS 2    /* number of elements in all layers */
+#define LAYERWISE_QUERY_TILES 3       /* number of 8192-element tiles */
+#define LAYERWISE_QUERY_EXTENT 4      /* packed: elements a buffer must hold, the largest offset + size */
+#define LAYERWISE_QUERY_DEVICE 5      /* LAYERWISE_DEVICE_CPU or the CUDA ordinal */
+#define LAYERWISE_QUERY_THREADS 6     /* CPU threads; 0 on CUDA */
+#define LAYERWISE_QUERY_ISA 7         /* a LAYERWISE_ISA_ constant; 0 on CUDA */
+#define LAYERWISE_QUERY_WORKSPACE 8   /* bytes of device scratch memory; 0 on the CPU */
+#define LAYERWISE_QUERY_FINGERPRINT 9 /* a hash of sizes, offsets and dtypes, the same on every backend */
+#define LAYERWISE_QUERY_PATH 10       /* a LAYERWISE_PATH_ constant: how the plan's last step ran; before the first, how
+                                         novograd_step would */
+#define LAYERWISE_QUERY_HELD_GRADS 11   /* elements whose gradient a one-pass step reads from memory once; 0: two passes */
+#define LAYERWISE_QUERY_HELD_WEIGHTS 12 /* elements of which a one-pass larc_sgd_step reads gradient and weight once; 0:
+                                           it holds gradients alone, as many as HELD_GRADS, or runs in two passes */
+
+#define LAYERWISE_PATH_CPU 0      /* layers that fit the cache whole, one thread each; larger ones tile by tile, shared */
+#define LAYERWISE_PATH_TWO_PASS 1 /* CUDA: norms, then the update: two launches for the whole model */
+#define LAYERWISE_PATH_ONE_PASS 2 /* CUDA: one cooperative launch; gradients wait on the chip for their layer's norm */
+
+/* ---- Plans -------------------------------------------------------------------------------------------------------- */
+
+/* The layout of a model's layers, their dtypes and where they run: built once, used for every step. Opaque.
+ * One plan serves one stream, or on the CPU one calling thread, at a time: its scratch memory is in use until the
+ * step has finished. Different plans are independent.
+ * On the CPU all plans of a process borrow their threads from one pool, which the first step of several threads starts;
+ * a step takes fewer than it asks for where others have borrowed them, or where there is little to do. Where an OpenMP
+ * runtime is loaded (libgomp, LLVM's or Intel's; PyTorch's is preferred), a step is a parallel region of it, and one
+ * inside a parallel region is its caller's thread's alone. The pool's own threads block all signals and end with the
+ * last plan. A forked process may go on with its parent's plans on the CPU, whose threads are started anew there; its
+ * parent's plans on CUDA are refused (LAYERWISE_ERROR_INVALID_PLAN). */
+typedef struct layerwise_plan layerwise_plan;
+
+typedef struct layerwise_plan_options {
+  int64_t struct_size;        /* bytes of this struct as the caller knows it */
+  int64_t layer_count;        /* >= 0 */
+  const int64_t *sizes;       /* [layer_count], elements, >= 0; host memory; copied. NULL only when layer_count is 0 */
+  const int64_t *offsets;     /* [layer_count], elements from the start of every packed buffer, in any order, gaps
+                                 allowed, no overlap; host memory; copied. NULL: one layer after the other. Scattered
+                                 plans add it to each layer's pointer; NULL there means 0 */
+  int32_t device;             /* LAYERWISE_DEVICE_CPU (default) or a CUDA ordinal */
+  int32_t layout;             /* LAYERWISE_LAYOUT_ */
+  int32_t weights_dtype;      /* FLOAT32 (default), BFLOAT16, FLOAT16 */
+  int32_t grads_dtype;        /* FLOAT32 (default), BFLOAT16, FLOAT16, in any mix with the weights */
+  int32_t first_moment_dtype; /* FLOAT32 (default), BFLOAT16: NovoGrad's m and SGD's momentum buffer */
+  int32_t second_moment_dtype; /* FLOAT32 (default), FLOAT64: one value a layer */
+  int32_t weights_extra_dtype; /* NONE (default); BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy;
+                                  REMAINDER16 beside BFLOAT16 weights: split weights */
+  int32_t threads;            /* CPU: number of threads, the caller's included; 0 (default): as many as this thread's
+                                 affinity has cores, the first number of OMP_NUM_THREADS says, and the control groups'
+                                 CPU quota (Linux, version 1 or 2) allows, rounded up: the least of these, 1 at least */
+  int32_t isa;                /* CPU: LAYERWISE_ISA_; the bits are the same with each */
+  int32_t path;               /* CUDA: 0 (default): one pass where the device can and most of the model fits on the chip;
+                                 LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: wherever the device can. A step whose
+                                 blocks would not all be resident in its context runs in two passes whatever was asked */
+  void *workspace;            /* CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until
+                                 the plan is destroyed; NULL (default): the plan allocates and owns it */
+  int64_t workspace_bytes;    /* its size; 0 with NULL */
+  int64_t multiprocessors;    /* CUDA: the most multiprocessors that a step fills, so that a communication kernel beside it
+                                 has the others; 0 (default): all */
+  int64_t reserved2;          /* 0 */
+} layerwise_plan_options;
+
+/* Fills options with the defaults: packed, CPU, float32, all cores, no layers.
+ * options      out, host, not NULL
+ * struct_size  sizeof *options where the caller was compiled; that many bytes are written, and recorded
+ * Returns LAYERWISE_OK; NULL_ARGUMENT; STRUCT_SIZE. */
+LAYERWISE_API int32_t layerwise_plan_options_init(layerwise_plan_options *options, int64_t struct_size);
+
+/* Says how many bytes of device scratch memory a plan with these options needs.
+ * options  in, host, not NULL; workspace and workspace_bytes are not looked at
+ * bytes    out, host, not NULL; 0 for a CPU plan
+ * Touches no device. Returns what layerwise_plan_create returns for the same options, CUDA's and memory's aside. */
+LAYERWISE_API int32_t layerwise_plan_workspace_size(const layerwise_plan_options *options, int64_t *bytes);
+
+/* Builds a plan.
+ * options  in, host, not NULL; everything it points to is copied, the workspace aside
+ * plan     out, host, not NULL; receives the plan, or NULL when the call fails
+ * Ownership: the caller destroys the plan. Synchronous: allocates, uploads and waits; not during graph capture.
+ * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE; LAYER_RANGE, LAYER_OVERLAP,
+ * LAYER_OVERFLOW; UNKNOWN_DTYPE, UNSUPPORTED_DTYPE; COMBINATION; NO_CUDA, UNSUPPORTED_ISA, WORKSPACE, OUT_OF_MEMORY;
+ * CUDA. */
+LAYERWISE_API int32_t layerwise_plan_create(const layerwise_plan_options *options, layerwise_plan **plan);
+
+/* Frees a plan and all it owns. Waits for nothing: the caller sees to it that the plan's steps have finished.
+ * plan  in, NULL is allowed and does nothing
+ * Returns LAYERWISE_OK; INVALID_PLAN; CUDA. */
+LAYERWISE_API int32_t layerwise_plan_destroy(layerwise_plan *plan);
+
+/* Makes a plan usable again after a step that failed on its way or was killed: waits for the device, then clears the
+ * plan's scratch memory. Weights and moments stay as the killed step left them: restore them from a checkpoint.
+ * plan  in, not NULL
+ * Synchronous; not during graph capture.
+ * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_PLAN; CUDA. */
+LAYERWISE_API int32_t layerwise_plan_reset(layerwise_plan *plan);
+
+/* Reads one property of a plan.
+ * plan   in, not NULL
+ * key    a LAYERWISE_QUERY_ constant
+ * value  out, host, not NULL
+ * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_PLAN, UNKNOWN_FLAG. */
+LAYERWISE_API int32_t layerwise_plan_query(const layerwise_plan *plan, int32_t key, int64_t *value);
+
+typedef struct layerwise_layer_options {
+  int64_t struct_size;      /* bytes of this struct as the caller knows it */
+  const double *lr_mult;    /* [layer_count], finite, >= 0, multiplies lr; host; copied; NULL: 1 for every layer */
+  const double *wd_mult;    /* [layer_count], finite, >= 0, multiplies weight_decay; host; copied; NULL: 1 */
+  const uint8_t *skip_larc; /* [layer_count], 1: LARC's factor is 1 for this layer, else 0; host; copied; NULL: 0 */
+  int64_t reserved[2];      /* 0 */
+} layerwise_layer_options;
+
+/* Fills options with the defaults: NULL everywhere. As layerwise_plan_options_init. */
+LAYERWISE_API int32_t layerwise_layer_options_init(layerwise_layer_options *options, int64_t struct_size);
+
+/* Sets what differs from layer to layer, replacing what was set before.
+ * plan     in, not NULL
+ * options  in, host, not NULL; its arrays are copied
+ * Synchronous; not during graph capture. Replaces the plan's data in place, so replays of a captured step see it; the
+ * caller sees to it that no step of this plan is running.
+ * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE, INVALID_PLAN; OUT_OF_MEMORY; CUDA. */
+LAYERWISE_API int32_t layerwise_plan_set_layers(layerwise_plan *plan, const layerwise_layer_options *options);
+
+/* ---- Steps ------------------------------------------------------------------------------------------------------------
+ *
+ * For every step function:
+ *
+ * Arguments. plan: in, not NULL. Buffers lie in the plan's memory and have the dtypes of the plan. In a packed plan a
+ * buffer is its address, and layer l is elements offsets[l] to offsets[l] + sizes[l]; in a scattered plan it is a
+ * table of layer_count pointers that lies in the plan's memory and is read when the step runs, so it may be replaced
+ * between replays of a graph; a NULL gradient in it leaves that layer out. What has one value a layer (second moments,
+ * mask, statistics) is a plain array in both. Elements outside the layers are not touched.
+ * Where the plan has no elements at all, buffers may be NULL.
+ *   layer_mask   in, uint8 [layer_count], 1 takes part, 0 does not (its buffers are not read); NULL: all take part
+ *   layer_stats  out, float64 [layer_count][LAYERWISE_STAT_COUNT]; NULL: none
+ *   options      in, host, not NULL, copied before the call returns; what its pointers name lies in the plan's memory
+ *                and is read when the step runs
+ *   stream       a cudaStream_t of the plan's device, NULL is the legacy default stream; not used by CPU plans
+ *
+ * Aliasing: no buffer that is written may overlap another buffer. Packed plans check it; in scattered plans only whole
+ * tables are compared.
+ *
+ * Asynchronous on CUDA: one or two launches on the stream, no allocation, no synchronisation, nothing read back; safe to
+ * capture into a graph and replay. A host scalar is frozen in a graph: give its device pointer instead. On the CPU the
+ * call returns when the step is done.
+ *
+ * Skipped layers: a layer whose gradient norm (LARC: weight norm too) or whose own scalars are not finite is left
+ * untouched, statistics and all, and counted in nonfinite_layers. A second moment that overflows its dtype counts as
+ * not finite. With found_inf non-zero the whole step changes nothing.
+ *
+ * Split weights (weights_extra_dtype REMAINDER16): a float32 weight kept as two halves, 4 bytes together instead of a
+ * master's 4 and a copy's 2. weights has it rounded to bfloat16, ties away from zero, weights_extra its low 16 bits;
+ * the float32's upper 16 are the bfloat16's, less 1 where the remainder's top bit is set. Steps compute from and store
+ * the float32, with the bits of a plan whose weights are float32; NaN is stored as the canonical NaN, remainder 0.
+ * Begin with the model's bfloat16 weights and zeros. larc_scale, which has no weights_extra, sees the bfloat16 weights
+ * alone.
+ *
+ * Stochastic rounding of a bfloat16 first moment: 16 random bits are added to the float32's bits, and the lower 16 cut
+ * off, so that what nearest would never add is added in the mean; infinity and NaN are stored as to nearest. The bits
+ * are Philox4x32-10 (Salmon et al., SC11) keyed by seed, of the counter (q mod 2^32, q / 2^32, layer, t mod 2^32) for
+ * elements 4q to 4q + 3 of a layer, each the low half of its word: the same on every device and for every layout. Ranks
+ * that hold parts of a model as plans of their own should differ in seed.
+ *
+ * Deterministic: the same bits for the same inputs on every device, thread count and layout; NaN as a class.
+ *
+ * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE, INVALID_PLAN, COMBINATION, ALIASED,
+ * MISALIGNED; PLAN_FAILED; CUDA. */
+
+typedef struct layerwise_novograd_options {
+  int64_t struct_size;         /* bytes of this struct as the caller knows it */
+  double lr;                   /* learning rate, finite, >= 0; no default: NaN is refused */
+  double beta1;                /* [0, 1), default 0.95 */
+  double beta2;                /* [0, 1), default 0.98 */
+  double eps;                  /* >= 0, default 1e-8, added to the root */
+  double eps_root;             /* >= 0, default 0, added under the root; 0 with the infinity norm */
+  double weight_decay;         /* >= 0, default 0.001 */
+  double grad_scale;           /* finite, not 0, default 1; the gradients are divided by it */
+  int64_t step;                /* t, 1-based; 0 (default): not given, refused where the result depends on it; not beside
+                                  step_ptr */
+  const float *lr_ptr;         /* float32, in place of lr; NULL: lr */
+  const float *grad_scale_ptr; /* float32, in place of grad_scale; NULL: grad_scale */
+  int64_t *step_ptr;           /* int64, completed steps: t = *step_ptr + 1; NULL: step */
+  const float *found_inf;      /* float32, non-zero: the whole step changes nothing; NULL: not looked at */
+  int64_t *nonfinite_layers;   /* int64, the number of skipped layers is added to it; NULL: not counted */
+  int32_t advance_step;        /* 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0 */
+  int32_t norm;                /* LAYERWISE_NORM_, default L2 */
+  int32_t grad_averaging;      /* 1: the update enters the momentum times 1 - beta1; default 0 */
+  int32_t average_first_step;  /* 0: not at t = 1 (TensorFlow Addons); default 1 */
+  int32_t amsgrad;             /* 1: divide by the running maximum of v; needs max_second_moment; default 0 */
+  int32_t bias_correction;     /* 1: as Adam's; default 0 */
+  int32_t seed_second_moment;  /* 1 (default): a layer's v that is still 0 becomes n2 instead of being averaged */
+  int32_t decoupled_weight_decay; /* 1: decay is added to the update, not to the momentum (apex's default); default 0 */
+  int32_t lr_in_momentum;      /* 1: lr is inside the momentum (TensorFlow, Keras); default 0 */
+  int32_t maximize;            /* 1: ascend; default 0 */
+  int32_t rounding;            /* LAYERWISE_ROUNDING_ of the first moment, default NEAREST; STOCHASTIC: bfloat16 only,
+                                  needs step or step_ptr */
+  int32_t reserved;            /* 0 */
+  int64_t seed;                /* of stochastic rounding, any number; 0 (default) without */
+  int64_t reserved2[2];        /* 0 */
+} layerwise_novograd_options;
+
+/* Fills options with the defaults of the paper (arXiv 1905.11286); lr is NaN. As layerwise_plan_options_init. */
+LAYERWISE_API int32_t layerwise_novograd_options_init(layerwise_novograd_options *options, int64_t struct_size);
+
+/* Applies one NovoGrad step to every layer (Ginsburg et al., arXiv 1905.11286).
+ *
+ *   g' = g / grad_scale, negated by maximize        n2 = sum g'^2
+ *   v  = n2 where v is 0 and seed_second_moment, else beta2*v + (1-beta2)*n2
+ *   vh = v, or its running maximum (amsgrad); divided by 1 - beta2^t with bias_correction
+ *   d  = sqrt(vh + eps_root) + eps                  u  = g'/d + weight_decay*w, 0 for g'/d where d is 0
+ *   m  = beta1*m + c*u                              c  = 1, or 1 - beta1 with grad_averaging
+ *   w  = w - lr*m                                   m divided by 1 - beta1^t with bias_correction
+ *
+ *   infinity norm: n = max |g'|; v holds and blends n; d = vh + eps; bias correction divides vh by sqrt(1 - beta2^t)
+ *   decoupled:     m = beta1*m + c*g'; w -= lr*(m/d + weight_decay*w), m alone divided by 1 - beta1^t
+ *   lr_in_momentum: m = beta1*m + lr*c*u; w -= m; excludes bias_correction and decoupled_weight_decay
+ *
+ * weights            in/out, weights_dtype, not NULL
+ * grads              in, grads_dtype, not NULL
+ * first_moment       in/out, first_moment_dtype, not NULL; zeros before the first step
+ * second_moment      in/out, second_moment_dtype [layer_count], not NULL; zeros before the first step
+ * max_second_moment  in/out, second_moment_dtype [layer_count]; not NULL with amsgrad, NULL without; zeros at first
+ * weights_extra      out, weights_extra_dtype, the rounded new weights; NULL: no copy. Split weights: in/out, the
+ *                    remainders, not NULL */
+LAYERWISE_API int32_t novograd_step(layerwise_plan *plan, void *weights, const void *grads, void *first_moment,
+                                    void *second_moment, void *max_second_moment, void *weights_extra,
+                                    const uint8_t *layer_mask, double *layer_stats,
+                                    const layerwise_novograd_options *options, void *stream);
+
+typedef struct layerwise_larc_options {
+  int64_t struct_size;         /* bytes of this struct as the caller knows it */
+  double lr;                   /* learning rate, finite, >= 0; no default: NaN is refused */
+  double eta;                  /* trust coefficient, >= 0, default 0.002 */
+  double eps;                  /* >= 0, default 1e-8 */
+  double min_update;           /* >= 0, default 0: the least factor */
+  double weight_decay;         /* >= 0, default 0 */
+  double grad_scale;           /* finite, not 0, default 1; the gradients are divided by it */
+  const float *lr_ptr;         /* float32, in place of lr; NULL: lr */
+  const float *grad_scale_ptr; /* float32, in place of grad_scale; NULL: grad_scale */
+  const float *found_inf;      /* float32, non-zero: the whole step changes nothing; NULL: not looked at */
+  int64_t *nonfinite_layers;   /* int64, the number of skipped layers is added to it; NULL: not counted */
+  int32_t mode;                /* LAYERWISE_LARC_, default CLIP */
+  int32_t zero_norm;           /* LAYERWISE_ZERO_NORM_, default KEEP */
+  int32_t fold_weight_decay;   /* 1: decay is in the norm and inside the factor, as in apex; default 0 */
+  int32_t maximize;            /* 1: ascend; default 0 */
+  int32_t rounding;            /* LAYERWISE_ROUNDING_ of the momentum, default NEAREST; STOCHASTIC: in larc_sgd_step,
+                                  with bfloat16 momentum only, needs sgd's step or step_ptr */
+  int32_t reserved;            /* 0 */
+  int64_t seed;                /* of stochastic rounding, any number; 0 (default) without */
+  int64_t reserved2[2];        /* 0 */
+} layerwise_larc_options;
+
+/* Fills options with the defaults; lr is NaN. As layerwise_plan_options_init. */
+LAYERWISE_API int32_t layerwise_larc_options_init(layerwise_larc_options *options, int64_t struct_size);
+
+/* Scales every layer's gradient by LARC's factor, in place, so that any optimizer can follow (You et al., LARS, arXiv
+ * 1708.03888; OpenSeq2Seq's and apex's LARC).
+ *
+ *   g'    = g / grad_scale, negated by maximize
+ *   r_raw = eta*|w| / (|g'| + weight_decay*|w| + eps)      the weight_decay term only with fold_weight_decay
+ *   r     = clip:  min(max(r_raw/lr, min_update), 1)       lr * r is then min(lr, r_raw), LARS' rate capped at lr
+ *           scale: max(r_raw, min_update)
+ *   g     = r*g', or r*(g' + weight_decay*w) with fold_weight_decay; without it weight_decay is not used
+ *
+ *   zero_norm: keep: r = 1 where |w| or |g| is 0. untouched: as keep, and not decayed (apex). freeze, floor: the formula,
+ *   but r is 0, or min_update, where |w| is 0. Where the denominator is 0 r is 1, and in clip, whatever zero_norm says,
+ *   where lr is 0. A layer with skip_larc has r = 1 and is decayed, whatever its norms.
+ *   lr is the layer's: lr * lr_mult.
+ *
+ * The result is unscaled and has its sign: what follows uses grad_scale 1 and maximize 0.
+ *
+ * weights  in, weights_dtype, not NULL
+ * grads    in/out, grads_dtype, not NULL; rounded to nearest even on the way back */
+LAYERWISE_API int32_t larc_scale(layerwise_plan *plan, const void *weights, void *grads, const uint8_t *layer_mask,
+                                 double *layer_stats, const layerwise_larc_options *options, void *stream);
+
+typedef struct layerwise_sgd_options {
+  int64_t struct_size;  /* bytes of this struct as the caller knows it */
+  double momentum;      /* mu, [0, 1), default 0.9 */
+  double dampening;     /* [0, 1], default 0 */
+  int64_t step;         /* t, 1-based; 0 (default): not given, refused with dampening; not beside step_ptr */
+  int64_t *step_ptr;    /* int64, completed steps: t = *step_ptr + 1; NULL: step */
+  int32_t advance_step; /* 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0 */
+  int32_t nesterov;     /* 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default 0 */
+  int64_t reserved[2];  /* 0 */
+} layerwise_sgd_options;
+
+/* Fills options with the defaults. As layerwise_plan_options_init. */
+LAYERWISE_API int32_t layerwise_sgd_options_init(layerwise_sgd_options *options, int64_t struct_size);
+
+/* Applies LARC and SGD with momentum in one step.
+ *
+ *   r, g' as in larc_scale     h = r*(g' + weight_decay*w) with fold_weight_decay, else r*g' + weight_decay*w
+ *   b = h at t = 1 (torch.optim.SGD), else momentum*b + (1 - dampening)*h
+ *   w = w - lr*(nesterov ? h + momentum*b : b)
+ *
+ * weights        in/out, weights_dtype, not NULL
+ * grads          in, grads_dtype, not NULL
+ * momentum       in/out, the buffer b, first_moment_dtype; zeros before the first step (not read when t is 1);
+ *                NULL exactly when sgd->momentum is 0: then w = w - lr*h
+ * weights_extra  out, weights_extra_dtype, the rounded new weights; NULL: no copy. Split weights: in/out, the
+ *                remainders, not NULL
+ * larc, sgd      in, host, not NULL */
+LAYERWISE_API int32_t larc_sgd_step(layerwise_plan *plan, void *weights, const void *grads, void *momentum,
+                                    void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
+                                    const layerwise_larc_options *larc, const layerwise_sgd_options *sgd, void *stream);
+
+/* Applies LARC and NovoGrad in one step: larc_scale followed by novograd_step (as OpenSeq2Seq chains them), but that
+ * the scaled gradient is neither rounded nor stored.
+ *
+ *   g', r  as in larc_scale, without weight decay; lr is NovoGrad's, times lr_mult
+ *   h      = r*g', and n2 = r^2 * sum g'^2
+ *   v, m, w as in novograd_step, with h in place of g'
+ *
+ *   zero_norm: untouched is as keep, since LARC decays nothing here
+ *   statistics: WEIGHT_NORM, GRAD_NORM (of g'), FACTOR (r) and CLIPPED are LARC's, SECOND_MOMENT and EFFECTIVE_LR
+ *   (without r, by which NovoGrad divides again) NovoGrad's
+ *
+ * buffers  as in novograd_step
+ * larc     in, host, not NULL: eta, eps, min_update, mode and zero_norm. The others left at their defaults, lr NaN:
+ *          options has them for both; weight_decay and fold_weight_decay are COMBINATION, since the norm of
+ *          r*(g' + weight_decay*w) does not follow from the two norms
+ * options  in, host, not NULL; its norm LAYERWISE_NORM_L2: the infinity norm is COMBINATION, it would be a second
+ *          reduction */
+LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *weights, const void *grads,
+                                                   void *first_moment, void *second_moment, void *max_second_moment,
+                                                   void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
+                                                   const layerwise_larc_options *larc,
+                                                   const layerwise_novograd_options *options, void *stream);
+
+/* ---- A step in two halves ----------------------------------------------------------------------------------------
+ *
+ * For callers who know the layers' norms before the step, from unscaling the gradients or from exchanging them: the
+ * sums first, then the step from them. The halves one after the other give the bits of the whole step.
+ *
+ * A layer's sum is of raw squares, before grad_scale, in float64; with the infinity norm it is the largest |g|. What
+ * layerwise_partial_norms gives has the same bits on every device; a caller's own sums may come from anywhere.
+ *
+ * All that is said above of the step functions holds, but that each of these is one launch. */
+
+/* Sums every layer: what a step does before it updates anything.
+ *
+ *   grad_sums[l] = sum g^2, or max |g|      weight_sums[l] = sum w^2
+ *
+ * weights      in, weights_dtype, not NULL where weight_sums is not NULL, else not looked at
+ * weights_extra  in, the remainders of split weights, whose joined float32 is then summed; NULL: the bfloat16 weights
+ *              alone, as larc_scale sees them; NULL where weights are not split, or weight_sums is NULL
+ * grads        in, grads_dtype, not NULL; may alias weights: nothing of either is written
+ * layer_mask   in, as in a step
+ * grad_sums    out, float64 [layer_count], not NULL
+ * weight_sums  out, float64 [layer_count]; NULL: not wanted; NULL with the infinity norm, which LARC does not know
+ * sums_kind    LAYERWISE_SUMS_LAYERS
+ * norm         LAYERWISE_NORM_
+ *
+ * Sums of layers that are empty or take no part are +0, so that a buffer that is used again, or added up over ranks, holds
+ * no sum of an earlier call. A sum that is not finite is written as it is; a largest magnitude that is NaN as +infinity,
+ * since a maximum over ranks may lose a NaN. */
+LAYERWISE_API int32_t layerwise_partial_norms(layerwise_plan *plan, const void *weights, const void *weights_extra,
+                                              const void *grads, const uint8_t *layer_mask, double *grad_sums,
+                                              double *weight_sums, int32_t sums_kind, int32_t norm, void *stream);
+
+/* Applies one NovoGrad step with norms that the caller has.
+ *
+ *   as novograd_step, with sum g^2 (or max |g|) taken from grad_sums
+ *
+ * grad_sums  in, float64 [layer_count], not NULL. A layer whose sum is negative or not finite is skipped and counted
+ * sums_kind  LAYERWISE_SUMS_LAYERS
+ * the others as in novograd_step */
+LAYERWISE_API int32_t layerwise_novograd_apply(layerwise_plan *plan, void *weights, const void *grads,
+                                               void *first_moment, void *second_moment, void *max_second_moment,
+                                               void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
+                                               const double *grad_sums, int32_t sums_kind,
+                                               const layerwise_novograd_options *options, void *stream);
+
+/* Applies LARC, alone or with SGD, with norms that the caller has.
+ *
+ *   as larc_sgd_step, or with sgd NULL as larc_scale, with |g|^2 and |w|^2 taken from grad_sums and weight_sums
+ *
+ * grads        in, not written; in/out with sgd NULL
+ * momentum, weights_extra  as in larc_sgd_step; NULL with sgd NULL
+ * grad_sums, weight_sums   in, float64 [layer_count], not NULL. A layer is skipped and counted where one is negative or
+ *                          not finite
+ * sums_kind    LAYERWISE_SUMS_LAYERS
+ * sgd          in, host; NULL: the gradients are scaled, and the weights not written
+ * the others as in larc_sgd_step */
+LAYERWISE_API int32_t layerwise_larc_apply(layerwise_plan *plan, void *weights, void *grads, void *momentum,
+                                           void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
+                                           const double *grad_sums, const double *weight_sums, int32_t sums_kind,
+                                           const layerwise_larc_options *larc, const layerwise_sgd_options *sgd,
+                                           void *stream);
+
+/* ---- The library ------------------------------------------------------------------------------------------------------ */
+
+/* The version as major*10000 + minor*100 + patch. Never fails. */
+LAYERWISE_API int32_t layerwise_version(void);
+
+/* The number of the bit contract: two libraries that return the same number give the same bits. Never fails. */
+LAYERWISE_API int32_t layerwise_numerics_version(void);
+
+/* What the library was built with and what it would run on here, one "key: value" a line, as a static string.
+ * The first call asks the CUDA runtime for its devices. Never fails. */
+LAYERWISE_API const char *layerwise_build_info(void);
+
+/* Every constant, struct layout and function of this header as JSON, for writers of bindings, as a static string:
+ * {"constants": {"LAYERWISE_OK": 0, ...}, "structs": {"layerwise_plan_options": {"size": bytes, "fields":
+ * [{"name": "struct_size", "offset": 0, "size": 8, "type": "int64"}, ...]}, ...}, "functions": {"novograd_step":
+ * {"returns": "int32_t", "arguments": [{"name": "plan", "type": "layerwise_plan *"}, ...]}, ...}}. Never fails. */
+LAYERWISE_API const char *layerwise_abi_description(void);
+
+/* The name of a status, such as "LAYERWISE_ERROR_LAYER_OVERLAP", as a static string; "unknown status" for others. */
+LAYERWISE_API const char *layerwise_status_name(int32_t status);
+
+/* What the last failed call of this thread had to say: the argument, the value received and the rule. Valid until this
+ * thread's next call fails; empty when none has failed. */
+LAYERWISE_API const char *layerwise_last_error(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LAYERWISE_H */
