@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import Plan
+from .. import Plan, _abi
 from ._assignment import Group
 from ._multipliers import OPTION, applied, prepare_multipliers
 from ._order import can_be_held
-from ._values import make_plain
+from ._values import make_plain, options_of
 
 # What every optimizer of this package has, beside its own.
 COMMON = {"lr_mult": None, "wd_mult": None, "first_moment_dtype": "float32", "threads": 0, "capturable": False,
@@ -51,6 +51,7 @@ def plan_without_elements(group: Group) -> Plan:
 
 
 def larc_options(group: Group) -> dict[str, Any]:
-    """The options of LARC by the library's names."""
+    """The options of LARC by the library's names; maximize is that of the optimizer that steps."""
+    names = [name for name in options_of(_abi.LarcOptions) if name != "maximize"]
     return {"eta": group["trust_coefficient"], "mode": "clip" if group["clip"] else "scale",
-            **{name: group[name] for name in ("eps", "min_update", "weight_decay", "fold_weight_decay", "zero_norm")}}
+            **{name: group[name] for name in names}}

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from .. import _abi
 from . import _ops
 from ._assignment import Group, Spec
 from ._groups import COMMON, larc_options, plan_without_elements
 from ._calls import Launch
 from ._optimizer import LayerwiseOptimizer
-from ._values import dtype_of
+from ._values import dtype_of, options_of
 
 
 class LARCSGD(LayerwiseOptimizer):
@@ -64,8 +65,8 @@ class LARCSGD(LayerwiseOptimizer):
                     threads=group["threads"])
 
     def _options(self, group: Group) -> dict[str, Any]:
-        return {**larc_options(group),
-                **{name: group[name] for name in ("momentum", "dampening", "nesterov", "maximize")}}
+        names = ("maximize", *options_of(_abi.SgdOptions))
+        return {**larc_options(group), **{name: group[name] for name in names}}
 
     def _launch(self, options: dict[str, Any], launch: Launch, moments: list[Tensor], steps: list[Tensor],
                 per_layer: list[list[Tensor]]) -> None:

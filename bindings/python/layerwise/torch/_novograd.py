@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from .. import _abi
 from . import _ops
 from ._assignment import Group, Spec
 from ._groups import COMMON, plan_without_elements
 from ._calls import Launch
 from ._optimizer import LayerwiseOptimizer
-from ._values import dtype_of
+from ._values import dtype_of, options_of
 
 
 class NovoGrad(LayerwiseOptimizer):
@@ -87,10 +88,7 @@ class NovoGrad(LayerwiseOptimizer):
 
     def _options(self, group: Group) -> dict[str, Any]:
         beta1, beta2 = group["betas"]
-        names = ("eps", "eps_root", "weight_decay", "grad_averaging", "average_first_step", "amsgrad",
-                 "bias_correction", "norm", "seed_second_moment", "decoupled_weight_decay", "lr_in_momentum",
-                 "maximize")
-        return {"beta1": beta1, "beta2": beta2, **{name: group[name] for name in names}}
+        return {"beta1": beta1, "beta2": beta2, **{name: group[name] for name in options_of(_abi.NovogradOptions)}}
 
     def _launch(self, options: dict[str, Any], launch: Launch, moments: list[Tensor], steps: list[Tensor],
                 per_layer: list[list[Tensor]]) -> None:

@@ -17,15 +17,20 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
+from .. import _abi
 from ._bucket import Multipliers, bucket_of
 
 # The library's "mode" is larc_mode here: torch 2.13's own tracing has an argument of that name in the way.
 # torch reads the annotations: "X | None" and list[X] are not among those it knows in every version.  ruff: noqa: UP045
 
+def _numbers(*structs: type[_abi.Struct]) -> tuple[str, ...]:
+    return tuple(name for struct in structs for name, option in struct.options.items()
+                 if option.kind == "number" and name != "grad_scale")
 
-NOVOGRAD_NUMBERS = ("lr", "beta1", "beta2", "eps", "eps_root", "weight_decay")
-LARC_NUMBERS = ("lr", "eta", "eps", "min_update", "weight_decay")
-LARC_SGD_NUMBERS = (*LARC_NUMBERS, "momentum", "dampening")
+
+NOVOGRAD_NUMBERS = _numbers(_abi.NovogradOptions)
+LARC_NUMBERS = _numbers(_abi.LarcOptions)
+LARC_SGD_NUMBERS = _numbers(_abi.LarcOptions, _abi.SgdOptions)
 
 
 def split(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -115,19 +115,29 @@ def _one(value: Any, name: str) -> float | bool:
     return switch(value, name) if name == "skip_larc" else float(value)
 
 
+# Options of the library that have another name in a group, or are the optimizer's to fill.
+_NOT_IN_A_GROUP = ("lr", "beta1", "beta2", "eta", "mode", "grad_scale", "step", "advance_step", "found_inf",
+                   "nonfinite_layers", "rounding", "seed")
+
+
+def options_of(struct: type[_abi.Struct]) -> tuple[str, ...]:
+    """The options of a step that a group has under the library's name."""
+    return tuple(name for name in struct.options if name not in _NOT_IN_A_GROUP)
+
+
+_OF_THE_LIBRARY: dict[str, Callable[[Any, str], Any]] = {"number": number, "flag": switch, "selector": text}
 _KINDS: dict[Callable[[Any, str], Any], tuple[str, ...]] = {
     learning_rate: ("lr",),
     pair: ("betas",),
-    number: ("eps", "eps_root", "weight_decay", "momentum", "dampening", "trust_coefficient", "min_update"),
-    switch: ("grad_averaging", "average_first_step", "amsgrad", "bias_correction", "seed_second_moment",
-             "decoupled_weight_decay", "lr_in_momentum", "maximize", "nesterov", "clip", "fold_weight_decay",
-             "always_adapt", "capturable", "flatten"),
-    text: ("norm", "zero_norm"),
+    number: ("trust_coefficient",),
+    switch: ("clip", "always_adapt", "capturable", "flatten"),
     owner: ("group_multipliers",),
     dtype_name: ("first_moment_dtype", "second_moment_dtype"),
     threads: ("threads",),
 }
-_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
+_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names} | {
+    name: _OF_THE_LIBRARY[struct.options[name].kind]
+    for struct in (_abi.NovogradOptions, _abi.LarcOptions, _abi.SgdOptions) for name in options_of(struct)}
 KNOWN = frozenset(_KIND_OF)
 
 
