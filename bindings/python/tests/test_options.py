@@ -107,7 +107,8 @@ def test_the_signatures_of_torch_show_the_librarys_defaults(name: str) -> None:
     import layerwise.torch
 
     ours = shown(getattr(layerwise.torch, name))
-    structs = [_abi.NovogradOptions] if name == "NovoGrad" else [_abi.LarcOptions, _abi.SgdOptions]
+    structs = {"NovoGrad": [_abi.NovogradOptions], "LARCSGD": [_abi.LarcOptions, _abi.SgdOptions],
+               "LARC": [_abi.LarcOptions]}[name]
     theirs = {option: default(struct, option) for struct in structs for option in struct.options
               if struct.options[option].kind != "pointer"}
     spelled = {"betas": (theirs.get("beta1"), theirs.get("beta2")), "trust_coefficient": theirs.get("eta"),
@@ -121,8 +122,7 @@ def test_the_signatures_of_torch_show_the_librarys_defaults(name: str) -> None:
             assert value == shown(layerwise.Plan)[option]
     # Every option is shown but those that the optimizer fills itself, and one that LARC takes from the group it wraps.
     filled = {"lr", "step", "grad_scale", "advance_step", "rounding", "seed"}
-    within = {"beta1", "beta2", "eta", "mode"} | (
-        {"momentum", "dampening", "nesterov", "weight_decay", "maximize"} if name == "LARC" else set())
+    within = {"beta1", "beta2", "eta", "mode"} | ({"weight_decay", "maximize"} if name == "LARC" else set())
     assert set(theirs) - filled - within <= set(ours) and held > 4
 
 
