@@ -205,3 +205,30 @@
   FUNCTION(layerwise_abi_description) \
   FUNCTION(layerwise_status_name, "status") \
   FUNCTION(layerwise_last_error)
+
+// layerwise_novograd_options
+#define LAYERWISE_NOVOGRAD_CHOICES(CHOICE) \
+  CHOICE(advance_step, 0, 1) \
+  CHOICE(norm, LAYERWISE_NORM_L2, LAYERWISE_NORM_INF) \
+  CHOICE(grad_averaging, 0, 1) \
+  CHOICE(average_first_step, 0, 1) \
+  CHOICE(amsgrad, 0, 1) \
+  CHOICE(bias_correction, 0, 1) \
+  CHOICE(seed_second_moment, 0, 1) \
+  CHOICE(decoupled_weight_decay, 0, 1) \
+  CHOICE(lr_in_momentum, 0, 1) \
+  CHOICE(maximize, 0, 1) \
+  CHOICE(rounding, LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_STOCHASTIC)
+
+// layerwise_larc_options
+#define LAYERWISE_LARC_CHOICES(CHOICE) \
+  CHOICE(mode, LAYERWISE_LARC_CLIP, LAYERWISE_LARC_SCALE) \
+  CHOICE(zero_norm, LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_ZERO_NORM_UNTOUCHED) \
+  CHOICE(fold_weight_decay, 0, 1) \
+  CHOICE(maximize, 0, 1) \
+  CHOICE(rounding, LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_STOCHASTIC)
+
+// layerwise_sgd_options
+#define LAYERWISE_SGD_CHOICES(CHOICE) \
+  CHOICE(advance_step, 0, 1) \
+  CHOICE(nesterov, 0, 1)

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "abi_table.h"
 #include "error.h"
 #include "validate.h"
 
@@ -17,6 +18,13 @@ void check_decay_rate(double value, const char* name) {
   if (!(value >= 0 && value < 1)) fail(LAYERWISE_ERROR_INVALID_VALUE, "%s is %g; it must lie in [0, 1)", name, value);
 }
 
+// Every flag and choice of a step's options, by the header.
+#define CHECK_CHOICE(name, least, most) check_selector(options.name, #name, least, most);
+void check_choices(const layerwise_novograd_options& options) { LAYERWISE_NOVOGRAD_CHOICES(CHECK_CHOICE) }
+void check_choices(const layerwise_larc_options& options) { LAYERWISE_LARC_CHOICES(CHECK_CHOICE) }
+void check_choices(const layerwise_sgd_options& options) { LAYERWISE_SGD_CHOICES(CHECK_CHOICE) }
+#undef CHECK_CHOICE
+
 void check_step_count(int64_t step, const int64_t* step_ptr, int32_t advance_step) {
   if (step < 0)
     fail(LAYERWISE_ERROR_INVALID_VALUE, "step is %lld; it must be 1 or more, or 0 for none",
@@ -24,7 +32,6 @@ void check_step_count(int64_t step, const int64_t* step_ptr, int32_t advance_ste
   if (step != 0 && step_ptr)
     fail(LAYERWISE_ERROR_COMBINATION, "step is %lld beside step_ptr; only one of them may be given",
          static_cast<long long>(step));
-  check_selector(advance_step, "advance_step", 0, 1);
   if (advance_step && !step_ptr) fail(LAYERWISE_ERROR_COMBINATION, "advance_step is 1; it needs step_ptr");
 }
 
@@ -52,8 +59,7 @@ void check_common(const Options& options) {
     fail(LAYERWISE_ERROR_INVALID_VALUE, "grad_scale is %g; it must be finite and not 0", options.grad_scale);
   check_not_negative(options.eps, "eps");
   check_not_negative(options.weight_decay, "weight_decay");
-  check_selector(options.maximize, "maximize", 0, 1);
-  check_selector(options.rounding, "rounding", LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_STOCHASTIC);
+  check_choices(options);
   if (options.rounding == LAYERWISE_ROUNDING_NEAREST && options.seed != 0)
     fail(LAYERWISE_ERROR_COMBINATION, "seed is %lld; with rounding to nearest it must be 0",
          static_cast<long long>(options.seed));
@@ -63,9 +69,6 @@ void check_common(const Options& options) {
 void check_larc_factor(const layerwise_larc_options& options) {
   check_not_negative(options.eta, "eta");
   check_not_negative(options.min_update, "min_update");
-  check_selector(options.mode, "mode", LAYERWISE_LARC_CLIP, LAYERWISE_LARC_SCALE);
-  check_selector(options.zero_norm, "zero_norm", LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_ZERO_NORM_UNTOUCHED);
-  check_selector(options.fold_weight_decay, "fold_weight_decay", 0, 1);
 }
 
 }  // namespace
@@ -75,14 +78,6 @@ void check_novograd(const layerwise_novograd_options& options) {
   check_decay_rate(options.beta1, "beta1");
   check_decay_rate(options.beta2, "beta2");
   check_not_negative(options.eps_root, "eps_root");
-  check_selector(options.norm, "norm", LAYERWISE_NORM_L2, LAYERWISE_NORM_INF);
-  check_selector(options.grad_averaging, "grad_averaging", 0, 1);
-  check_selector(options.average_first_step, "average_first_step", 0, 1);
-  check_selector(options.amsgrad, "amsgrad", 0, 1);
-  check_selector(options.bias_correction, "bias_correction", 0, 1);
-  check_selector(options.seed_second_moment, "seed_second_moment", 0, 1);
-  check_selector(options.decoupled_weight_decay, "decoupled_weight_decay", 0, 1);
-  check_selector(options.lr_in_momentum, "lr_in_momentum", 0, 1);
   check_step_count(options.step, options.step_ptr, options.advance_step);
   check_needs_step(options.bias_correction, options.step, options.step_ptr, "bias_correction");
   check_needs_step(options.grad_averaging && !options.average_first_step, options.step, options.step_ptr,
@@ -122,6 +117,7 @@ void check_larc_before_novograd(const layerwise_larc_options& larc, const layerw
          novograd.norm);
   check_not_negative(larc.eps, "larc.eps");
   check_larc_factor(larc);
+  check_choices(larc);
   check_reserved(larc);
 }
 
@@ -129,7 +125,7 @@ void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer
   check_decay_rate(options.momentum, "momentum");
   if (!(options.dampening >= 0 && options.dampening <= 1))
     fail(LAYERWISE_ERROR_INVALID_VALUE, "dampening is %g; it must lie in [0, 1]", options.dampening);
-  check_selector(options.nesterov, "nesterov", 0, 1);
+  check_choices(options);
   for (int64_t reserved : options.reserved) check_selector(reserved, "reserved", 0, 0);
   check_step_count(options.step, options.step_ptr, options.advance_step);
   check_needs_step(options.momentum != 0 && options.dampening != 0, options.step, options.step_ptr, "dampening");

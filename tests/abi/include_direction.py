@@ -10,7 +10,7 @@ import tempfile
 
 # What each part may include beside the standard library. The backends implement backend.h, so they alone look up at it.
 MAY_INCLUDE = {
-    "api": {"api", "validate", "plan", "backend", "numerics", "error", "header"},
+    "api": {"validate", "plan", "backend", "numerics", "error", "header"},
     "validate": {"validate", "plan", "backend", "numerics", "error", "header"},
     "plan": {"plan", "backend", "numerics", "error", "header"},
     "error": {"error", "header"},
@@ -19,9 +19,10 @@ MAY_INCLUDE = {
     "cuda": {"cuda", "backend", "kernels", "numerics", "error", "header", "toolkit"},
     "kernels": {"kernels", "numerics", "toolkit"},
     "numerics": {"numerics", "toolkit dtypes"},
+    "header": set(),  # generated from it
     "package": {"system"},  # programs that the build runs, which are no part of the library
 }
-PART_OF_FILE = {"api": "api", "abi": "api", "abi_table": "api", "validate": "validate", "validate_step": "validate", "step_options": "validate", "buffers": "validate",
+PART_OF_FILE = {"api": "api", "abi": "api", "abi_table": "header", "validate": "validate", "validate_step": "validate", "step_options": "validate", "buffers": "validate",
                 "plan": "plan", "error": "error", "backend": "backend"}
 TOOLKIT = re.compile(r"(cub|cuda|nv|thrust|cooperative_groups)/.*|cooperative_groups\.h|cuda\w*\.h|driver_types\.h|vector_types\.h")
 

@@ -85,6 +85,27 @@ def test_the_headers_comments_state_the_librarys_defaults(struct: type[_abi.Stru
         assert (said if isinstance(value, str) else said == "True" if isinstance(value, bool) else float(said)) == value
 
 
+@pytest.mark.parametrize("struct", STRUCTS)
+def test_a_flag_or_choice_outside_its_values_is_refused_by_name(struct: type[_abi.Struct]) -> None:
+    """What a caller in C may write; the header says which values there are."""
+    plan = layerwise.Plan([])
+    others = {other: defaults(other) for other in STRUCTS}
+    others[_abi.LarcOptions].lr = others[_abi.NovogradOptions].lr = 0.1
+    for name, option in struct.options.items():
+        if option.kind not in ("flag", "selector"):
+            continue
+        for value in (-1, max(option.choices.values(), default=1) + 1):
+            options = struct.from_buffer_copy(others[struct])
+            setattr(options, name, value)
+            larc, sgd, novograd = [options if other is struct else others[other] for other in (
+                _abi.LarcOptions, _abi.SgdOptions, _abi.NovogradOptions)]
+            loaded, none = _library.library(), [None] * 6
+            status = loaded.novograd_step(plan._handle, *none, None, None, novograd, None) if options is novograd else (
+                loaded.larc_sgd_step(plan._handle, *none, larc, sgd, None))
+            message = loaded.layerwise_last_error().decode()
+            assert status == _abi.ERROR["unknown_flag"] and f"{name} is {value}; it must lie in [0, " in message, message
+
+
 def shown(function: Any) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()
             if parameter.default is not inspect.Parameter.empty}

@@ -14,13 +14,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from model import Constant, Family, Function, Header, Member, Struct, Type
+from model import Constant, Family, Function, Header, HeaderError, Member, Struct, Type
 from pycparser import CParser, c_ast
 from pycparser.c_parser import ParseError
-
-
-class HeaderError(Exception):
-    """Something in the header that is not understood, and where."""
 
 
 @dataclass

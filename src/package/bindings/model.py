@@ -4,6 +4,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
+class HeaderError(Exception):
+    """Something in the header that is not understood, and where."""
+
+
 @dataclass(frozen=True)
 class Type:
     """`layerwise_plan **` is ("layerwise_plan", 2, False), `const float *` ("float", 1, True)."""

@@ -1,7 +1,8 @@
-"""src/abi_table.h: what src/abi.cpp makes layerwise_abi_description from. Types and sizes are the compiler's to say."""
+"""src/abi_table.h: the header's names as macros, for layerwise_abi_description and for the checks of flags and choices.
+Types and sizes are the compiler's to say."""
 from __future__ import annotations
 
-from model import Header
+from model import Header, HeaderError, Member, Struct
 from text import GENERATED, WIDTH
 
 
@@ -19,7 +20,25 @@ def files(header: Header) -> dict[str, str]:
         *_macro("LAYERWISE_ABI_TYPES(TYPE)", named), "",
         *_macro("LAYERWISE_ABI_CONSTANTS(CONSTANT)", constants), "",
         *_macro("LAYERWISE_ABI_STRUCTS(STRUCT, FIELD, END_STRUCT)", structs), "",
-        *_macro("LAYERWISE_ABI_FUNCTIONS(FUNCTION)", functions), ""])}
+        *_macro("LAYERWISE_ABI_FUNCTIONS(FUNCTION)", functions),
+        *(line for struct in header.step_structs for line in _choices(struct, header)), ""])}
+
+
+def _choices(struct: Struct, header: Header) -> list[str]:
+    """The flags and choices of a step's options, each with the least and the most of its values."""
+    return ["", f"// {struct.name}", *_macro(
+        f"{struct.name.upper().removesuffix('_OPTIONS')}_CHOICES(CHOICE)",
+        [f"CHOICE({member.name}, {_range(member, header)})" for member in struct.options
+         if member.kind in ("flag", "selector")])]
+
+
+def _range(member: Member, header: Header) -> str:
+    if member.kind == "flag":
+        return "0, 1"
+    constants = sorted(header.family(member.family or "").constants, key=lambda constant: constant.value)
+    if [constant.value - constants[0].value for constant in constants] != list(range(len(constants))):
+        raise HeaderError(f"{member.name}: the values of its constants are not one after the other")
+    return f"{constants[0].name}, {constants[-1].name}"
 
 
 def _macro(name: str, items: list[str]) -> list[str]:
