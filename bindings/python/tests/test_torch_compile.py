@@ -177,4 +177,4 @@ def test_larc_around_another_optimizer_compiles_with_graph_breaks() -> None:
 def test_a_bucket_whose_optimizer_is_gone_is_refused() -> None:
     with pytest.raises(RuntimeError, match="bucket -1 is gone"):
         _ops.larc_scale(-1, [], [], [], torch.zeros(1), torch.zeros(1), None, None, None, [], [], [],
-                        [0.1, 0.1, 0.0, 0.0, 0.0], None, "clip", False, "keep", False)
+                        [0.1, 0.1, 0.0, 0.0, 0.0], None, [0, 0, 0, 0])

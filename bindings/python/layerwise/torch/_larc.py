@@ -146,8 +146,7 @@ class LARC(LayerwiseOptimizer):
 
     def _launch(self, options: dict[str, Any], launch: Launch, moments: list[Tensor], steps: list[Tensor],
                 per_layer: list[list[Tensor]]) -> None:
-        arguments = _ops.split(options, _ops.LARC_NUMBERS)
-        _ops.run(_ops.larc_scale, **launch.arguments(), larc_mode=arguments.pop("mode"), **arguments)
+        _ops.run(_ops.larc_scale, **launch.arguments(), **_ops.split(options, _ops.LARC))
 
     @property
     def _values(self) -> Callable[[Group], tuple[Any, ...]]:

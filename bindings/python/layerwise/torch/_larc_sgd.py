@@ -71,9 +71,8 @@ class LARCSGD(LayerwiseOptimizer):
     def _launch(self, options: dict[str, Any], launch: Launch, moments: list[Tensor], steps: list[Tensor],
                 per_layer: list[list[Tensor]]) -> None:
         buffers = moments if options["momentum"] else []  # looked at in a traced step too: another one without them
-        arguments = _ops.split(options, _ops.LARC_SGD_NUMBERS)
-        _ops.run(_ops.larc_sgd_step, **launch.arguments(), larc_mode=arguments.pop("mode"), momentum_buffer=buffers,
-                 steps=steps, **arguments)
+        _ops.run(_ops.larc_sgd_step, **launch.arguments(), momentum_buffer=buffers, steps=steps,
+                 **_ops.split(options, _ops.LARC_SGD))
 
     def _try(self, group: Group) -> None:
         with plan_without_elements(group) as plan:

@@ -94,7 +94,7 @@ class NovoGrad(LayerwiseOptimizer):
                 per_layer: list[list[Tensor]]) -> None:
         _ops.run(_ops.novograd_step, **launch.arguments(), first_moment=moments, second_moment=per_layer[0],
                  max_second_moment=per_layer[1] if options["amsgrad"] else [], steps=steps,
-                 **_ops.split(options, _ops.NOVOGRAD_NUMBERS))
+                 **_ops.split(options, _ops.NOVOGRAD))
 
     def _try(self, group: Group) -> None:
         with plan_without_elements(group) as plan:

@@ -3,15 +3,15 @@
 Each runs one bucket: `bucket` is its handle, `layers` says which of its layers take part, and the lists of tensors have
 one for each of them: `steps` the numbers of completed steps, int64. Every other tensor lies on the bucket's device.
 lr_mult, wd_mult and skip_larc have one number for each of the layers, one for all, or none. `numbers`, or in a traced
-step `traced` on the host, has the hyper-parameters that are numbers, in the order of the tables below; `lr_tensor`, a
-float32 tensor of one element, takes the place of lr where it is given. What else they take is explained at the methods
-of `layerwise.Plan`.
+step `traced` on the host, has the hyper-parameters that are numbers, `choices` the flags, 0 or 1, and the choices, as
+layerwise.h numbers them, in the order of the tables below; `lr_tensor`, a float32 tensor of one element, takes the
+place of lr where it is given. What else they take is explained at the methods of `layerwise.Plan`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,40 +20,55 @@ from torch.autograd.graph import increment_version
 from .. import _abi
 from ._bucket import Multipliers, bucket_of
 
-# The library's "mode" is larc_mode here: torch 2.13's own tracing has an argument of that name in the way.
 # torch reads the annotations: "X | None" and list[X] are not among those it knows in every version.  ruff: noqa: UP045
 
-def _numbers(*structs: type[_abi.Struct]) -> tuple[str, ...]:
-    return tuple(name for struct in structs for name, option in struct.options.items()
-                 if option.kind == "number" and name != "grad_scale")
+class Names(NamedTuple):
+    """The options of an operator, in the order of `numbers` or `traced`, and of `choices`."""
+
+    numbers: tuple[str, ...]
+    choices: tuple[str, ...]
 
 
-NOVOGRAD_NUMBERS = _numbers(_abi.NovogradOptions)
-LARC_NUMBERS = _numbers(_abi.LarcOptions)
-LARC_SGD_NUMBERS = _numbers(_abi.LarcOptions, _abi.SgdOptions)
+def _names(*structs: type[_abi.Struct]) -> Names:
+    kinds = {name: option.kind for struct in structs for name, option in struct.options.items()
+             if name not in ("grad_scale", "advance_step", "rounding")}
+    return Names(tuple(name for name, kind in kinds.items() if kind == "number"),
+                 tuple(name for name, kind in kinds.items() if kind in ("flag", "selector")))
 
 
-def split(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """An operator's options, those of these names as one argument.
+NOVOGRAD, LARC = _names(_abi.NovogradOptions), _names(_abi.LarcOptions)
+LARC_SGD = _names(_abi.LarcOptions, _abi.SgdOptions)
 
-    In a traced step that is a tensor which the graph computes: a product of a tensor and a number is what the compiler
-    takes a changing number into, and it makes no graph for every value that a scheduler sets. Not where lr lies on a
-    GPU: such a step is to be captured, and what lies on the host cannot be.
+# The number that an operator is given for a flag or a choice, and back.
+_CODES: dict[str, dict[Any, int]] = {
+    name: dict(option.choices) or {False: 0, True: 1}
+    for struct in (_abi.NovogradOptions, _abi.LarcOptions, _abi.SgdOptions)
+    for name, option in struct.options.items() if option.kind in ("flag", "selector")}
+_CHOICES = {name: {code: choice for choice, code in codes.items()} for name, codes in _CODES.items()}
+
+
+def split(options: dict[str, Any], names: Names) -> dict[str, Any]:
+    """The options as an operator takes them.
+
+    In a traced step the numbers are a tensor which the graph computes: a product of a tensor and a number is what the
+    compiler takes a changing number into, and it makes no graph for every value that a scheduler sets. Not where lr
+    lies on a GPU: such a step is to be captured, and what lies on the host cannot be.
     """
     lr = options["lr"]
-    numbers = [0.0 if isinstance(options[name], Tensor) else options[name] for name in names]
-    rest = {name: value for name, value in options.items() if name not in names}
+    numbers = [0.0 if isinstance(options[name], Tensor) else options[name] for name in names.numbers]
+    choices = [_CODES[name][options[name]] for name in names.choices]
     if not torch.compiler.is_compiling() or (isinstance(lr, Tensor) and lr.is_cuda):
-        return {"numbers": [float(number) for number in numbers], "traced": None, **rest}
+        return {"numbers": [float(number) for number in numbers], "traced": None, "choices": choices}
     one = torch.ones((), dtype=torch.float64, device="cpu")
-    return {"numbers": [], "traced": torch.stack([one * number for number in numbers]), **rest}
+    return {"numbers": [], "traced": torch.stack([one * number for number in numbers]), "choices": choices}
 
 
-def _by_name(names: tuple[str, ...], numbers: Sequence[float], traced: Tensor | None,
+def _by_name(names: Names, numbers: Sequence[float], traced: Tensor | None, choices: Sequence[int],
              lr_tensor: Tensor | None) -> dict[str, Any]:
     """-0 is 0: groups with either share a call."""
     found = numbers if traced is None else traced.tolist()
-    values: dict[str, Any] = {name: number or 0.0 for name, number in zip(names, found, strict=True)}
+    values: dict[str, Any] = {name: number or 0.0 for name, number in zip(names.numbers, found, strict=True)}
+    values.update({name: _CHOICES[name][code] for name, code in zip(names.choices, choices, strict=True)})
     return values if lr_tensor is None else {**values, "lr": lr_tensor}
 
 
@@ -108,18 +123,14 @@ def novograd_step(
         first_moment: Sequence[Tensor], second_moment: Sequence[Tensor], max_second_moment: Sequence[Tensor],
         steps: Sequence[Tensor], layer_stats: Tensor, nonfinite_layers: Tensor, grad_scale: Tensor | None,
         found_inf: Tensor | None, lr_tensor: Tensor | None, lr_mult: Sequence[float], wd_mult: Sequence[float],
-        skip_larc: Sequence[float], numbers: Sequence[float], traced: Tensor | None, grad_averaging: bool,
-        average_first_step: bool, amsgrad: bool, bias_correction: bool, norm: str, seed_second_moment: bool,
-        decoupled_weight_decay: bool, lr_in_momentum: bool, maximize: bool) -> None:
+        skip_larc: Sequence[float], numbers: Sequence[float], traced: Tensor | None, choices: Sequence[int]) -> None:
+    values = _by_name(NOVOGRAD, numbers, traced, choices, lr_tensor)
     bucket_of(bucket).call(
         "novograd_step", layers, {"weights": weights, "grads": grads, "first_moment": first_moment},
         Multipliers(lr_mult, wd_mult, skip_larc), steps,
-        {"second_moment": second_moment, "max_second_moment": max_second_moment if amsgrad else None},
+        {"second_moment": second_moment, "max_second_moment": max_second_moment if values["amsgrad"] else None},
         layer_stats=layer_stats, nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf,
-        **_by_name(NOVOGRAD_NUMBERS, numbers, traced, lr_tensor), grad_averaging=grad_averaging,
-        average_first_step=average_first_step, amsgrad=amsgrad, bias_correction=bias_correction, norm=norm,
-        seed_second_moment=seed_second_moment, decoupled_weight_decay=decoupled_weight_decay,
-        lr_in_momentum=lr_in_momentum, maximize=maximize)
+        **values)
 
 
 @_operator("larc_sgd_step", "weights", "momentum_buffer", "steps", "layer_stats", "nonfinite_layers")
@@ -128,8 +139,8 @@ def larc_sgd_step(
         momentum_buffer: Sequence[Tensor], steps: Sequence[Tensor], layer_stats: Tensor, nonfinite_layers: Tensor,
         grad_scale: Tensor | None, found_inf: Tensor | None, lr_tensor: Tensor | None, lr_mult: Sequence[float],
         wd_mult: Sequence[float], skip_larc: Sequence[float], numbers: Sequence[float], traced: Tensor | None,
-        nesterov: bool, larc_mode: str, fold_weight_decay: bool, zero_norm: str, maximize: bool) -> None:
-    values = _by_name(LARC_SGD_NUMBERS, numbers, traced, lr_tensor)
+        choices: Sequence[int]) -> None:
+    values = _by_name(LARC_SGD, numbers, traced, choices, lr_tensor)
     buffers: dict[str, Sequence[Tensor]] = {"weights": weights, "grads": grads}
     if values["momentum"] != 0:
         buffers["momentum_buffer"] = momentum_buffer
@@ -137,8 +148,7 @@ def larc_sgd_step(
         values["momentum_buffer"] = None
     bucket_of(bucket).call(
         "larc_sgd_step", layers, buffers, Multipliers(lr_mult, wd_mult, skip_larc), steps, layer_stats=layer_stats,
-        nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf, nesterov=nesterov,
-        mode=larc_mode, fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize, **values)
+        nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf, **values)
 
 
 @_operator("larc_scale", "grads", "layer_stats", "nonfinite_layers")
@@ -146,9 +156,8 @@ def larc_scale(
         bucket: int, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor], layer_stats: Tensor,
         nonfinite_layers: Tensor, grad_scale: Tensor | None, found_inf: Tensor | None, lr_tensor: Tensor | None,
         lr_mult: Sequence[float], wd_mult: Sequence[float], skip_larc: Sequence[float], numbers: Sequence[float],
-        traced: Tensor | None, larc_mode: str, fold_weight_decay: bool, zero_norm: str, maximize: bool) -> None:
+        traced: Tensor | None, choices: Sequence[int]) -> None:
     bucket_of(bucket).call(
         "larc_scale", layers, {"weights": weights, "grads": grads}, Multipliers(lr_mult, wd_mult, skip_larc),
         layer_stats=layer_stats, nonfinite_layers=nonfinite_layers, grad_scale=grad_scale, found_inf=found_inf,
-        mode=larc_mode, fold_weight_decay=fold_weight_decay, zero_norm=zero_norm, maximize=maximize,
-        **_by_name(LARC_NUMBERS, numbers, traced, lr_tensor))
+        **_by_name(LARC, numbers, traced, choices, lr_tensor))
