@@ -134,12 +134,12 @@ else()
   set(LAYERWISE_HAVE_CUDA 1)
   layerwise_describe_architectures(LAYERWISE_CUDA_FOR ${CMAKE_CUDA_ARCHITECTURES})
   list(LENGTH CMAKE_CUDA_ARCHITECTURES layerwise_minutes)
-  math(EXPR layerwise_minutes "1 + ${layerwise_minutes}")
+  math(EXPR layerwise_minutes "(3 + 3 * ${layerwise_minutes}) / 2")
   set(layerwise_builds "the CPU backend, and CUDA for compute capability ${LAYERWISE_CUDA_FOR}")
 endif()
 message(STATUS "layerwise: building ${layerwise_builds}: about ${layerwise_minutes} min on two cores")
 if(LAYERWISE_CUDA STREQUAL "AUTO" AND LAYERWISE_NVCC AND NOT layerwise_nvcc_lacks AND NOT layerwise_named)
   message(STATUS "layerwise: for other GPUs than those here name them, CUDAARCHS=90 in the environment or "
-                 "-DCMAKE_CUDA_ARCHITECTURES=90 (\"75;90\" for two); for all that a release serves, about 8 min, "
+                 "-DCMAKE_CUDA_ARCHITECTURES=90 (\"75;90\" for two); for all that a release serves, about 12 min, "
                  "LAYERWISE_CUDA=ON or -DLAYERWISE_CUDA=ON")
 endif()
