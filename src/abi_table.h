@@ -220,6 +220,21 @@
   CHOICE(maximize, 0, 1) \
   CHOICE(rounding, LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_STOCHASTIC)
 
+#define LAYERWISE_NOVOGRAD_PLAIN(OPTION) \
+  OPTION(beta1) \
+  OPTION(beta2) \
+  OPTION(eps) \
+  OPTION(eps_root) \
+  OPTION(weight_decay) \
+  OPTION(grad_averaging) \
+  OPTION(average_first_step) \
+  OPTION(amsgrad) \
+  OPTION(bias_correction) \
+  OPTION(seed_second_moment) \
+  OPTION(decoupled_weight_decay) \
+  OPTION(lr_in_momentum) \
+  OPTION(maximize)
+
 // layerwise_larc_options
 #define LAYERWISE_LARC_CHOICES(CHOICE) \
   CHOICE(mode, LAYERWISE_LARC_CLIP, LAYERWISE_LARC_SCALE) \
@@ -228,7 +243,20 @@
   CHOICE(maximize, 0, 1) \
   CHOICE(rounding, LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_STOCHASTIC)
 
+#define LAYERWISE_LARC_PLAIN(OPTION) \
+  OPTION(eta) \
+  OPTION(eps) \
+  OPTION(min_update) \
+  OPTION(weight_decay) \
+  OPTION(fold_weight_decay) \
+  OPTION(maximize)
+
 // layerwise_sgd_options
 #define LAYERWISE_SGD_CHOICES(CHOICE) \
   CHOICE(advance_step, 0, 1) \
   CHOICE(nesterov, 0, 1)
+
+#define LAYERWISE_SGD_PLAIN(OPTION) \
+  OPTION(momentum) \
+  OPTION(dampening) \
+  OPTION(nesterov)

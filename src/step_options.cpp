@@ -139,48 +139,38 @@ void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer
          momentum_buffer);
 }
 
+#define TAKE(name) hyper.name = options.name;
+
 NovogradHyper novograd_hyper(const layerwise_novograd_options& options, Dtype second_moment_dtype) {
   NovogradHyper hyper{};
+  LAYERWISE_NOVOGRAD_PLAIN(TAKE)
   hyper.lr = {options.lr, options.lr_ptr};
   hyper.grad_scale = {options.grad_scale, options.grad_scale_ptr};
   hyper.step = {options.step, options.step_ptr};
-  hyper.beta1 = options.beta1;
-  hyper.beta2 = options.beta2;
-  hyper.eps = options.eps;
-  hyper.eps_root = options.eps_root;
-  hyper.weight_decay = options.weight_decay;
   hyper.second_moment_dtype = second_moment_dtype;
   hyper.infinity_norm = options.norm == LAYERWISE_NORM_INF;
-  hyper.grad_averaging = options.grad_averaging;
-  hyper.average_first_step = options.average_first_step;
-  hyper.amsgrad = options.amsgrad;
-  hyper.bias_correction = options.bias_correction;
-  hyper.seed_second_moment = options.seed_second_moment;
-  hyper.decoupled_weight_decay = options.decoupled_weight_decay;
-  hyper.lr_in_momentum = options.lr_in_momentum;
-  hyper.maximize = options.maximize;
   return hyper;
 }
 
 LarcHyper larc_hyper(const layerwise_larc_options& options) {
   LarcHyper hyper{};
+  LAYERWISE_LARC_PLAIN(TAKE)
   hyper.lr = {options.lr, options.lr_ptr};
   hyper.grad_scale = {options.grad_scale, options.grad_scale_ptr};
-  hyper.eta = options.eta;
-  hyper.eps = options.eps;
-  hyper.min_update = options.min_update;
-  hyper.weight_decay = options.weight_decay;
   hyper.scale_mode = options.mode == LAYERWISE_LARC_SCALE;
   hyper.freeze = options.zero_norm == LAYERWISE_ZERO_NORM_FREEZE;
   hyper.floor = options.zero_norm == LAYERWISE_ZERO_NORM_FLOOR;
   hyper.untouched = options.zero_norm == LAYERWISE_ZERO_NORM_UNTOUCHED;
-  hyper.fold_weight_decay = options.fold_weight_decay;
-  hyper.maximize = options.maximize;
   return hyper;
 }
 
 SgdHyper sgd_hyper(const layerwise_sgd_options& options) {
-  return {{options.step, options.step_ptr}, options.momentum, options.dampening, static_cast<bool>(options.nesterov)};
+  SgdHyper hyper{};
+  LAYERWISE_SGD_PLAIN(TAKE)
+  hyper.step = {options.step, options.step_ptr};
+  return hyper;
 }
+
+#undef TAKE
 
 }  // namespace layerwise

@@ -4,6 +4,7 @@
 
 #include "numerics/dtype.h"
 #include "numerics/element.h"
+#include "numerics/hyper.h"
 
 namespace layerwise {
 
@@ -19,25 +20,20 @@ struct StepCount {
   const int64_t* completed;
 };
 
-struct NovogradHyper {
+struct NovogradHyper : NovogradPlain {
   Scalar lr, grad_scale;
   StepCount step;
-  double beta1, beta2, eps, eps_root, weight_decay;
   Dtype second_moment_dtype;
-  bool infinity_norm, grad_averaging, average_first_step, amsgrad, bias_correction, seed_second_moment;
-  bool decoupled_weight_decay, lr_in_momentum, maximize;
+  bool infinity_norm;
 };
 
-struct LarcHyper {
+struct LarcHyper : LarcPlain {
   Scalar lr, grad_scale;
-  double eta, eps, min_update, weight_decay;
-  bool scale_mode, freeze, floor, untouched, fold_weight_decay, maximize;
+  bool scale_mode, freeze, floor, untouched;
 };
 
-struct SgdHyper {
+struct SgdHyper : SgdPlain {
   StepCount step;
-  double momentum, dampening;
-  bool nesterov;
 };
 
 // What differs from layer to layer beside the norms.

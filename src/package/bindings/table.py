@@ -1,9 +1,10 @@
-"""src/abi_table.h: the header's names as macros, for layerwise_abi_description and for the checks of flags and choices.
-Types and sizes are the compiler's to say."""
+"""src/abi_table.h: the header's names as macros, for layerwise_abi_description, for the checks of flags and choices, and
+for the hyper-parameters that the numerics take as they are, whose structs are src/numerics/hyper.h. Types and sizes are
+the compiler's to say."""
 from __future__ import annotations
 
 from model import Header, HeaderError, Member, Struct
-from text import GENERATED, WIDTH
+from text import GENERATED, WIDTH, camel
 
 
 def files(header: Header) -> dict[str, str]:
@@ -21,15 +22,32 @@ def files(header: Header) -> dict[str, str]:
         *_macro("LAYERWISE_ABI_CONSTANTS(CONSTANT)", constants), "",
         *_macro("LAYERWISE_ABI_STRUCTS(STRUCT, FIELD, END_STRUCT)", structs), "",
         *_macro("LAYERWISE_ABI_FUNCTIONS(FUNCTION)", functions),
-        *(line for struct in header.step_structs for line in _choices(struct, header)), ""])}
+        *(line for struct in header.step_structs for line in _options(struct, header)), ""]),
+        "src/numerics/hyper.h": "\n".join([
+            f"// {GENERATED}", "// The options of each step that are plain numbers and flags, by the header's names.",
+            "// clang-format off", "#pragma once", "", "namespace layerwise {",
+            *(line for struct in header.step_structs for line in _plain_struct(struct)), "",
+            "}  // namespace layerwise", ""])}
 
 
-def _choices(struct: Struct, header: Header) -> list[str]:
-    """The flags and choices of a step's options, each with the least and the most of its values."""
-    return ["", f"// {struct.name}", *_macro(
-        f"{struct.name.upper().removesuffix('_OPTIONS')}_CHOICES(CHOICE)",
-        [f"CHOICE({member.name}, {_range(member, header)})" for member in struct.options
-         if member.kind in ("flag", "selector")])]
+def _options(struct: Struct, header: Header) -> list[str]:
+    """The flags and choices of a step's options, each with the least and the most of its values; and what is plain."""
+    name = struct.name.upper().removesuffix("_OPTIONS")
+    choices = [f"CHOICE({member.name}, {_range(member, header)})" for member in struct.options
+               if member.kind in ("flag", "selector")]
+    return ["", f"// {struct.name}", *_macro(f"{name}_CHOICES(CHOICE)", choices), "",
+            *_macro(f"{name}_PLAIN(OPTION)", [f"OPTION({member.name})" for member in _plain(struct)])]
+
+
+def _plain(struct: Struct) -> list[Member]:
+    """Numbers that have no place in memory, and the flags that are of the rule: advance_step is of the call."""
+    return [member for member in struct.options if member.kind in ("number", "flag") and member.name != "advance_step"
+            and not struct.member(member.name + "_ptr")]
+
+
+def _plain_struct(struct: Struct) -> list[str]:
+    return ["", f"struct {camel(struct.name).removesuffix('Options')}Plain {{",
+            *(f"  {'double' if member.kind == 'number' else 'bool'} {member.name};" for member in _plain(struct)), "};"]
 
 
 def _range(member: Member, header: Header) -> str:
