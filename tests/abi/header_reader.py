@@ -10,6 +10,8 @@ PLANTED = [  # what stands in the header, what stands there instead, what the er
     ("#define LAYERWISE_NORM_INF 1 ", '#define LAYERWISE_NORM_INF "1" ', "the constant is no integer"),
     ("#define LAYERWISE_NORM_INF 1 ", "#define LAYERWISE_NORM_INF (1 + 0) ", "the constant is no integer"),
     ("#define LAYERWISE_NORM_INF 1 ", "#define LAYERWISE_NORM_INF 0x1 ", "the constant is no integer"),
+    ("#define LAYERWISE_NORM_INF 1 ", "#define LAYERWISE_NORM_INF 010 ", "the constant is no integer"),
+    ("#define LAYERWISE_NORM_INF 1 ", "#define LAYERWISE_NORM_INF 2147483648 ", "the constant is no integer"),
     ("#define LAYERWISE_NORM_INF 1 /* the largest magnitude */", "#define LAYERWISE_NORM_INF 1", "has no comment"),
     ("#include <stdint.h>", "#include <stddef.h>", "not understood: #include <stddef.h>"),
     ("#include <stdint.h>", "#if 0\n#include <stdint.h>\n#endif", "not understood: #if 0"),

@@ -35,6 +35,7 @@ class Comment:
 # The conditions of the header's #if lines, as a C99 compiler of this platform sees them.
 CONDITIONS = {"#ifndef LAYERWISE_H": True, "#if defined(_WIN32)": False, "#ifdef __cplusplus": False}
 PASSED_OVER = ("#define LAYERWISE_H", "#define LAYERWISE_API", "#include <stdint.h>")
+INTEGER = r"-?(?:0|[1-9]\d*)"  # decimal: a leading zero would be octal in C
 NUMBERS = {"double": "number", "int64_t": "integer"}  # the members of other types than int32_t
 SCALARS = ("char", "uint8_t", "int32_t", "int64_t", "float", "double")
 
@@ -110,9 +111,9 @@ def _read_constants(header: Header, defines: list[tuple[int, str]], comments: li
     nearest: Comment | None = None
     last = 0
     for number, line in defines:
-        found = re.fullmatch(r"#define (LAYERWISE_[A-Z0-9_]+) (?:(-?\d+)|\((-?\d+)\))", line)
-        if not found:
-            raise HeaderError(f"line {number}: the constant is no integer: {line}")
+        found = re.fullmatch(rf"#define (LAYERWISE_[A-Z0-9_]+) (?:({INTEGER})|\(({INTEGER})\))", line)
+        if not found or not -2**31 <= int(found[2] or found[3]) < 2**31:
+            raise HeaderError(f"line {number}: the constant is no integer of 32 bits: {line}")
         if not header.groups or any(_is_empty(between, code, comments) for between in range(last + 1, number)):
             header.groups.append([])
             above.append(ends.get(number - 1))
