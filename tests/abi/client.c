@@ -1,6 +1,6 @@
-/* A caller of every function that takes a struct, compiled against the header that LAYERWISE_HEADER names: today's, or the
- * first of this ABI (old_header), linked with today's library or with a later one whose structs have grown. What it prints
- * must be the same. Behind each struct lie bytes that nobody may write, and that no option may be read from. */
+/* A caller of every function that takes a struct, compiled against the header that LAYERWISE_HEADER names: today's, the
+ * first of this ABI (old_header), or a later one whose structs have grown; linked with today's library or that later one.
+ * What it prints must be the same. Behind each struct lie bytes that nobody may write or take an option from. */
 #include LAYERWISE_HEADER
 #include <stdio.h>
 #include <string.h>
