@@ -357,6 +357,56 @@ def test_an_optimizer_a_parameter_in_backward_hooks_has_the_bits_of_one_optimize
     assert_same(first, single, second, list(apart.values()))
 
 
+@pytest.mark.parametrize("reorder", [lambda groups: groups.reverse(), lambda groups: groups.append(groups.pop(0))],
+                         ids=["reversed", "the first at the end"])
+@each_maker
+def test_groups_that_are_reordered_keep_their_own_state(make: Any, reorder: Any) -> None:
+    """Second moments that lie one after the other must not change places with their groups."""
+    first, second = Network(), Network()
+    grouped = make([{"params": [parameter]} for parameter in first.parameters()])
+    apart = [make([parameter]) for parameter in second.parameters()]
+    order = list(grouped.param_groups)
+    for number in range(5):
+        if number in (2, 3):
+            reorder(grouped.param_groups)
+        step(first, [grouped], number)
+        step(second, apart, number)
+    grouped.param_groups[:] = order  # of the statistics' names
+    assert_same(first, grouped, second, apart)
+
+
+def test_the_first_step_of_one_parameter_is_not_that_of_the_others() -> None:
+    """Gradual unfreezing: the momentum of those that were trained stays. Right: torch.optim.SGD, and an optimizer a
+    parameter."""
+    networks = [Network(), Network(), Network()]
+    options = {"lr": 0.1, "momentum": 0.9}
+    grouped = LARCSGD(networks[0].parameters(), **options, skip_larc=True)
+    apart = [LARCSGD([parameter], **options, skip_larc=True) for parameter in networks[1].parameters()]
+    right = torch.optim.SGD(networks[2].parameters(), **options)
+    for number in range(6):
+        for network in networks:
+            for index, parameter in enumerate(network.parameters()):
+                parameter.requires_grad_(index > 2 - number)
+        for network, optimizers in zip(networks, ([grouped], apart, [right]), strict=True):
+            step(network, optimizers, number)
+    assert_same(networks[0], grouped, networks[1], apart)
+    for ours, theirs in zip(networks[0].parameters(), networks[2].parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(grouped.state[ours]["momentum_buffer"], right.state[theirs]["momentum_buffer"],
+                                   rtol=1e-5, atol=1e-6)
+
+
+def test_rates_of_a_checkpoint_come_apart_where_groups_shared_a_tensor() -> None:
+    """Right: what torch.optim.SGD makes of the same checkpoint."""
+    saved = NovoGrad([{**group, "lr": 0.1 * (1 + index)} for index, group in enumerate(one_each(Network()))])
+    loaded = NovoGrad(one_each(Network()), lr=torch.tensor(0.3))
+    shared = loaded.param_groups[0]["lr"]
+    loaded.load_state_dict(saved.state_dict())
+    rates = [group["lr"] for group in loaded.param_groups]
+    assert [float(rate) for rate in rates] == pytest.approx([group["lr"] for group in saved.param_groups], rel=1e-6)
+    assert rates[0] is shared and all(isinstance(rate, torch.Tensor) for rate in rates)
+
+
 def test_statistics_have_the_names_of_every_group() -> None:
     network = Network()
     named = [{"params": [pair]} for pair in network.named_parameters()]

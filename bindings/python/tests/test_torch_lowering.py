@@ -76,7 +76,7 @@ def addresses(tensors: Any) -> list[int]:
 def test_a_step_gets_tables_of_addresses_tensors_for_scalars_and_the_current_stream(device: FakeDevice) -> None:
     network = Network()
     lr = torch.tensor(0.1)
-    optimizer = NovoGrad(network.parameters(), lr, amsgrad=True)
+    optimizer = NovoGrad(network.parameters(), lr, amsgrad=True, bias_correction=True)
     backward(network, 0)
     optimizer.step()
     device.calls.clear()

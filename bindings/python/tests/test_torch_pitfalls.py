@@ -407,3 +407,40 @@ def test_a_negated_parameter_can_be_packed() -> None:
     lazy = torch.nn.Parameter(negated(parameter(4).detach().clone()))
     optimizer = NovoGrad([lazy], 0.1, flatten=True)
     assert torch.equal(lazy, parameter(4)) and not lazy.is_neg() and len(optimizer.flat_weights) == 1
+
+
+def test_larc_takes_the_options_that_its_closure_leaves() -> None:
+    """A framework whose closure is the training step sets the rate in it: the inner optimizer reads it afterwards, and
+    so must the factor. By hand: r = min(.002*sqrt(3)/sqrt(3)/.1, 1) = .02."""
+    weight = torch.nn.Parameter(torch.ones(3))
+    inner = torch.optim.SGD([weight], 0.001)
+
+    def closure() -> Any:
+        inner.param_groups[0]["lr"] = 0.1
+        weight.grad = torch.ones(3)
+        return weight.sum()
+
+    LARC(inner).step(closure)
+    assert weight.tolist() == pytest.approx([1 - 0.1 * 0.02] * 3, rel=1e-6)
+
+
+def test_larc_refuses_a_gradient_that_it_cannot_write_before_it_scales_any() -> None:
+    weights = [parameter(2, 3), parameter(2, 3)]
+    weights[0].grad, weights[1].grad = torch.ones(2, 3), torch.ones(3).expand(2, 3)
+    before = [weight.detach().clone() for weight in weights]
+    with pytest.raises(ValueError, match=r"the gradient of 0.1 has strides \(0, 1\).*grad.clone\(\)"):
+        LARC(torch.optim.SGD(weights, 0.1)).step()
+    assert weights[0].grad.tolist() == [[1.0] * 3] * 2
+    assert all(map(torch.equal, weights, before))
+
+
+@each_optimizer
+@pytest.mark.parametrize("name", ["grad_scale", "found_inf"])
+def test_what_a_scaler_sets_must_be_a_tensor(make: Any, name: str) -> None:
+    """A number there would be left out in silence."""
+    weight = parameter(4)
+    optimizer = make([weight])
+    weight.grad = torch.ones(4)
+    setattr(optimizer, name, 8.0)
+    with pytest.raises(TypeError, match=f"{name} of the optimizer is 8.0: it must be a tensor"):
+        optimizer.step()

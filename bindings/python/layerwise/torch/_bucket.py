@@ -57,6 +57,7 @@ class Bucket:
         self.device = first.device
         self.sizes = [parameter.numel() for parameter in parameters]
         layers = len(parameters)
+        self._all_layers = list(range(layers))
         self.layer_stats = torch.full((layers, STAT_COUNT), torch.nan, dtype=torch.float64, device=self.device)
         self._steps = StepCounts(layers, self.device.type != "cpu") if depends_on_step else None
         self._vectors: dict[str, tuple[Tensor, tuple[Tensor, ...]]] = {}  # one value a layer, whole and apart
@@ -106,8 +107,9 @@ class Bucket:
         self._memories += [memory_of(self.device) for _ in parts[len(self._memories):]]
         for part, memory in zip(parts, self._memories, strict=False):
             taken = rows if len(parts) == 1 else _only(part, rows)
+            # Where nothing depends on t it is not told: the layers of a call may be in steps of their own.
             memory.run(plan, method, dict(zip(buffers, taken, strict=True)), {**arguments, **gathered},
-                       step_of[part[0]] if steps is not None else None)
+                       step_of[part[0]] if self._steps is not None else None)
         for name, tensors in (per_layer or {}).items():
             if tensors is not None:
                 self._scatter(name, layers, tensors)
@@ -123,7 +125,7 @@ class Bucket:
             whole = torch.zeros(len(self.sizes), dtype=self._per_layer_dtype, device=self.device)
             self._vectors[name] = whole, whole.unbind()
         whole, apart = self._vectors[name]
-        if len(layers) == len(apart):
+        if layers == self._all_layers:  # else some are missing, or in another order, as where groups were reordered
             torch.stack(list(tensors), out=whole)
         else:
             torch._foreach_copy_([apart[layer] for layer in layers], list(tensors))

@@ -119,6 +119,14 @@ def scalar_on(device: torch.device, value: Any) -> Tensor | None:
     return value.to(device=device, dtype=torch.float32).resolve_neg() if isinstance(value, Tensor) else None
 
 
+def given_tensor(optimizer: Any, name: str) -> Tensor | None:
+    """An attribute that GradScaler sets; None where it is not there. Raises TypeError for what is no tensor."""
+    value = getattr(optimizer, name, None)
+    if value is not None and not isinstance(value, Tensor):
+        raise TypeError(f"{name} of the optimizer is {value!r}: it must be a tensor, as GradScaler sets it, or None")
+    return value
+
+
 def bring_lr(group: Group) -> Any:
     """The group's lr. Where the parameters were moved to a device after the optimizer was made, one for captured graphs
     follows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from . import _ops
 from ._assignment import MULTIPLIERS, Group, Spec
-from ._calls import AllAccepted, Launch
+from ._calls import AllAccepted, Call, Launch, given_tensor
 from ._groups import larc_options, plan_without_elements
 from ._multipliers import (
     OPTION,
@@ -84,20 +84,28 @@ class LARC(LayerwiseOptimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Scales the gradients and steps the inner optimizer; returns what that returns. Raises as its step, and as
         `NovoGrad.step`."""
-        scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        scale, found_inf = given_tensor(self, "grad_scale"), given_tensor(self, "found_inf")
+        if closure is not None:
+            return self._step_with(closure, scale, found_inf)
         accepted = self._begin()
-
-        def scaled() -> Any:
-            with torch.enable_grad():
-                loss = closure() if closure is not None else None
-            self._scale(accepted, scale, found_inf)
-            return loss
-
         with self._inner_options(found_inf):
-            if closure is not None:
-                return self.optimizer.step(scaled)
-            scaled()
+            self._scale(accepted, scale, found_inf)
             return self.optimizer.step()
+
+    def _step_with(self, closure: Callable[[], Any], grad_scale: Any, found_inf: Any) -> Any:
+        """The options are those that the closure leaves, as for the inner optimizer."""
+        with contextlib.ExitStack() as hidden:
+
+            def scaled() -> Any:
+                hidden.close()
+                with torch.enable_grad():
+                    loss = closure()
+                accepted = self._begin()
+                hidden.enter_context(self._inner_options(found_inf))
+                self._scale(accepted, grad_scale, found_inf)
+                return loss
+
+            return self.optimizer.step(scaled)
 
     @torch.compiler.disable
     def _begin(self) -> AllAccepted:
@@ -106,9 +114,20 @@ class LARC(LayerwiseOptimizer):
     @torch.compiler.disable
     def _scale(self, accepted: AllAccepted, grad_scale: Any, found_inf: Any) -> None:
         calls = self._look(accepted)
+        self._refuse_expanded(calls)
         if isinstance(self.optimizer, LayerwiseOptimizer):  # what it refuses, it refuses before gradients are scaled
             self.optimizer._look(self.optimizer._accept_all())
         self._run(calls, grad_scale, found_inf)
+
+    def _refuse_expanded(self, calls: Sequence[Call]) -> None:
+        """Raises ValueError for a gradient that cannot be written in place."""
+        for call in calls:
+            for layer, grad in zip(call.tensors.layers, call.tensors.grads, strict=True):
+                if not grad.is_contiguous() and 0 in grad.stride():
+                    names = [slot.name for _, slot in self._assignment.slots()
+                             if slot.bucket is call.bucket and slot.layer == layer]
+                    raise ValueError(f"the gradient of {' and '.join(names)} has strides {grad.stride()}, elements that "
+                                     "are the same memory: LARC writes gradients, so it must be a copy, grad.clone()")
 
     @contextlib.contextmanager
     def _inner_options(self, found_inf: Any) -> Iterator[None]:

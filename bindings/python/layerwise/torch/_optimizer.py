@@ -23,6 +23,7 @@ from ._calls import (
     Tensors,
     bring_lr,
     call_multipliers,
+    given_tensor,
     group_multipliers,
     positions_multipliers,
     refuse_frozen_lr,
@@ -114,6 +115,9 @@ class LayerwiseOptimizer(Optimizer):
         """Raises ValueError where the group's multipliers are not known to be ours. Returns the names of those that are
         a framework's, which has not given them."""
         whose = owner(group.get(OPTION, self._group_multipliers), OPTION)
+        if whose != self._group_multipliers != "refuse":
+            raise ValueError(f"a parameter group has {OPTION}={whose!r} and the optimizer {self._group_multipliers!r}: one "
+                             "of them must go (torch leaves an optimizer's options in the dicts that it was given)")
         if whose == "refuse":
             refuse_unclaimed(group, self.defaults)
         if whose != "ignore":
@@ -137,7 +141,7 @@ class LayerwiseOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        grad_scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        grad_scale, found_inf = given_tensor(self, "grad_scale"), given_tensor(self, "found_inf")
         if torch.compiler.is_compiling():
             self._trace(grad_scale, found_inf)
         else:
@@ -465,13 +469,17 @@ class LayerwiseOptimizer(Optimizer):
         return {**lacking, **group, **kept, OPTION: whose}
 
     def _fill_groups(self, previous: list[Group] | None) -> None:
-        """A tensor lr keeps its memory, and a number stays one."""
+        """A tensor lr keeps its memory, and a number stays one. Groups that shared a tensor and get rates of their own
+        get tensors of their own."""
+        written: dict[int, float] = {}
         for number, group in enumerate(self.param_groups):
             before = {} if previous is None else previous[number]
             group.update(self._completed(group, before))
             prepare_group(group)
             old = before.get("lr")
             if isinstance(old, Tensor) and old is not group["lr"]:
-                group["lr"] = old.copy_(torch.as_tensor(group["lr"], dtype=old.dtype, device=old.device))
+                new = torch.as_tensor(group["lr"], dtype=old.dtype, device=old.device)
+                is_apart = written.setdefault(id(old), float(new)) != float(new)
+                group["lr"] = new.clone() if is_apart else old.copy_(new)
             elif isinstance(group["lr"], Tensor) and not isinstance(before.get("lr", group["lr"]), Tensor):
                 group["lr"] = float(group["lr"])
