@@ -3,7 +3,7 @@
     cuda_choice.py PACKAGE CMAKE C_COMPILER CXX_COMPILER
 
 PACKAGE is the folder src/package. A driver of our own stands for the machine's GPUs and a script for nvcc. Hazards:
-seven architectures compiled in silence by one who asked for none; a build that stops where an old nvcc or an old GPU
+all architectures compiled in silence by one who asked for none; a build that stops where an old nvcc or an old GPU
 is; code that no GPU here runs, as nvcc does not know the GPU yet. The expectation of each case is the rule at the head of
 src/package/cuda-choice.cmake. """
 
@@ -39,7 +39,7 @@ case $1 in
 *) exit 1 ;;
 esac
 """
-ALL = "75-real;80-real;86-real;89-real;90-real;100-real;120"
+ALL = "75-real;80-real;90-real;100-real;120"
 
 # (what, GPUs, nvcc's version, CMake's options, whether CUDA is built, for what, a word that the line must hold)
 CASES = (
