@@ -31,9 +31,11 @@ _OTHER_KEYS = frozenset("""
 
 _LARC = {"larc_eta": "trust_coefficient", "larc_mode": "clip", "min_update": "min_update", "epsilon": "eps"}
 _LARC_MODES = {"clip": True, "scale": False}
+_OF_LARC = ("skip_larc", "always_adapt", "trust_coefficient", "clip", "min_update", "zero_norm", "fold_weight_decay")
 
 
-def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, **options: Any) -> Optimizer:
+def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, *, as_run: bool = False,
+                     **options: Any) -> Optimizer:
     """The PyTorch optimizer that OpenSeq2Seq's configuration asks for; needs PyTorch.
 
         from_openseq2seq({"optimizer": "NovoGrad",
@@ -48,13 +50,16 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, **o
     params   parameters, (name, parameter) pairs, or groups
     lr       learning rate, a number or a tensor; None: learning_rate of "lr_policy_params". The policy is a scheduler of
              the result: `openseq2seq_schedule` makes it
-    options  more keywords of the optimizer, such as lr_mult, capturable, flatten, threads, and of LARC around NovoGrad:
-             skip_larc, always_adapt; they win over config's
+    as_run   NovoGrad only. True: the steps that OpenSeq2Seq really took. It never stores the average that beta2 stands
+             for (seen by running it), so v is this step's |g|^2 whatever beta2 says: |g| = 1, 2, 3 give v = 1, 4, 9.
+             False: the formula of its page, which the configuration says and the paper has: v = 1, 1.06, 1.2188 with
+             beta2 0.98
+    options  more keywords of the optimizer, such as lr_mult, capturable, flatten, threads, and of LARC around it:
+             skip_larc, always_adapt, trust_coefficient, clip, min_update, zero_norm. All win over config's, betas= and
+             weight_decay= too; betas= and as_run=True together are refused
 
     The other keys that a configuration may have are left to the training loop, among them those that change the
-    gradients before the step: regularizer, loss_scaling, max_grad_norm, iter_size. OpenSeq2Seq never keeps the average
-    that beta2 stands for (seen by running it): its v is that of each step alone. betas=(0.95, 0.0) gives what it
-    computed; as it stands the configuration gives what it says.
+    gradients before the step: regularizer, loss_scaling, max_grad_norm, iter_size.
 
     Returns `layerwise.torch.NovoGrad`, in `layerwise.torch.LARC` with larc_params; `layerwise.torch.LARCSGD` for the
     others, without larc_params with skip_larc: plain SGD. Raises ValueError naming an unknown key or optimizer, a
@@ -76,7 +81,7 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, **o
     named = {_OPTIMIZERS[name][key]: value for key, value in given.items() if key in _OPTIMIZERS[name]}
     larc = None if config.get("larc_params") is None else _larc_options(config["larc_params"])
     if name == "NovoGrad":
-        return _novograd(named, larc, params, lr, options)
+        return _novograd(named, larc, params, lr, as_run, options)
     if name == "Momentum" and "momentum" not in {**named, **options}:
         raise ValueError("optimizer_params lacks momentum, which Momentum needs")
     from . import torch as layerwise_torch
@@ -91,16 +96,21 @@ def _optimizer_name(optimizer: Any) -> str:
     return _CLASS_NAMES.get(name, name)
 
 
-def _novograd(named: dict[str, Any], larc: dict[str, Any] | None, params: Any, lr: Any,
+def _novograd(named: dict[str, Any], larc: dict[str, Any] | None, params: Any, lr: Any, as_run: bool,
               options: dict[str, Any]) -> Optimizer:
     from . import torch as layerwise_torch
 
+    if as_run and "betas" in options:
+        raise ValueError(f"betas is {options['betas']!r} beside as_run=True, which takes beta1 from the configuration "
+                         "and 0 for beta2: leave one of them out")
     betas = (named.pop("beta1", 0.95), named.pop("beta2", 0.98))
-    of_larc = {name: options.pop(name) for name in ("skip_larc", "always_adapt") if larc and name in options}
+    if as_run:
+        betas = (betas[0], 0.0)
+    of_larc = {name: options.pop(name) for name in _OF_LARC if larc and name in options}
     optimizer = layerwise_torch.NovoGrad(
         params, lr, **{"betas": betas, "eps": 0.0, "eps_root": 1e-8, "weight_decay": 0.0, **named, **options})
     return optimizer if larc is None else layerwise_torch.LARC(
-        optimizer, **larc, **of_larc, threads=optimizer.defaults["threads"])
+        optimizer, **{**larc, **of_larc}, threads=optimizer.defaults["threads"])
 
 
 def _larc_options(params: Mapping[str, Any]) -> dict[str, Any]:

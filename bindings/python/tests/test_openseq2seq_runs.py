@@ -1,0 +1,81 @@
+"""What OpenSeq2Seq's own code computed, from its dictionaries alone.
+
+openseq2seq/*.json hold runs of its code (commit 8681d381, TensorFlow 1.15.5): the dictionary, the layers, the gradients
+of every step and the weights after the last. Equal to 2e-6 of a layer's largest weight and to 1e-4 of the way it moved.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch_models  # skips where PyTorch is missing
+
+import layerwise
+
+torch = torch_models.torch
+FOLDER = Path(__file__).resolve().parent / "openseq2seq"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "schedules")
+IN_THE_GRADIENT = {"larc-clip-momentum-l2"}
+
+
+def layers(run: Any, key: str) -> list[Any]:
+    return np.split(np.float32(run[key]), np.cumsum(run["layer_sizes"])[:-1])
+
+
+def trained(run: Any, **options: Any) -> list[Any]:
+    """The layers after the run's steps, at the rates of its policy."""
+    parameters = [torch.nn.Parameter(torch.tensor(layer)) for layer in layers(run, "initial_weights")]
+    optimizer = layerwise.from_openseq2seq(run["config"], parameters, **options)
+    rate = layerwise.openseq2seq_schedule(run["config"])
+    for step, gradient in enumerate(run["gradients"]):
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step)
+        for parameter, layer in zip(parameters, layers({**run, "gradient": gradient}, "gradient"), strict=True):
+            parameter.grad = torch.tensor(layer)
+        optimizer.step()
+    return [parameter.detach().numpy() for parameter in parameters]
+
+
+def of_the_way(run: Any, got: list[Any]) -> float:
+    """The largest distance from the original's weights, as a part of the way that the layer moved."""
+    return max(float(np.abs(one - other).max() / np.abs(other - start).max())
+               for one, other, start in zip(got, layers(run, "expected_weights"), layers(run, "initial_weights"),
+                                            strict=True))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in IN_THE_GRADIENT])
+def test_a_run_is_reproduced_from_its_dictionary(name: str) -> None:
+    run = json.loads((FOLDER / f"{name}.json").read_text())
+    got = trained(run, as_run=run["as_run"])
+    for one, other in zip(got, layers(run, "expected_weights"), strict=True):
+        assert np.abs(one - other).max() <= 2e-6 * np.abs(other).max()
+    assert of_the_way(run, got) <= 1e-4
+
+
+def test_the_default_keeps_the_average_that_the_original_never_stored() -> None:
+    """Not equal to the run, by part of the way that the layers moved: .3 at least, as the run against the page's formula."""
+    run = json.loads((FOLDER / "novograd-as-run.json").read_text())
+    assert of_the_way(run, trained(run)) > 0.1
+    beta2 = [layerwise.from_openseq2seq(run["config"], [torch.nn.Parameter(torch.ones(1))], as_run=as_run)
+             .param_groups[0]["betas"][1] for as_run in (False, True)]
+    assert beta2 == [0.98, 0.0]
+
+
+def test_as_run_and_betas_are_not_both_taken() -> None:
+    config = {"optimizer": "NovoGrad", "optimizer_params": {"beta1": 0.9}}
+    with pytest.raises(ValueError, match=r"betas is \(0.9, 0.5\) beside as_run=True"):
+        layerwise.from_openseq2seq(config, [torch.nn.Parameter(torch.ones(1))], 0.1, as_run=True, betas=(0.9, 0.5))
+
+
+@pytest.mark.parametrize("optimizer", [{"optimizer": "NovoGrad", "optimizer_params": {"weight_decay": 0.001}},
+                                       {"optimizer": "Momentum", "optimizer_params": {"momentum": 0.9}}])
+def test_larcs_keywords_win_over_the_dictionarys_whatever_it_goes_around(optimizer: Any) -> None:
+    config = {**optimizer, "larc_params": {"larc_eta": 0.001, "min_update": 0.5}}
+    given = {"trust_coefficient": 0.25, "clip": False, "min_update": 0.125, "zero_norm": "keep"}
+    made: Any = layerwise.from_openseq2seq(config, [torch.nn.Parameter(torch.ones(1))], 0.1, weight_decay=0.5, **given)
+    options = {**made.param_groups[0], **getattr(made, "options", {})}
+    assert {name: options[name] for name in given} == given and made.param_groups[0]["weight_decay"] == 0.5
