@@ -34,8 +34,7 @@ JASPER = {
     "lr_policy_params": {"learning_rate": 0.02, "min_lr": 1e-5, "power": 2.0}, "larc_params": {"larc_eta": 0.001},
     "dtype": "mixed", "loss_scaling": "Backoff", "summaries": ["learning_rate", "larc_summaries"], "encoder": object,
     "encoder_params": {}, "decoder": object, "decoder_params": {}, "loss": object, "loss_params": {},
-    "data_layer": object, "data_layer_params": {}, "initializer": object, "regularizer": object,
-    "regularizer_params": {"scale": 0.001}}
+    "data_layer": object, "data_layer_params": {}, "initializer": object}
 
 
 def parameters() -> list[Any]:
@@ -87,7 +86,7 @@ def test_without_the_kept_average_it_computes_what_openseq2seq_computed() -> Non
 
 @pytest.mark.parametrize(("change", "text"), [
     ({"larc_parms": {}}, "config has unknown keys: 'larc_parms'"), ({"lr": 0.1}, "config has unknown keys: 'lr'"),
-    ({"optimizer": class_named("LazyAdamOptimizer")}, "LazyAdamOptimizer.*must be one of NovoGrad, Momentum, SGD"),
+    ({"optimizer": class_named("FtrlOptimizer")}, "FtrlOptimizer.*must be one of NovoGrad, Momentum, SGD"),
     ({"optimizer_params": {"beta1": None}}, "beta1 of optimizer_params of NovoGrad is None"),
     ({"optimizer_params": {"epsilon": None}}, "epsilon of optimizer_params of NovoGrad is None"),
     ({"optimizer": "Momentum", "optimizer_params": {"momentum": 0.9, "use_nesterov": None}}, "use_nesterov of .* is None"),

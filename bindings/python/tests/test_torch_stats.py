@@ -154,7 +154,7 @@ def test_without_larc_params_sgd_is_plain_and_novograd_is_bare() -> None:
 
 @pytest.mark.parametrize(("config", "text"), [
     ({**JASPER, "lr_polcy": None, "max_grad_norm": 1.0}, "config has unknown keys: 'lr_polcy'; known"),
-    ({**JASPER, "optimizer": "Adam"}, "optimizer is 'Adam': it must be one of NovoGrad, Momentum, SGD"),
+    ({**JASPER, "optimizer": "Ftrl"}, "optimizer is 'Ftrl': it must be one of NovoGrad, Momentum, SGD"),
     ({**JASPER, "optimizer_params": {"beta3": 0.1}}, "optimizer_params of NovoGrad has unknown keys: 'beta3'"),
     ({**JASPER, "larc_params": {"larc_eta": 0.1, "eta": 1}}, "larc_params has unknown keys: 'eta'"),
     ({**JASPER, "larc_params": {}}, "larc_params lacks larc_eta"),

@@ -1,0 +1,69 @@
+"""What changes gradients before an optimizer's step: a loss term's decay, and a limit on the norm of all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+Filter = Callable[[str | None, Tensor], bool]
+
+
+class PreparedGradients:
+    """A hook before an optimizer's step: g = g + l2*w, then g = g * max_norm/max(|all g|, max_norm), in place.
+
+    l2        scale of a loss term l2/2 |w|^2; 0: none
+    takes_l2  function of name and parameter that says which parameters have that term; None: all with a gradient
+    max_norm  limit of the norm of all gradients together, l2's included; None: none. A norm that is not finite makes
+              every gradient nan
+
+    With a closure it runs after the closure, each time. A second step without new gradients changes them again. Copies
+    and pickles of an optimizer lose it, as they lose every hook. Raises ValueError for an optimizer whose gradients
+    come to the step still scaled.
+    """
+
+    def __init__(self, optimizer: Optimizer, l2: float, takes_l2: Filter | None, max_norm: float | None) -> None:
+        if getattr(optimizer, "_step_supports_amp_scaling", False):
+            raise ValueError("regularizer and max_grad_norm need gradients that are unscaled before the step: "
+                             "unscale_in_step and fused must be False")
+        self.l2, self.takes_l2, self.max_norm = l2, takes_l2, max_norm
+        optimizer.register_step_pre_hook(self)
+
+    def __call__(self, optimizer: Optimizer, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        closure = args[1] if len(args) > 1 else named.get("closure")
+        if closure is None:
+            self.prepare(optimizer)
+            return None
+
+        def with_prepared_gradients() -> Any:
+            loss = closure()
+            self.prepare(optimizer)
+            return loss
+
+        return (args[0],), {**named, "closure": with_prepared_gradients}
+
+    @torch.no_grad()
+    def prepare(self, optimizer: Optimizer) -> None:
+        grads = []
+        for group in optimizer.param_groups:
+            names = group.get("param_names") or [None] * len(group["params"])
+            for name, parameter in zip(names, group["params"], strict=True):
+                if parameter.grad is None:
+                    continue
+                if self.l2 and (self.takes_l2 is None or self.takes_l2(name, parameter)):
+                    parameter.grad.add_(parameter, alpha=self.l2)
+                grads.append(parameter.grad)
+        if self.max_norm is not None and grads:
+            limit_norm(grads, self.max_norm)
+
+
+def limit_norm(grads: list[Tensor], most: float) -> None:
+    """torch's clip_grad_norm_ adds 1e-6 to the norm; this does not."""
+    norms = [torch.linalg.vector_norm(grad, dtype=torch.float32).to(grads[0].device) for grad in grads]
+    norm = torch.linalg.vector_norm(torch.stack(norms))
+    factor = torch.where(norm.isfinite(), most / norm.clamp(min=most), torch.nan)
+    for grad in grads:
+        grad.mul_(factor.to(grad.device))
