@@ -65,7 +65,7 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, *, 
              "dtype"             "mixed": parameters must be float32, the master copies; train under torch.autocast
     params   parameters, (name, parameter) pairs, or groups
     lr       learning rate, a number or a tensor; None: learning_rate of "lr_policy_params". The policy is a scheduler
-             of the result: `openseq2seq_schedule` makes it
+             of the result: `schedule_from_openseq2seq` makes it
     as_run   NovoGrad only. True: the steps that OpenSeq2Seq really took. It never stores the average that beta2 stands
              for (seen by running it), so v is this step's |g|^2 whatever beta2 says: |g| = 1, 2, 3 give v = 1, 4, 9.
              False: the formula of its page, which the configuration says and the paper has: v = 1, 1.06, 1.2188 with

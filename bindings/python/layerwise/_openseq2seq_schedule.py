@@ -5,9 +5,15 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Policy = Callable[[int], float]
+from ._openseq2seq import name_of
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LambdaLR
+
+Policy = Callable[[float], float]
 
 
 def fixed_lr(learning_rate: float) -> Policy:
@@ -26,7 +32,7 @@ def piecewise_constant(learning_rate: float, boundaries: Sequence[float], decay_
 
 def exp_decay(learning_rate: float, decay_steps: int, decay_rate: float, use_staircase_decay: bool,
               begin_decay_at: int = 0, min_lr: float = 0.0) -> Policy:
-    def at(step: int) -> float:
+    def at(step: float) -> float:
         exponent = max(step - begin_decay_at, 0) / decay_steps
         decay: float = decay_rate ** (math.floor(exponent) if use_staircase_decay else exponent)
         return max(learning_rate * decay, min_lr)
@@ -36,7 +42,7 @@ def exp_decay(learning_rate: float, decay_steps: int, decay_rate: float, use_sta
 
 def poly_decay(learning_rate: float, decay_steps: int, power: float = 1.0, begin_decay_at: int = 0,
                min_lr: float = 0.0, warmup_steps: int = 0) -> Policy:
-    def at(step: int) -> float:
+    def at(step: float) -> float:
         left: float = (1 - _progress(step, begin_decay_at, decay_steps)) ** power
         return _warmed(step, warmup_steps) * (min_lr + (learning_rate - min_lr) * left)
 
@@ -46,7 +52,7 @@ def poly_decay(learning_rate: float, decay_steps: int, power: float = 1.0, begin
 def cosine_decay(learning_rate: float, decay_steps: int, power: float = 1.0, begin_decay_at: int = 0,
                  min_lr: float = 0.0, warmup_steps: int = 0) -> Policy:
     """min_lr is a fraction of the learning rate, and power does nothing, as there."""
-    def at(step: int) -> float:
+    def at(step: float) -> float:
         left = (1 + math.cos(math.pi * _progress(step, begin_decay_at, decay_steps))) / 2
         return _warmed(step, warmup_steps) * learning_rate * (min_lr + (1 - min_lr) * left)
 
@@ -73,19 +79,62 @@ _POLICIES: dict[str, Callable[..., Policy]] = {policy.__name__: policy for polic
     fixed_lr, piecewise_constant, exp_decay, poly_decay, cosine_decay, inv_poly_decay, transformer_policy)}
 
 
-def openseq2seq_schedule(config: Mapping[str, Any], steps_per_epoch: int | None = None) -> Policy:
-    """The learning rate of every step as OpenSeq2Seq's configuration asks for it.
+def schedule_from_openseq2seq(config: Mapping[str, Any], optimizer: Optimizer, last_step: int | None = None,
+                              steps_per_epoch: int | None = None, steps_taken: int = 0) -> LambdaLR:
+    """The PyTorch scheduler that sets the learning rates of OpenSeq2Seq's configuration; needs PyTorch.
 
         optimizer = layerwise.from_openseq2seq(config, model.named_parameters())
-        rate, peak = layerwise.openseq2seq_schedule(config, steps_per_epoch=1000), optimizer.defaults["lr"]
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step) / peak)
+        scheduler = layerwise.schedule_from_openseq2seq(config, optimizer, steps_per_epoch=len(batches))
+
+    config, last_step, steps_per_epoch
+                 as of `openseq2seq_schedule`
+    optimizer    any. Its rates become the configuration's, whatever lr it was made with; a group whose lr is x times
+                 the optimizer's own gets x times the rate
+    steps_taken  steps that the run has behind it, where it goes on
+
+    Call its step() after every step of the optimizer that was really taken: there an overflow of the loss scale leaves
+    the schedule where it is. Raises ValueError as `openseq2seq_schedule`, and for an optimizer whose lr is 0.
+    """
+    from torch.optim.lr_scheduler import LambdaLR
+
+    rate = openseq2seq_schedule(config, steps_per_epoch, last_step)
+    peak = _own_rate(optimizer, config["lr_policy_params"]["learning_rate"])
+    if peak == 0:
+        raise ValueError("lr of the optimizer is 0: the scheduler multiplies it, so it must be another number, the "
+                         "configuration's learning_rate, say")
+    if steps_taken:
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+    return LambdaLR(optimizer, lambda step: rate(step) / peak, last_epoch=steps_taken - 1)
+
+
+def _own_rate(optimizer: Optimizer, otherwise: float) -> float:
+    """The lr that groups have which brought none of their own."""
+    own, groups = optimizer.defaults.get("lr"), optimizer.param_groups
+    if own is None:
+        return float(otherwise)
+    if isinstance(own, (int, float)) or "initial_lr" not in groups[0]:
+        return float(own)
+    first = {float(group["initial_lr"]) for group in groups}  # an earlier scheduler has written into the tensor
+    if len(first) > 1:
+        raise ValueError("lr of the optimizer is a tensor that an earlier scheduler wrote into, and groups have rates "
+                         "of their own: make the scheduler of a new optimizer")
+    return first.pop()
+
+
+def openseq2seq_schedule(config: Mapping[str, Any], steps_per_epoch: int | None = None,
+                         last_step: int | None = None) -> Policy:
+    """The learning rate of every step as OpenSeq2Seq's configuration asks for it.
 
     config           "lr_policy", the function or its name, and "lr_policy_params": each with the meaning and the
                      defaults that it has there. Without decay_steps the decay ends with the training, and begins after
-                     the warm-up: "max_steps", or "num_epochs" times steps_per_epoch
-    steps_per_epoch  steps in an epoch: needed where the configuration counts in epochs
+                     the warm-up
+    steps_per_epoch  steps in an epoch, of the optimizer: batches divided by iter_size, rounded down, as there. Needed
+                     where the configuration counts in epochs
+    last_step        number of steps of the training; None: "max_steps", or "num_epochs" times steps_per_epoch
 
-    Returns a function of the step, from 0. Raises ValueError naming an unknown policy or parameter, or a missing one.
+    Returns a function of the step, from 0; fractions are taken. `schedule_from_openseq2seq` makes PyTorch's scheduler
+    of it. Raises ValueError naming an unknown policy or parameter, or a missing one.
     """
     name = policy_name(config)
     if name not in _POLICIES:
@@ -99,7 +148,10 @@ def openseq2seq_schedule(config: Mapping[str, Any], steps_per_epoch: int | None 
                          f"{', '.join(known)}")
     if "decay_steps" in known and "decay_steps" not in params:
         begin = max(params.get("begin_decay_at", 0), params.get("warmup_steps", 0) if "warmup_steps" in known else 0)
-        params.update({"decay_steps": _last_step(config, steps_per_epoch) - begin, "begin_decay_at": begin})
+        end = _last_step(config, steps_per_epoch) if last_step is None else last_step
+        if end <= begin:
+            raise ValueError(f"the training ends at step {end}, and the decay begins at {begin}: it must begin before")
+        params.update({"decay_steps": end - begin, "begin_decay_at": begin})
     if "steps_per_epoch" in known and "steps_per_epoch" not in params and config.get("num_epochs") is not None:
         params["steps_per_epoch"] = _needed(steps_per_epoch, "boundaries are epochs")
     missing = [key for key, parameter in known.items() if parameter.default is parameter.empty and key not in params]
@@ -115,28 +167,33 @@ def openseq2seq_schedule(config: Mapping[str, Any], steps_per_epoch: int | None 
 
 def policy_name(config: Mapping[str, Any]) -> str | None:
     policy = config.get("lr_policy")
-    return policy if policy is None or isinstance(policy, str) else str(getattr(policy, "__name__", policy))
+    return None if policy is None else name_of(policy)
 
 
-def _last_step(config: Mapping[str, Any], steps_per_epoch: int | None) -> int:
-    if config.get("max_steps") is not None:
-        return int(config["max_steps"])
-    if config.get("num_epochs") is None:
+def _last_step(config: Mapping[str, Any], steps_per_epoch: int | None) -> float:
+    steps, epochs = config.get("max_steps"), config.get("num_epochs")
+    if steps is not None and epochs is not None:
+        raise ValueError(f"config has max_steps {steps!r} and num_epochs {epochs!r}: give one of them, or last_step")
+    if steps is not None:
+        return float(steps)
+    if epochs is None:
         raise ValueError("lr_policy_params lacks decay_steps, and config max_steps and num_epochs, from one of which it "
                          "would follow")
-    return int(config["num_epochs"]) * _needed(steps_per_epoch, "decay_steps follows from num_epochs")
+    return float(epochs * _needed(steps_per_epoch, "decay_steps follows from num_epochs"))
 
 
 def _needed(steps_per_epoch: int | None, why: str) -> int:
     if steps_per_epoch is None:
         raise ValueError(f"steps_per_epoch is None: {why}")
+    if steps_per_epoch <= 0:
+        raise ValueError(f"steps_per_epoch is {steps_per_epoch}: it must be positive")
     return steps_per_epoch
 
 
-def _progress(step: int, begin: int, steps: int) -> float:
+def _progress(step: float, begin: int, steps: int) -> float:
     """0 until the decay begins, 1 from its end on."""
     return min(max(step - begin, 0), steps) / steps
 
 
-def _warmed(step: int, warmup_steps: int) -> float:
+def _warmed(step: float, warmup_steps: int) -> float:
     return step / warmup_steps if step < warmup_steps else 1.0

@@ -1,11 +1,13 @@
 """OpenSeq2Seq's configurations, whole: what is taken, what is left to the training loop, what is refused by name.
 
 The rates are those of its own code (open_seq2seq/optimizers/lr_policies.py, commit 8681d381), run by TensorFlow 1.15.5
-in float32: equal to 1e-7 of the learning rate.
+in float32 (openseq2seq/schedules.json).
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +37,11 @@ JASPER = {
     "dtype": "mixed", "loss_scaling": "Backoff", "summaries": ["learning_rate", "larc_summaries"], "encoder": object,
     "encoder_params": {}, "decoder": object, "decoder_params": {}, "loss": object, "loss_params": {},
     "data_layer": object, "data_layer_params": {}, "initializer": object}
+
+
+def close(rates: list[float]) -> list[Any]:
+    """To one unit in the last place of float32, of the largest rate."""
+    return [pytest.approx(rate, rel=0, abs=1.2e-7 * max(rates)) for rate in rates]
 
 
 def parameters() -> list[Any]:
@@ -102,41 +109,52 @@ def test_what_is_unknown_or_missing_is_refused_by_name(change: Any, text: str) -
 
 # ---- Learning-rate policies ------------------------------------------------------------------------------------------
 
-RUNS: list[tuple[str, dict[str, Any], list[float]]] = [
-    ("fixed_lr", {"learning_rate": 0.02}, [0.0199999996, 0.0199999996]),
-    ("piecewise_constant", {"learning_rate": 0.1, "boundaries": [3, 6], "decay_rates": [0.1, 0.01]}, [0.100000001,
-     0.100000001, 0.100000001, 0.100000001, 0.00999999978, 0.00999999978, 0.00999999978, 0.00100000005]),
-    ("exp_decay", {"learning_rate": 0.1, "decay_steps": 2, "decay_rate": 0.5, "use_staircase_decay": False,
-     "begin_decay_at": 3, "min_lr": 0.01}, [0.100000001, 0.100000001, 0.100000001, 0.100000001, 0.0707106814,
-     0.0500000007, 0.0353553407, 0.0250000004, 0.0176776703, 0.0125000002, 0.00999999978, 0.00999999978]),
-    ("exp_decay", {"learning_rate": 0.1, "decay_steps": 2, "decay_rate": 0.5, "use_staircase_decay": True,
-     "begin_decay_at": 3, "min_lr": 0.01}, [0.100000001, 0.100000001, 0.100000001, 0.100000001, 0.100000001,
-     0.0500000007, 0.0500000007, 0.0250000004, 0.0250000004, 0.0125000002, 0.0125000002, 0.00999999978]),
-    ("poly_decay", {"learning_rate": 0.02, "decay_steps": 10, "power": 2.0, "min_lr": 1e-05}, [0.0199999996,
-     0.0162018985, 0.0128036002, 0.00980509911, 0.00720639993, 0.00500749983, 0.00320839952, 0.00180909992,
-     0.000809599878, 0.000209899852, 9.99999975e-06, 9.99999975e-06]),
-    ("poly_decay", {"learning_rate": 0.02, "decay_steps": 8, "power": 2.0, "warmup_steps": 4}, [0, 0.00382812484,
-     0.00562499976, 0.005859375, 0.00499999989, 0.00281249988, 0.00124999997, 0.000312499993, 0, 0]),
-    ("poly_decay", {"learning_rate": 0.02, "decay_steps": 8, "power": 2.0, "warmup_steps": 4, "begin_decay_at":
-     4}, [0, 0.00499999989, 0.00999999978, 0.0149999997, 0.0199999996, 0.0153124994, 0.0112499995, 0.0078125]),
-    ("cosine_decay", {"learning_rate": 0.02, "decay_steps": 10, "min_lr": 0.001}, [0.0199999996, 0.0195110552,
-     0.0180920791, 0.0158819743, 0.0130970785, 0.0100099994, 0.00692291884, 0.00413802592, 0.00192791969,
-     0.000508944562, 2.00000013e-05, 2.00000013e-05]),
-    ("cosine_decay", {"learning_rate": 0.02, "decay_steps": 8, "warmup_steps": 4, "begin_decay_at": 4}, [0,
-     0.00499999989, 0.00999999978, 0.0149999997, 0.0199999996, 0.0192387942, 0.0170710683, 0.013826834]),
-    ("inv_poly_decay", {"learning_rate": 0.02, "decay_steps": 10, "min_lr": 0.0001, "power": 1.0,
-     "begin_decay_at": 5, "warmup_steps": 3}, [0.0199999996, 0.000956937787, 0.000490196049, 0.000329489296]),
-    ("transformer_policy", {"learning_rate": 2.0, "d_model": 512, "warmup_steps": 4, "max_lr": 0.04,
-     "coefficient": 1.0}, [0.0110485433, 0.0220970865, 0.0331456289, 0.0399999991, 0.0395284705, 0.0360843912]),
-]
+RATES = json.loads((Path(__file__).resolve().parent / "openseq2seq" / "schedules.json").read_text())
+POLICIES = [name for name in RATES if name != "source"]
 
 
-@pytest.mark.parametrize(("policy", "params", "rates"), RUNS, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.parametrize("kind", [str, function_named], ids=["name", "function"])
-def test_a_policy_gives_the_rates_of_the_original(policy: str, params: Any, rates: list[float], kind: Any) -> None:
-    config = {"lr_policy": kind(policy), "lr_policy_params": params}
-    rate = layerwise.openseq2seq_schedule(config)
-    assert [rate(step) for step in range(len(rates))] == pytest.approx(rates, rel=0, abs=1e-7 * params["learning_rate"])
+def test_a_policy_gives_the_rates_of_the_original(name: str, kind: Any) -> None:
+    run = RATES[name]
+    rate = layerwise.openseq2seq_schedule({**run, "lr_policy": kind(run["lr_policy"])})
+    assert [rate(step) for step in range(13)] == close(run["rates"])
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("lr", [None, 3.0, "tensor"])
+def test_the_scheduler_sets_the_rates_of_the_original(name: str, lr: Any) -> None:
+    """Whatever lr the optimizer was made with: the configuration's, or another one; a group keeps its own multiple."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    run = {key: RATES[name][key] for key in ("lr_policy", "lr_policy_params")}
+    config = {"optimizer": "Momentum", "optimizer_params": {"momentum": 0.9}, **run}
+    halved = [{"params": parameters(), "lr": 1.5}] if lr == 3.0 else []
+    groups = [*halved, {"params": parameters()}]
+    optimizer = layerwise.from_openseq2seq(config, groups, torch.tensor(0.5) if lr == "tensor" else lr)
+    scheduler = layerwise.schedule_from_openseq2seq(config, optimizer)
+    rates = []
+    for _ in range(13):
+        rates.append(float(optimizer.param_groups[-1]["lr"]))
+        assert float(optimizer.param_groups[0]["lr"]) == pytest.approx(rates[-1] * (0.5 if lr == 3.0 else 1))
+        optimizer.step()
+        scheduler.step()
+    assert rates == close(RATES[name]["rates"])
+    again = layerwise.schedule_from_openseq2seq(config, optimizer, steps_taken=5)
+    assert float(optimizer.param_groups[-1]["lr"]) == close(RATES[name]["rates"])[5] and again.last_epoch == 5
+
+
+def test_a_policy_is_a_formula_between_the_steps_too() -> None:
+    """Where a scheduler counts in epochs, a step may be a fraction. By the formulas, in float64."""
+    poly = layerwise.openseq2seq_schedule({"lr_policy": "poly_decay", "lr_policy_params": {
+        "learning_rate": 0.02, "decay_steps": 10, "power": 2.0, "min_lr": 1e-5}})
+    assert poly(2.5) == pytest.approx((0.02 - 1e-5) * 0.75**2 + 1e-5, rel=1e-12)
+    boundaries = {"learning_rate": 0.1, "boundaries": [0.5, 1.25], "decay_rates": [0.1, 0.01]}
+    piecewise = layerwise.openseq2seq_schedule({
+        "num_epochs": 3, "lr_policy": "piecewise_constant", "lr_policy_params": boundaries}, steps_per_epoch=10)
+    assert [piecewise(step) for step in (5, 5.5, 12.5, 13)] == pytest.approx([0.1, 0.01, 0.01, 0.001])
+    half = layerwise.openseq2seq_schedule({"num_epochs": 0.5, "lr_policy": "poly_decay", "lr_policy_params": {
+        "learning_rate": 0.02}}, steps_per_epoch=10)
+    assert half(2.5) == pytest.approx(0.01)
 
 
 def test_a_decay_ends_with_the_training_and_begins_after_the_warm_up() -> None:
@@ -156,15 +174,22 @@ def test_boundaries_are_epochs_where_the_configuration_counts_in_epochs() -> Non
     assert [rate(step) for step in (0, 4, 5, 8, 9)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
 
 
-def test_a_scheduler_follows_the_schedule() -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+def test_the_training_ends_where_it_is_said_to() -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
     optimizer = layerwise.from_openseq2seq(JASPER, parameters())
-    rate, peak = layerwise.openseq2seq_schedule(JASPER, steps_per_epoch=1), optimizer.defaults["lr"]
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step) / peak)
-    for step in range(5):
-        assert optimizer.param_groups[0]["lr"] == pytest.approx(rate(step))
+    scheduler = layerwise.schedule_from_openseq2seq(JASPER, optimizer, last_step=4)
+    rates = []
+    for _ in range(5):
+        rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
+    assert rates == pytest.approx([(0.02 - 1e-5) * (1 - step / 4)**2 + 1e-5 for step in range(5)])
+
+
+def test_a_rate_of_0_cannot_be_multiplied() -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    with pytest.raises(ValueError, match="lr of the optimizer is 0"):
+        layerwise.schedule_from_openseq2seq(JASPER, layerwise.from_openseq2seq(JASPER, parameters(), 0.0), last_step=4)
 
 
 @pytest.mark.parametrize(("change", "text"), [
@@ -174,7 +199,9 @@ def test_a_scheduler_follows_the_schedule() -> None:
     ({"lr_policy_params": {"decay_steps": 3}}, "lacks learning_rate, which poly_decay needs"),
     ({"num_epochs": None}, "lacks decay_steps, and config max_steps and num_epochs"),
     ({}, "steps_per_epoch is None: decay_steps follows from num_epochs"),
-    ({"num_epochs": None, "max_steps": 0}, "decay_steps is 0: it must be positive")])
+    ({"num_epochs": None, "max_steps": 0}, "the training ends at step 0.0, and the decay begins at 0"),
+    ({"lr_policy_params": {"learning_rate": 0.1, "decay_steps": 0}}, "decay_steps is 0: it must be positive"),
+    ({"max_steps": 10}, "config has max_steps 10 and num_epochs 400: give one of them")])
 def test_a_schedule_that_does_not_follow_is_refused_by_name(change: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         layerwise.openseq2seq_schedule({**JASPER, **change})

@@ -18,7 +18,7 @@ import layerwise
 
 torch = torch_models.torch
 FOLDER = Path(__file__).resolve().parent / "openseq2seq"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "schedules")
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem not in ("files", "schedules"))
 
 
 def layers(run: Any, key: str) -> list[Any]:
@@ -29,13 +29,12 @@ def trained(run: Any, **options: Any) -> list[Any]:
     """The layers after the run's steps, at the rates of its policy."""
     parameters = [torch.nn.Parameter(torch.tensor(layer)) for layer in layers(run, "initial_weights")]
     optimizer = layerwise.from_openseq2seq(run["config"], parameters, **options)
-    rate = layerwise.openseq2seq_schedule(run["config"])
-    for step, gradient in enumerate(run["gradients"]):
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step)
+    scheduler = layerwise.schedule_from_openseq2seq(run["config"], optimizer)
+    for gradient in run["gradients"]:
         for parameter, layer in zip(parameters, layers({**run, "gradient": gradient}, "gradient"), strict=True):
             parameter.grad = torch.tensor(layer)
         optimizer.step()
+        scheduler.step()
     return [parameter.detach().numpy() for parameter in parameters]
 
 
