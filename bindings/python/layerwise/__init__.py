@@ -31,6 +31,7 @@ from ._errors import (
 from ._fan_in import fan_in_lr_multipliers
 from ._library import build_info, library_path, numerics_version, version
 from ._openseq2seq import from_openseq2seq
+from ._openseq2seq_scaler import scaler_from_openseq2seq
 from ._openseq2seq_schedule import openseq2seq_schedule, schedule_from_openseq2seq
 from ._plan import Plan
 from ._version import VERSION as __version__
@@ -58,6 +59,7 @@ __all__ = [
                       "library_path",
                       "numerics_version",
                       "openseq2seq_schedule",
+                      "scaler_from_openseq2seq",
                       "schedule_from_openseq2seq",
                       "version",
 ]

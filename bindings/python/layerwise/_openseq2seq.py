@@ -76,8 +76,9 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, *, 
              skip_larc, always_adapt, trust_coefficient, clip, min_update, zero_norm. All win over config's, betas= and
              weight_decay= too; refused are betas= beside as_run=True, and weight_decay= beside a regularizer
 
-    "iter_size" is the loop's: that many backward passes of loss/iter_size before each step. So is "loss_scaling". Keys
-    of the model, its data and logging are ignored.
+    "iter_size" is the loop's: that many backward passes of loss/iter_size before each step. So is "loss_scaling", which
+    `scaler_from_openseq2seq` makes a GradScaler of: the gradients of a step are unscaled. Keys of the model, its data
+    and logging are ignored.
 
     Returns `layerwise.torch.NovoGrad` or torch.optim's Adam or AdamW, in `layerwise.torch.LARC` with larc_params;
     `layerwise.torch.LARCSGD` for the others, without larc_params with skip_larc: plain SGD. With max_grad_norm, and
@@ -91,7 +92,7 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, *, 
 
     Raises ValueError naming an unknown key or optimizer, a missing key or a wrong value; ImportError without PyTorch.
     """
-    _refuse_unknown(config, _KEYS, "config", ignored=_OTHER_KEYS)
+    refuse_unknown(config, _KEYS, "config", ignored=_OTHER_KEYS)
     name = _optimizer_name(config.get("optimizer"))
     if name not in _OPTIMIZERS:
         raise ValueError(f"optimizer is {config.get('optimizer')!r}: it must be one of {', '.join(_OPTIMIZERS)}, or a "
@@ -134,7 +135,7 @@ def name_of(thing: Any) -> str:
 def _named(name: str, given: Mapping[str, Any], options: Mapping[str, Any], as_run: bool) -> dict[str, Any]:
     """The optimizer's keywords of optimizer_params."""
     known, where = _OPTIMIZERS[name], f"optimizer_params of {name}"
-    _refuse_unknown(given, known, where, ignored=_WITHOUT_MEANING_HERE)
+    refuse_unknown(given, known, where, ignored=_WITHOUT_MEANING_HERE)
     _refuse_none(given, known, where)
     named = {known[key]: value for key, value in given.items() if key in known}
     if name in _NEEDED and _NEEDED[name] not in {**named, **options}:
@@ -172,7 +173,7 @@ def _made(name: str, params: Any, lr: Any, named: dict[str, Any], larc: dict[str
 
 
 def _larc_options(params: Mapping[str, Any]) -> dict[str, Any]:
-    _refuse_unknown(params, _LARC, "larc_params")
+    refuse_unknown(params, _LARC, "larc_params")
     _refuse_none(params, _LARC, "larc_params")
     if "larc_eta" not in params:
         raise ValueError("larc_params lacks larc_eta")
@@ -193,10 +194,10 @@ def _l2_scale(config: Mapping[str, Any], options: Mapping[str, Any]) -> float:
         raise ValueError(f"weight_decay is {options['weight_decay']!r} beside the configuration's regularizer: leave "
                          "one of them out")
     params = config.get("regularizer_params") or {}
-    _refuse_unknown(params, ("scale",), "regularizer_params", ignored=("scope",))
+    refuse_unknown(params, ("scale",), "regularizer_params", ignored=("scope",))
     if params.get("scale") is None:
         raise ValueError("regularizer_params lacks scale, which l2_regularizer needs")
-    return _number(params["scale"], "scale of regularizer_params", lambda scale: scale >= 0, "0 or more")
+    return number(params["scale"], "scale of regularizer_params", lambda scale: scale >= 0, "0 or more")
 
 
 def _max_norm(config: Mapping[str, Any]) -> float | None:
@@ -205,10 +206,10 @@ def _max_norm(config: Mapping[str, Any]) -> float | None:
     if config.get("larc_params") is not None:
         raise ValueError(f"max_grad_norm is {config['max_grad_norm']!r} beside larc_params: OpenSeq2Seq refuses the "
                          "two together, leave one of them out")
-    return _number(config["max_grad_norm"], "max_grad_norm", lambda norm: norm > 0, "positive")
+    return number(config["max_grad_norm"], "max_grad_norm", lambda norm: norm > 0, "positive")
 
 
-def _number(value: Any, name: str, holds: Callable[[float], bool], rule: str) -> float:
+def number(value: Any, name: str, holds: Callable[[float], bool], rule: str) -> float:
     if isinstance(value, (str, bool)) or not math.isfinite(value) or not holds(value):
         raise ValueError(f"{name} is {value!r}: it must be a finite number, {rule}")
     return float(value)
@@ -242,7 +243,7 @@ def _refuse_none(given: Mapping[str, Any], known: Container[str], where: str) ->
             raise ValueError(f"{key} of {where} is None: give a value, or leave the key out")
 
 
-def _refuse_unknown(given: Mapping[str, Any], known: Any, where: str, ignored: Container[str] = ()) -> None:
+def refuse_unknown(given: Mapping[str, Any], known: Any, where: str, ignored: Container[str] = ()) -> None:
     unknown = [key for key in given if key not in known and key not in ignored]
     if unknown:
         raise ValueError(f"{where} has unknown keys: {', '.join(map(repr, unknown))}; known: "
