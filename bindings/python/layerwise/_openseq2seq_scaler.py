@@ -19,8 +19,9 @@ def scaler_from_openseq2seq(config: Mapping[str, Any], device: str = "cuda") -> 
         scaler = layerwise.scaler_from_openseq2seq(config)
 
     config   "dtype": without "mixed" the scaler is disabled, as there; "loss_scaling": a number, the scale of every
-             step, or "Backoff": from scale_max (2^24) down by step_factor (2) at an overflow, never below scale_min (1),
-             and up after step_window (2000) steps without one, never above scale_max; these in "loss_scaling_params"
+             step, or "Backoff": from scale_max (2^24) down by step_factor (2) at an overflow, never below scale_min
+             (1), and up after step_window (2000) steps without one, never above scale_max; these are in
+             "loss_scaling_params"
     device   "cuda" or "cpu"
 
     It leaves out steps whose gradients are not finite; there a scale that is a number takes them, and the weights are

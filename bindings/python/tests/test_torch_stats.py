@@ -87,6 +87,45 @@ def test_summaries_of_the_other_kinds() -> None:
     assert novograd.scalars["novograd_lr/second"] == 0.5
 
 
+def test_summaries_have_openseq2seqs_own_tags_where_its_variables_are_named() -> None:
+    """The tags of its event files (commit 8681d381, TensorFlow 1.15.5); |g| = .5 and 1 by hand."""
+    optimizer = LARCSGD(named_parameters(((0.3, 0.4), (0.6, 0.8))), 0.5, trust_coefficient=0.02)
+    optimizer.step()
+    short, given, named = Writer(), Writer(), Writer()
+    write_summaries(short, optimizer, 12)
+    variables = {"first": "conv1/kernel", "second": "Loss_Optimization/FP32-master-copy/conv1/bias"}
+    write_summaries(given, optimizer, 12, variables)
+    write_summaries(named, optimizer, 12, variables=variables.__getitem__)
+    expected = {f"Loss_Optimization/{kind}/{variables[name]}_0": value for tag, value in short.scalars.items()
+                for kind, name in [tag.split("/")]}
+    assert set(expected) >= {"Loss_Optimization/larc_clip_on/conv1/kernel_0",
+                             "Loss_Optimization/larc_final_lr/Loss_Optimization/FP32-master-copy/conv1/bias_0"}
+    norm = given.scalars["Loss_Optimization/global_gradient_norm"]
+    assert given.scalars == named.scalars == {**expected, "learning_rate": 0.5,
+                                              "Loss_Optimization/global_gradient_norm": norm}
+    assert norm == pytest.approx(1.25**0.5)
+
+
+def test_the_norm_of_all_gradients_is_written_before_it_is_limited_and_after() -> None:
+    """|all g| is sqrt(.25 + 1) = 1.118, and .5 after max_grad_norm."""
+    config = {"optimizer": "NovoGrad", "max_grad_norm": 0.5}
+    optimizer: Any = layerwise.from_openseq2seq(config, named_parameters(((0.3, 0.4), (0.6, 0.8))), 0.1)
+    optimizer.step()
+    writer = Writer()
+    write_summaries(writer, optimizer, 12, str.upper)
+    assert writer.scalars["Loss_Optimization/global_gradient_norm"] == pytest.approx(1.25**0.5)
+    assert writer.scalars["Loss_Optimization/global_clipped_gradient_norm"] == pytest.approx(0.5)
+    assert writer.scalars["Loss_Optimization/gradient_norm/SECOND_0"] == pytest.approx(0.5 / 1.25**0.5)
+
+
+def test_a_parameter_without_a_variables_name_is_refused_before_anything_is_written() -> None:
+    optimizer, writer = LARCSGD(named_parameters(), 1.0), Writer()
+    optimizer.step()
+    with pytest.raises(ValueError, match="variables lacks 'second'"):
+        write_summaries(writer, optimizer, 12, {"first": "conv1/kernel"})
+    assert not writer.scalars
+
+
 def test_multipliers_reach_their_layers_through_masks_and_groups() -> None:
     """By hand: NovoGrad's first step without decay moves by lr * lr_mult * g/|g|, here (.6, .8) * lr * lr_mult."""
     pairs = named_parameters()

@@ -30,6 +30,7 @@ class PreparedGradients:
             raise ValueError("regularizer and max_grad_norm need gradients that are unscaled before the step: "
                              "unscale_in_step and fused must be False")
         self.l2, self.takes_l2, self.max_norm = l2, takes_l2, max_norm
+        self.norm: Tensor | None = None  # of all gradients in the last step, before it was limited
         optimizer.register_step_pre_hook(self)
 
     def __call__(self, optimizer: Optimizer, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -57,13 +58,21 @@ class PreparedGradients:
                     parameter.grad.add_(parameter, alpha=self.l2)
                 grads.append(parameter.grad)
         if self.max_norm is not None and grads:
-            limit_norm(grads, self.max_norm)
+            self.norm = limit_norm(grads, self.max_norm)
 
 
-def limit_norm(grads: list[Tensor], most: float) -> None:
-    """torch's clip_grad_norm_ adds 1e-6 to the norm; this does not."""
+def norm_before_limit(optimizer: Any) -> float | None:
+    """None where nothing limits the norm of an optimizer's gradients."""
+    hooks = getattr(optimizer, "_optimizer_step_pre_hooks", {}).values()
+    norms = [hook.norm for hook in hooks if isinstance(hook, PreparedGradients)]
+    return None if not norms or norms[0] is None else float(norms[0])
+
+
+def limit_norm(grads: list[Tensor], most: float) -> Tensor:
+    """Returns the norm before. torch's clip_grad_norm_ adds 1e-6 to the norm; this does not."""
     norms = [torch.linalg.vector_norm(grad, dtype=torch.float32).to(grads[0].device) for grad in grads]
     norm = torch.linalg.vector_norm(torch.stack(norms))
     factor = torch.where(norm.isfinite(), most / norm.clamp(min=most), torch.nan)
     for grad in grads:
         grad.mul_(factor.to(grad.device))
+    return norm
