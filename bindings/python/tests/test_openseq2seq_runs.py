@@ -77,3 +77,23 @@ def test_larcs_keywords_win_over_the_dictionarys_whatever_it_goes_around(optimiz
     made: Any = layerwise.from_openseq2seq(config, [torch.nn.Parameter(torch.ones(1))], 0.1, weight_decay=0.5, **given)
     options = {**made.param_groups[0], **getattr(made, "options", {})}
     assert {name: options[name] for name in given} == given and made.param_groups[0]["weight_decay"] == 0.5
+
+
+@pytest.mark.parametrize("optimizer", [{"optimizer": "Momentum", "optimizer_params": {"momentum": 0.9}},
+                                       {"optimizer": "NovoGrad"}, {"optimizer": "Adam"}], ids=lambda it: it["optimizer"])
+@pytest.mark.parametrize("policy", ["poly_decay", "cosine_decay"])
+def test_a_warm_up_from_0_leaves_layers_of_zeros_alone_and_goes_on(optimizer: Any, policy: str) -> None:
+    """At lr 0 LARC clip's factor of a layer of zeros is 0/0: nan for ever in the original (seen by running it). Here the
+    layer stays 0 in that step, and is trained from the next one on."""
+    config = {**optimizer, "larc_params": {"larc_eta": 0.001}, "lr_policy": policy,
+              "lr_policy_params": {"learning_rate": 0.05, "decay_steps": 6, "begin_decay_at": 3, "warmup_steps": 3}}
+    zeros, other = torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.ones(3))
+    made = layerwise.from_openseq2seq(config, [zeros, other])
+    scheduler = layerwise.schedule_from_openseq2seq(config, made)
+    for step in range(4):
+        for parameter in (zeros, other):
+            parameter.grad = torch.tensor([0.1, 0.2, 0.3])
+        made.step()
+        scheduler.step()
+        assert bool(zeros.detach().any()) == (step > 0) and other.detach().equal(torch.ones(3)) == (step == 0)
+    assert zeros.detach().isfinite().all() and other.detach().isfinite().all()
