@@ -10,7 +10,7 @@ from ._openseq2seq import number, refuse_unknown
 if TYPE_CHECKING:
     from torch.amp import GradScaler
 
-_BACKOFF = {"scale_min": 1.0, "scale_max": 2.0**24, "step_factor": 2.0, "step_window": 2000}
+_BACKOFF = {"scale_min": 1.0, "scale_max": 2.0**14, "step_factor": 2.0, "step_window": 2000}
 
 
 def scaler_from_openseq2seq(config: Mapping[str, Any], device: str = "cuda") -> GradScaler:
@@ -19,7 +19,7 @@ def scaler_from_openseq2seq(config: Mapping[str, Any], device: str = "cuda") -> 
         scaler = layerwise.scaler_from_openseq2seq(config)
 
     config   "dtype": without "mixed" the scaler is disabled, as there; "loss_scaling": a number, the scale of every
-             step, or "Backoff": from scale_max (2^24) down by step_factor (2) at an overflow, never below scale_min
+             step, or "Backoff": from scale_max (2^14) down by step_factor (2) at an overflow, never below scale_min
              (1), and up after step_window (2000) steps without one, never above scale_max; these are in
              "loss_scaling_params"
     device   "cuda" or "cpu"
