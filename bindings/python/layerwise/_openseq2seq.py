@@ -20,6 +20,7 @@ _OPTIMIZERS: dict[str, dict[str, str]] = {
     "LazyAdam": _ADAM,
     "AdamW": {**_ADAM, "weight_decay": "weight_decay"},
 }
+_ADAMS = ("Adam", "LazyAdam", "AdamW")
 _NEEDED = {"Momentum": "momentum", "AdamW": "weight_decay"}
 _BETAS = {"NovoGrad": (0.95, 0.98), "Adam": (0.9, 0.999), "LazyAdam": (0.9, 0.999), "AdamW": (0.9, 0.999)}
 _WITHOUT_MEANING_HERE = ("use_locking", "name")  # of TensorFlow's optimizers
@@ -66,10 +67,10 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, *, 
     params   parameters, (name, parameter) pairs, or groups
     lr       learning rate, a number or a tensor; None: learning_rate of "lr_policy_params". The policy is a scheduler
              of the result: `schedule_from_openseq2seq` makes it
-    as_run   NovoGrad only. True: the steps that OpenSeq2Seq really took. It never stores the average that beta2 stands
-             for (seen by running it), so v is this step's |g|^2 whatever beta2 says: |g| = 1, 2, 3 give v = 1, 4, 9.
-             False: the formula of its page, which the configuration says and the paper has: v = 1, 1.06, 1.2188 with
-             beta2 0.98
+    as_run   True: the steps that OpenSeq2Seq really took. Its NovoGrad never stores the average that beta2 stands for
+             (seen by running it), so v is this step's |g|^2 whatever beta2 says: |g| = 1, 2, 3 give v = 1, 4, 9. Adam
+             and AdamW are TensorFlow's (below). False: the formula of its page, which the configuration says and the
+             paper has: v = 1, 1.06, 1.2188 with beta2 0.98; and torch's Adam. Momentum is the same either way
     regularize  function of name and parameter that says which parameters the regularizer takes, `torch.is_weight` of
              this package, say; None: all of params. There every layer says it of its own variables
     options  more keywords of the optimizer, such as lr_mult, capturable, flatten, threads, and of LARC around it:
@@ -85,10 +86,10 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, *, 
     where the regularizer's part has to be in the gradient itself (with LARC, with NovoGrad, with regularize), a hook
     before the step changes the gradients in place; copies and pickles of the optimizer lose it, as all hooks.
 
-    Adam's differ from TensorFlow's in this: torch adds epsilon after the bias correction, TensorFlow before, so that
-    its epsilon is 31.6 times torch's at the first step and 1.26 times at the thousandth (beta2 0.999). LazyAdam leaves
-    rows of an embedding alone that a batch does not touch; torch's Adam steps them. TensorFlow's AdamW takes
-    weight_decay*w off at every step, torch's lr*weight_decay*w.
+    TensorFlow's Adam adds epsilon before the bias correction, torch's after: its epsilon is 31.6 times torch's at the
+    first step and 1.26 times at the thousandth (beta2 0.999). TensorFlow's AdamW takes weight_decay*w off at every
+    step, torch's lr*weight_decay*w. as_run takes TensorFlow's steps, by another hook. Its LazyAdam leaves rows of an
+    embedding alone that a batch does not touch; torch's Adam steps them, as_run or not.
 
     Raises ValueError naming an unknown key or optimizer, a missing key or a wrong value; ImportError without PyTorch.
     """
@@ -112,12 +113,20 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, *, 
                                or name in ("NovoGrad", "AdamW"))
     if l2 and not in_gradient:
         named["weight_decay"] = l2
+    decay = 0.0
+    if as_run and name == "AdamW":
+        decay = {**named, **options}["weight_decay"]
+        options["weight_decay"] = 0.0
     optimizer = _made(name, params, lr, named, larc, options)
     _refuse_halves(optimizer, config)
     if in_gradient or max_norm is not None:
         from .torch._gradients import PreparedGradients
 
         PreparedGradients(optimizer, l2 if in_gradient else 0.0, regularize, max_norm)
+    if as_run and name in _ADAMS:
+        from .torch._tensorflow_adam import TensorFlowAdam
+
+        TensorFlowAdam(getattr(optimizer, "optimizer", optimizer), decay)
     return optimizer
 
 

@@ -181,3 +181,59 @@ def test_adams_are_torchs_inside_larc_where_it_is_asked_for(config: Any, kind: s
     assert (group["betas"], group["eps"], group["weight_decay"]) == (
         ((0.8, 0.99), 1e-6, 0.1) if kind == "AdamW" else ((0.9, 0.999), 1e-8, 0))
     assert group["skip_larc"] == (False, True)
+
+
+def by_tensorflow(epsilon: float, weight_decay: float, l2: float, steps: int) -> dict[str, Any]:
+    """TensorFlow 1.15's AdamOptimizer, and contrib's AdamWOptimizer around it, by their documented rules in float64."""
+    found = {}
+    for name in WEIGHTS:
+        w, g, m, v = np.float64(WEIGHTS[name]), np.float64(GRADS[name]), 0.0, 0.0
+        for t in range(1, steps + 1):
+            h = g + l2 * w
+            m, v = 0.9 * m + 0.1 * h, 0.999 * v + 0.001 * h * h
+            w = (1 - weight_decay) * w - 0.1 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + epsilon)
+        found[name] = w
+    return found
+
+
+@pytest.mark.parametrize("l2", [{}, L2], ids=["bare", "regularized"])
+@pytest.mark.parametrize(("optimizer", "weight_decay"), [("Adam", 0.0), ("AdamW", 0.05)])
+def test_as_run_adam_is_tensorflows(optimizer: str, weight_decay: float, l2: Any) -> None:
+    """epsilon is added before the bias correction, and AdamW's decay is not times lr."""
+    params = {"epsilon": 0.1, **({"weight_decay": weight_decay} if weight_decay else {})}
+    config = {"optimizer": optimizer, "optimizer_params": params, **l2}
+    expected = by_tensorflow(0.1, weight_decay, 0.1 if l2 else 0.0, 4)
+    close(stepped(config, 4, as_run=True), expected)
+    assert not np.allclose(stepped(config, 4)["weight"], expected["weight"], rtol=1e-3)
+
+
+def test_as_run_adam_goes_on_from_a_checkpoint_as_if_uninterrupted() -> None:
+    config = {"optimizer": "AdamW", "optimizer_params": {"epsilon": 0.1, "weight_decay": 0.05}}
+    parameters = network()
+    saved: Any = None
+    for _ in range(2):
+        optimizer = layerwise.from_openseq2seq(config, parameters.items(), 0.1, as_run=True)
+        if saved is not None:
+            optimizer.load_state_dict(saved)
+        for _ in range(2):
+            put_gradients(parameters)
+            optimizer.step()
+        saved = copy.deepcopy(optimizer.state_dict())
+    close({name: parameter.detach().numpy() for name, parameter in parameters.items()},
+          by_tensorflow(0.1, 0.05, 0.0, 4))
+
+
+@pytest.mark.parametrize("with_closure", [False, True])
+def test_as_run_adam_inside_larc_decays_after_the_factor(with_closure: bool) -> None:
+    """r = eta |w| / (lr (|g| + eps)) of the weights before their decay; TensorFlow's first step of Adam is then
+    lr * h / (|h| + epsilon / sqrt(1 - beta2)), h = r g."""
+    config = {"optimizer": "AdamW", "optimizer_params": {"epsilon": 0.01, "weight_decay": 0.05},
+              "larc_params": {"larc_eta": 0.001}}
+    parameters = network()
+    optimizer = layerwise.from_openseq2seq(config, parameters.items(), 0.1, as_run=True)
+    optimizer.step((lambda: put_gradients(parameters)) if with_closure else None)
+    for name, parameter in parameters.items():
+        w, g = np.float64(WEIGHTS[name]), np.float64(GRADS[name])
+        h = min(0.001 * np.linalg.norm(w) / (0.1 * (np.linalg.norm(g) + 1e-7)), 1) * g
+        expected = 0.95 * w - 0.1 * h / (np.abs(h) + 0.01 / np.sqrt(0.001))
+        np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-6)

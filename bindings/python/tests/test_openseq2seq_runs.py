@@ -80,11 +80,12 @@ def test_larcs_keywords_win_over_the_dictionarys_whatever_it_goes_around(optimiz
 
 
 @pytest.mark.parametrize("optimizer", [{"optimizer": "Momentum", "optimizer_params": {"momentum": 0.9}},
-                                       {"optimizer": "NovoGrad"}, {"optimizer": "Adam"}], ids=lambda it: it["optimizer"])
+                                       {"optimizer": "NovoGrad"}, {"optimizer": "Adam"}],
+                         ids=lambda config: config["optimizer"])
 @pytest.mark.parametrize("policy", ["poly_decay", "cosine_decay"])
 def test_a_warm_up_from_0_leaves_layers_of_zeros_alone_and_goes_on(optimizer: Any, policy: str) -> None:
-    """At lr 0 LARC clip's factor of a layer of zeros is 0/0: nan for ever in the original (seen by running it). Here the
-    layer stays 0 in that step, and is trained from the next one on."""
+    """At lr 0 LARC clip's factor of a layer of zeros is 0/0: nan for ever in the original (seen by running it). Here
+    the layer stays 0 in that step, and is trained from the next one on."""
     config = {**optimizer, "larc_params": {"larc_eta": 0.001}, "lr_policy": policy,
               "lr_policy_params": {"learning_rate": 0.05, "decay_steps": 6, "begin_decay_at": 3, "warmup_steps": 3}}
     zeros, other = torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.ones(3))

@@ -9,20 +9,21 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ._before_step import BeforeStep
+
 Filter = Callable[[str | None, Tensor], bool]
 
 
-class PreparedGradients:
-    """A hook before an optimizer's step: g = g + l2*w, then g = g * max_norm/max(|all g|, max_norm), in place.
+class PreparedGradients(BeforeStep):
+    """Before an optimizer's step: g = g + l2*w, then g = g * max_norm/max(|all g|, max_norm), in place.
 
     l2        scale of a loss term l2/2 |w|^2; 0: none
     takes_l2  function of name and parameter that says which parameters have that term; None: all with a gradient
     max_norm  limit of the norm of all gradients together, l2's included; None: none. A norm that is not finite makes
               every gradient nan
 
-    With a closure it runs after the closure, each time. A second step without new gradients changes them again. Copies
-    and pickles of an optimizer lose it, as they lose every hook. Raises ValueError for an optimizer whose gradients
-    come to the step still scaled.
+    A second step without new gradients changes them again. Raises ValueError for an optimizer whose gradients come to
+    the step still scaled.
     """
 
     def __init__(self, optimizer: Optimizer, l2: float, takes_l2: Filter | None, max_norm: float | None) -> None:
@@ -31,22 +32,8 @@ class PreparedGradients:
                              "unscale_in_step and fused must be False")
         self.l2, self.takes_l2, self.max_norm = l2, takes_l2, max_norm
         self.norm: Tensor | None = None  # of all gradients in the last step, before it was limited
-        optimizer.register_step_pre_hook(self)
+        super().__init__(optimizer)
 
-    def __call__(self, optimizer: Optimizer, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        closure = args[1] if len(args) > 1 else named.get("closure")
-        if closure is None:
-            self.prepare(optimizer)
-            return None
-
-        def with_prepared_gradients() -> Any:
-            loss = closure()
-            self.prepare(optimizer)
-            return loss
-
-        return (args[0],), {**named, "closure": with_prepared_gradients}
-
-    @torch.no_grad()
     def prepare(self, optimizer: Optimizer) -> None:
         grads = []
         for group in optimizer.param_groups:
