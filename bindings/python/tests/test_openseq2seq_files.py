@@ -93,6 +93,11 @@ def test_a_scale_that_is_a_number_stays() -> None:
     assert scales(layerwise.scaler_from_openseq2seq(config, "cpu"), [False, True, False]) == [512.0] * 3
 
 
+def test_without_mixed_precision_nothing_is_scaled() -> None:
+    config = {"dtype": "float32", "loss_scaling": 512.0}
+    assert scales(layerwise.scaler_from_openseq2seq(config, "cpu"), [False, False]) == [1.0, 1.0]
+
+
 @pytest.mark.parametrize(("change", "text"), [
     ({"loss_scaling": "LogMax"}, "loss_scaling is 'LogMax': it must be a number or 'Backoff'"),
     ({"loss_scaling": 0.0}, "loss_scaling is 0.0: it must be a finite number, positive"),

@@ -19,5 +19,5 @@ class BoundedGradScaler(torch.amp.GradScaler):
 
     def update(self, new_scale: Any = None) -> None:
         super().update(new_scale)
-        if self._scale is not None:
+        if self.is_enabled() and self._scale is not None:
             self._scale.clamp_(self.least, self.most)
