@@ -7,6 +7,7 @@ of every step and the weights after the last. Equal to 2e-6 of a layer's largest
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,38 @@ def test_the_default_keeps_the_average_that_the_original_never_stored() -> None:
     beta2 = [layerwise.from_openseq2seq(run["config"], [torch.nn.Parameter(torch.ones(1))], as_run=as_run)
              .param_groups[0]["betas"][1] for as_run in (False, True)]
     assert beta2 == [0.98, 0.0]
+
+
+def test_the_readmes_numbers_of_both_formulas() -> None:
+    """v and the first component of w, of its graph and, for the page's formula, of its eager mode."""
+    config = {"optimizer": "NovoGrad", "optimizer_params": {"beta1": 0.95, "beta2": 0.98, "epsilon": 1e-8}}
+    for as_run, second_moments, weights in (
+            (True, [1, 4, 9, 0.25, 16], [2.94, 2.823, 2.65185, 2.429257, 2.157794]),
+            (False, [1, 1.06, 1.2188, 1.199424, 1.495435], [2.94, 2.766446, 2.438525, 2.099607, 1.581377])):
+        weight = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+        optimizer = layerwise.from_openseq2seq(config, [weight], 0.1, as_run=as_run)
+        for norm, second_moment, value in zip((1, 2, 3, 0.5, 4), second_moments, weights, strict=True):
+            weight.grad = torch.tensor([0.6, 0.8]) * norm
+            optimizer.step()
+            assert float(optimizer.state[weight]["second_moment"]) == pytest.approx(second_moment, rel=1e-6)
+            assert float(weight[0].detach()) == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["mixed", "float32"])
+def test_the_readmes_loop_runs(dtype: str) -> None:
+    readme = Path(__file__).resolve().parents[1] / "README.md"
+    blocks = re.findall(r"```python\n(.*?)```", readme.read_text(), re.S)
+    [block] = [block for block in blocks if "base_params" in block]
+    run = json.loads((FOLDER / "larc-clip-momentum-warmup.json").read_text())
+    tags: dict[str, float] = {}
+    writer = type("Writer", (), {"add_scalar": lambda self, tag, value, step: tags.update({tag: value})})()
+    names = {"base_params": {**run["config"], "dtype": dtype, "loss_scaling": "Backoff", "num_epochs": 1},
+             "model": torch.nn.Linear(3, 1), "batches": [(torch.ones(2, 3), torch.ones(2, 1))] * 4, "writer": writer,
+             "device": torch.device("cpu"), "loss_of": torch.nn.functional.mse_loss, "torch": torch,
+             "layerwise": layerwise, "variables": {"weight": "dense/kernel", "bias": "dense/bias"}}
+    exec(block, names)
+    assert names["scheduler"].last_epoch == 4
+    assert tags["Loss_Optimization/larc_final_lr/dense/kernel_0"] > 0
 
 
 def test_as_run_and_betas_are_not_both_taken() -> None:
