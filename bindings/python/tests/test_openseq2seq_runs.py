@@ -19,7 +19,7 @@ import layerwise
 
 torch = torch_models.torch
 FOLDER = Path(__file__).resolve().parent / "openseq2seq"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem not in ("files", "schedules"))
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json") if "gradients" in json.loads(path.read_text()))
 
 
 def layers(run: Any, key: str) -> list[Any]:
@@ -83,7 +83,7 @@ def test_the_readmes_numbers_of_both_formulas() -> None:
 def test_the_readmes_loop_runs(dtype: str) -> None:
     readme = Path(__file__).resolve().parents[1] / "README.md"
     blocks = re.findall(r"```python\n(.*?)```", readme.read_text(), re.S)
-    [block] = [block for block in blocks if "base_params" in block]
+    [block] = [block for block in blocks if "scaler_from_openseq2seq" in block]
     run = json.loads((FOLDER / "larc-clip-momentum-warmup.json").read_text())
     tags: dict[str, float] = {}
     writer = type("Writer", (), {"add_scalar": lambda self, tag, value, step: tags.update({tag: value})})()

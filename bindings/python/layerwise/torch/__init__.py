@@ -24,17 +24,20 @@ from ._larc import LARC
 from ._larc_sgd import LARCSGD
 from ._novograd import NovoGrad
 from ._stats import LayerStats, write_summaries
+from ._tensorflow import TensorFlowState, state_from_openseq2seq
 
 __all__ = [
     "LARC",
     "LARCSGD",
     "LayerStats",
     "NovoGrad",
+    "TensorFlowState",
     "apex_state_dict",
     "is_bias_or_norm",
     "is_weight",
     "load_apex_state_dict",
     "load_timm_state_dict",
+    "state_from_openseq2seq",
     "timm_state_dict",
     "write_summaries",
 ]
