@@ -162,9 +162,8 @@ def _named(name: str, given: Mapping[str, Any], options: Mapping[str, Any], as_r
 
 def _made(name: str, params: Any, lr: Any, named: dict[str, Any], larc: dict[str, Any] | None,
           options: dict[str, Any]) -> Optimizer:
+    from . import torch as layerwise_torch  # says what is missing where PyTorch is
     import torch
-
-    from . import torch as layerwise_torch
 
     if name in ("Momentum", "SGD"):
         return layerwise_torch.LARCSGD(params, lr, **{"momentum": 0.0, **named, **(larc or {"skip_larc": True}),

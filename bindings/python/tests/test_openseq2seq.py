@@ -7,6 +7,9 @@ in float32 (openseq2seq/schedules.json).
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +219,12 @@ def test_a_schedule_that_would_fail_in_training_is_refused_when_it_is_made(polic
     config = {"lr_policy": policy, "lr_policy_params": params}
     with pytest.raises((ValueError, TypeError), match=text):
         layerwise.openseq2seq_schedule(config, steps_per_epoch=1)
+
+
+def test_without_pytorch_the_error_says_so() -> None:
+    code = ("import sys; sys.modules['torch'] = None; import layerwise\n"
+            "try: layerwise.from_openseq2seq({'optimizer': 'Adam'}, [], 0.1)\n"
+            "except ImportError as problem: print(problem)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert "layerwise.torch needs PyTorch, which is not installed" in done.stdout
