@@ -84,7 +84,8 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, *, 
     Returns `layerwise.torch.NovoGrad` or torch.optim's Adam or AdamW, in `layerwise.torch.LARC` with larc_params;
     `layerwise.torch.LARCSGD` for the others, without larc_params with skip_larc: plain SGD. With max_grad_norm, and
     where the regularizer's part has to be in the gradient itself (with LARC, with NovoGrad, with regularize), a hook
-    before the step changes the gradients in place; copies and pickles of the optimizer lose it, as all hooks.
+    before the step changes the gradients in place. Copies and pickles of torch's optimizers lose it, as all hooks;
+    those of this package's keep it.
 
     TensorFlow's Adam adds epsilon before the bias correction, torch's after: its epsilon is 31.6 times torch's at the
     first step and 1.26 times at the thousandth (beta2 0.999). TensorFlow's AdamW takes weight_decay*w off at every

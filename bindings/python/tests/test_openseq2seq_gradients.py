@@ -7,6 +7,7 @@ LARC and NovoGrad. By hand in float64, or by torch's own optimizers.
 from __future__ import annotations
 
 import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -237,3 +238,19 @@ def test_as_run_adam_inside_larc_decays_after_the_factor(with_closure: bool) -> 
         h = min(0.001 * np.linalg.norm(w) / (0.1 * (np.linalg.norm(g) + 1e-7)), 1) * g
         expected = 0.95 * w - 0.1 * h / (np.abs(h) + 0.01 / np.sqrt(0.001))
         np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))],
+                         ids=["copy", "pickle"])
+@pytest.mark.parametrize("config", [{**NOVOGRAD, "max_grad_norm": 0.25}, {**MOMENTUM, **L2, "max_grad_norm": 0.25},
+                                    {**MOMENTUM, **L2, "larc_params": {"larc_eta": 0.01}},
+                                    {**NOVOGRAD, **L2, "larc_params": {"larc_eta": 0.01}}],
+                         ids=["NovoGrad", "limited", "LARCSGD", "LARC"])
+def test_copies_and_pickles_prepare_gradients_too(config: Any, again: Any) -> None:
+    parameters = network()
+    optimizer = layerwise.from_openseq2seq(config, parameters.items(), 0.1)
+    for _ in range(3):
+        parameters, optimizer = again((parameters, optimizer))
+        put_gradients(parameters)
+        optimizer.step()
+    close({name: parameter.detach().numpy() for name, parameter in parameters.items()}, stepped(config))

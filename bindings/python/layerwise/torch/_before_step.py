@@ -11,11 +11,17 @@ from torch.optim import Optimizer
 class BeforeStep:
     """A hook of an optimizer: `prepare` runs when the gradients are there and the step is not taken yet.
 
-    With a closure that is after the closure, each time it runs. Copies and pickles of an optimizer lose hooks.
+    With a closure that is after the closure, each time it runs. Copies and pickles of this package's optimizers keep
+    it; those of torch's lose it, as all hooks.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
         optimizer.register_step_pre_hook(self)
+
+    @staticmethod
+    def of(optimizer: Any) -> list[BeforeStep]:
+        hooks = getattr(optimizer, "_optimizer_step_pre_hooks", {}).values()
+        return [hook for hook in hooks if isinstance(hook, BeforeStep)]
 
     def prepare(self, optimizer: Optimizer) -> None:
         raise NotImplementedError

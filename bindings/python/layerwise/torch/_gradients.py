@@ -50,8 +50,7 @@ class PreparedGradients(BeforeStep):
 
 def norm_before_limit(optimizer: Any) -> float | None:
     """None where nothing limits the norm of an optimizer's gradients."""
-    hooks = getattr(optimizer, "_optimizer_step_pre_hooks", {}).values()
-    norms = [hook.norm for hook in hooks if isinstance(hook, PreparedGradients)]
+    norms = [hook.norm for hook in BeforeStep.of(optimizer) if isinstance(hook, PreparedGradients)]
     return None if not norms or norms[0] is None else float(norms[0])
 
 

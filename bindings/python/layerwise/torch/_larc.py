@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from . import _ops
 from ._assignment import MULTIPLIERS, Group, Spec
+from ._before_step import BeforeStep
 from ._calls import AllAccepted, Call, Launch, given_tensor
 from ._groups import larc_options, plan_without_elements
 from ._multipliers import (
@@ -305,7 +306,7 @@ class LARC(LayerwiseOptimizer):
         self.optimizer.init_state()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer, "options": self.options}
+        return {"optimizer": self.optimizer, "options": self.options, "_before_step": BeforeStep.of(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.optimizer: Optimizer = state["optimizer"]
@@ -319,6 +320,8 @@ class LARC(LayerwiseOptimizer):
                 setattr(self.optimizer, name, OrderedDict())
         Optimizer.__setstate__(self, {})  # hooks of its own, and the profiler's
         self._reset()
+        for hook in state.get("_before_step", ()):
+            self.register_step_pre_hook(hook)
         for group in self.param_groups:
             self._assignment.given.add(group)
 

@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from ._assignment import MULTIPLIERS, Assignment, Group, Member, Slot, Spec, parameter_name
+from ._before_step import BeforeStep
 from ._bucket import Bucket
 from ._calls import (
     Accepted,
@@ -423,7 +424,7 @@ class LayerwiseOptimizer(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_step_supports_amp_scaling": self._step_supports_amp_scaling,
-                "_group_multipliers": self._group_multipliers}
+                "_group_multipliers": self._group_multipliers, "_before_step": BeforeStep.of(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         previous = self.__dict__.get("state")
@@ -431,6 +432,8 @@ class LayerwiseOptimizer(Optimizer):
             super().__setstate__(state)
             self._reset()
             self._group_multipliers = state.get("_group_multipliers", "refuse")
+            for hook in state.get("_before_step", ()):
+                self.register_step_pre_hook(hook)
             self._fill_groups(None)
             for group in self.param_groups:
                 self._assignment.given.add(group)
