@@ -7,6 +7,9 @@ same runs after 15.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +107,16 @@ def test_the_state_is_the_originals(checkpoint: Any) -> None:
     first = optimizer.state[optimizer.param_groups[0]["params"][0]]
     assert np.array_equal(first["first_moment"].numpy(), moment.transpose(2, 1, 0))
     assert int(first["step"]) == 10 and float(first["second_moment"]) == 0
+
+
+def test_the_command_lists_names_and_shapes(checkpoint: Any) -> None:
+    def run(prefix: Any) -> Any:
+        return subprocess.run([sys.executable, "-m", "layerwise.from_tf", str(prefix)], capture_output=True, text=True,
+                              env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    listed = run(checkpoint("momentum-larc-mixed")).stdout.splitlines()
+    assert "ForwardPass/enc/conv1/kernel  float16  [3, 4, 5]" in listed and "global_step  int64  []" in listed
+    missing = run("missing")
+    assert missing.returncode != 0 and missing.stderr.startswith("layerwise.from_tf: ")
 
 
 @pytest.mark.parametrize(("variables", "text"), [
