@@ -4,6 +4,7 @@
 #include <link.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <mutex>
 #include <string>
@@ -49,6 +50,21 @@ std::string runtime_path() {
 // A library that is loaded, which then stays so; null where it is not.
 void* loaded_library(const char* name) { return dlopen(name, RTLD_LAZY | RTLD_NOLOAD); }
 
+// Whether this process was forked and has not started a program since: Linux's
+// PF_FORKNOEXEC among the flags of proc(5). The library may be loaded after the fork, and sees none then.
+bool is_forked() {
+  constexpr unsigned long kForkedWithoutExec = 0x40;
+  char text[512] = "";
+  if (FILE* const file = std::fopen("/proc/self/stat", "re")) {
+    text[std::fread(text, 1, sizeof text - 1, file)] = '\0';
+    std::fclose(file);
+  }
+  unsigned long flags = 0;
+  const char* const name_end = std::strrchr(text, ')');
+  return name_end && std::sscanf(name_end + 1, " %*c %*d %*d %*d %*d %*d %lu", &flags) == 1 &&
+         (flags & kForkedWithoutExec) != 0;
+}
+
 // What was found when `loads` libraries had been loaded; the runtime is looked for again when more have been.
 struct Found {
   std::mutex mutex;
@@ -78,7 +94,8 @@ bool OpenMp::find_in(void* library) {
 }
 
 const OpenMp* OpenMp::loaded() {
-  if (forks() != 0) return nullptr;
+  static const bool began_forked = is_forked();
+  if (began_forked || forks() != 0) return nullptr;
   if (found->is_final.load(std::memory_order_acquire)) return found->runtime;
   const uint64_t now = loads();
   if (found->loads.load(std::memory_order_acquire) == now) return found->runtime;

@@ -8,7 +8,7 @@ namespace layerwise {
 class OpenMp {
  public:
   // The runtime that PyTorch computes with where PyTorch is loaded, else the first that is loaded; null where none is,
-  // and in a forked child: a runtime's threads do not survive a fork, and it does not start them again.
+  // and in a process that was forked and runs on: a runtime's threads do not survive a fork, and it waits for them.
   static const OpenMp* loaded();
 
   // As Pool::run, in a parallel region: one thread where the caller is in a region already.

@@ -6,6 +6,7 @@ The right value is the parent's own next step.
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
 import sys
 from typing import Any
 
@@ -69,3 +70,25 @@ def test_an_optimizer_goes_on_in_a_data_loaders_worker(make: Any) -> None:
     train(network, optimizer, range(1, 2))
     expected = torch.cat([p.detach().flatten() for p in network.parameters()])
     assert all(torch.equal(each, expected) for each in found)
+
+
+def test_a_child_that_imports_the_package_after_its_fork_steps() -> None:
+    """The parent's OpenMP threads are gone in the child, and a parallel region there would wait for them for ever, as
+    torch's own does: the plan must take threads of its own."""
+    program = """
+import os, signal, sys
+import numpy as np, torch
+torch.set_num_threads(2)
+(torch.ones(4_000_000) * 2).sum()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    import layerwise
+    size = 1 << 20
+    arrays = [np.ones(size, np.float32) for _ in range(2)]
+    with layerwise.Plan([size], threads=2) as plan:
+        plan.novograd_step(*arrays, np.zeros(size, np.float32), np.zeros(1, np.float32), lr=0.1)
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    subprocess.run([sys.executable, "-B", "-c", program], check=True, timeout=120)
