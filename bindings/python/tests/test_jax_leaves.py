@@ -68,7 +68,7 @@ def test_a_leaf_without_a_gradient_is_left_alone_whatever_it_is(kind: str, gradi
     for step in (optimizer.step, *([jax.jit(optimizer.step)] if gradient != "float0" else [])):
         new, after = step(params, grads, state)
         np.testing.assert_allclose(new["w"], first_step(kind), rtol=1e-5)
-        assert bits(new["idle"]) == bits(leaf) or step is not optimizer.step and np.array_equal(new["idle"], leaf)
+        assert bits(new["idle"]) == bits(leaf) or (step is not optimizer.step and np.array_equal(new["idle"], leaf))
         assert jax.tree.structure(after) == jax.tree.structure(state)
     updates, _ = optimizer.update(grads, state, params)
     np.testing.assert_allclose(updates["w"], first_step(kind) - W, rtol=1e-4)

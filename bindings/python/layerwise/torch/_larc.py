@@ -127,8 +127,9 @@ class LARC(LayerwiseOptimizer):
                 if not grad.is_contiguous() and 0 in grad.stride():
                     names = [slot.name for _, slot in self._assignment.slots()
                              if slot.bucket is call.bucket and slot.layer == layer]
-                    raise ValueError(f"the gradient of {' and '.join(names)} has strides {grad.stride()}, elements that "
-                                     "are the same memory: LARC writes gradients, so it must be a copy, grad.clone()")
+                    raise ValueError(
+                        f"the gradient of {' and '.join(names)} has strides {grad.stride()}, elements that are the same "
+                        "memory: LARC writes gradients, so it must be a copy, grad.clone()")
 
     @contextlib.contextmanager
     def _inner_options(self, found_inf: Any) -> Iterator[None]:

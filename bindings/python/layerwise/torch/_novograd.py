@@ -10,8 +10,8 @@ from torch import Tensor
 from .. import _abi
 from . import _ops
 from ._assignment import Group, Spec
-from ._groups import COMMON, plan_without_elements
 from ._calls import Launch
+from ._groups import COMMON, plan_without_elements
 from ._optimizer import LayerwiseOptimizer
 from ._values import dtype_of, options_of
 

@@ -117,8 +117,8 @@ class LayerwiseOptimizer(Optimizer):
         a framework's, which has not given them."""
         whose = owner(group.get(OPTION, self._group_multipliers), OPTION)
         if whose != self._group_multipliers != "refuse":
-            raise ValueError(f"a parameter group has {OPTION}={whose!r} and the optimizer {self._group_multipliers!r}: one "
-                             "of them must go (torch leaves an optimizer's options in the dicts that it was given)")
+            raise ValueError(f"a parameter group has {OPTION}={whose!r} and the optimizer {self._group_multipliers!r}: "
+                             "give one of them alone. An optimizer leaves its options in the dicts it was made of")
         if whose == "refuse":
             refuse_unclaimed(group, self.defaults)
         if whose != "ignore":
