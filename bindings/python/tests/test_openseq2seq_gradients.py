@@ -254,3 +254,30 @@ def test_copies_and_pickles_prepare_gradients_too(config: Any, again: Any) -> No
         put_gradients(parameters)
         optimizer.step()
     close({name: parameter.detach().numpy() for name, parameter in parameters.items()}, stepped(config))
+
+
+@pytest.mark.parametrize("config", [{**NOVOGRAD, **L2}, {**NOVOGRAD, **L2, "larc_params": {"larc_eta": 0.1}},
+                                    {**MOMENTUM, **L2, "larc_params": {"larc_eta": 0.1}}],
+                         ids=["NovoGrad", "LARC and NovoGrad", "LARC and Momentum"])
+def test_a_question_for_the_state_is_no_step_of_the_regularizer(config: Any) -> None:
+    """torch.distributed.checkpoint asks by a step with lr 0 and gradients of 0, which scale*w must not fill. Right: a run
+    that was not asked."""
+    weights = []
+    for is_asked in (False, True):
+        parameters = network()
+        optimizer = layerwise.from_openseq2seq(config, parameters.items(), 0.1)
+        if is_asked:
+            for parameter in parameters.values():
+                parameter.grad = torch.zeros_like(parameter)
+            rates = [group["lr"] for group in optimizer.param_groups]
+            for group in optimizer.param_groups:
+                group["lr"] = 0.0
+            optimizer.step()
+            for group, lr in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = lr
+            assert all(not parameter.grad.any() for parameter in parameters.values())
+        for _ in range(2):
+            put_gradients(parameters)
+            optimizer.step()
+        weights.append({name: parameter.detach().numpy() for name, parameter in parameters.items()})
+    close(*weights)
