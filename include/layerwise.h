@@ -125,13 +125,32 @@ extern "C" {
 #define LAYERWISE_NORM_L2 0  /* the Euclidean norm */
 #define LAYERWISE_NORM_INF 1 /* the largest magnitude */
 
+#define LAYERWISE_SEED_OFF 0        /* NovoGrad's v is averaged from the first step on */
+#define LAYERWISE_SEED_WHILE_ZERO 1 /* a v that is 0 becomes n2: also later, where a layer's gradients have been 0 so far */
+#define LAYERWISE_SEED_FIRST_STEP 2 /* v becomes n2 at t = 1 alone, whatever they are: optax, TensorFlow Addons, apex */
+
+#define LAYERWISE_DECOUPLED_OFF 0        /* weight decay is in NovoGrad's momentum */
+#define LAYERWISE_DECOUPLED_RAW 1        /* beside a momentum of gradients that are not normalised: apex's default */
+#define LAYERWISE_DECOUPLED_NORMALIZED 2 /* beside a momentum of normalised ones, w *= 1 - lr*weight_decay: timm's novogradw */
+
 #define LAYERWISE_LARC_CLIP 0  /* min(max(r_raw/lr, min_update), 1): the rate is capped at lr */
 #define LAYERWISE_LARC_SCALE 1 /* max(r_raw, min_update): the factor itself */
+
+#define LAYERWISE_FOLD_OFF 0       /* weight decay is neither in LARC's norm nor inside its factor */
+#define LAYERWISE_FOLD_NORMS 1     /* inside the factor, and its norm added to the gradient's: apex, timm, TensorFlow 1 */
+#define LAYERWISE_FOLD_GRADIENT 2  /* inside the factor, whose norm is that of the decayed gradient: optax, OpenSeq2Seq */
+#define LAYERWISE_FOLD_BOTH 3      /* as GRADIENT, and weight decay's norm is added as well: fastai's decouple_wd=False */
+#define LAYERWISE_FOLD_DECOUPLED 4 /* before the step, w *= 1 - lr*weight_decay; its norm is added: fastai; only with SGD */
 
 #define LAYERWISE_ZERO_NORM_KEEP 0      /* r is 1 where |w| or |g| is 0: the layer trains as without LARC */
 #define LAYERWISE_ZERO_NORM_FREEZE 1    /* the formula; r is 0 where |w| is 0 */
 #define LAYERWISE_ZERO_NORM_FLOOR 2     /* the formula; r is min_update where |w| is 0 */
 #define LAYERWISE_ZERO_NORM_UNTOUCHED 3 /* as KEEP, and not decayed: apex's rule */
+#define LAYERWISE_ZERO_NORM_UNIT 4      /* r_raw is 1 where |w| or |g| is 0: in CLIP r is then min(1/lr, 1), as in timm */
+
+#define LAYERWISE_ZERO_GRAD_AS_WEIGHT 0 /* |g| of 0 is what zero_norm says */
+#define LAYERWISE_ZERO_GRAD_FORMULA 1   /* zero_norm is for |w| alone; the formula where |g| is 0: fastai, Chainer, holocron */
+#define LAYERWISE_ZERO_GRAD_AT_LEAST_ONE 2 /* as FORMULA, but r_raw is 1 there where it would be less: objax */
 
 #define LAYERWISE_ROUNDING_NEAREST 0    /* to the nearest, ties to even */
 #define LAYERWISE_ROUNDING_STOCHASTIC 1 /* up or down at random, right in the mean */
@@ -341,8 +360,8 @@ typedef struct layerwise_novograd_options {
   int32_t average_first_step;  /* 0: not at t = 1 (TensorFlow Addons); default 1 */
   int32_t amsgrad;             /* 1: divide by the running maximum of v; needs max_second_moment; default 0 */
   int32_t bias_correction;     /* 1: as Adam's; default 0 */
-  int32_t seed_second_moment;  /* 1 (default): a layer's v that is still 0 becomes n2 instead of being averaged */
-  int32_t decoupled_weight_decay; /* 1: decay is added to the update, not to the momentum (apex's default); default 0 */
+  int32_t seed_second_moment;  /* LAYERWISE_SEED_, default WHILE_ZERO; FIRST_STEP needs step or step_ptr */
+  int32_t decoupled_weight_decay; /* LAYERWISE_DECOUPLED_, default OFF */
   int32_t lr_in_momentum;      /* 1: lr is inside the momentum (TensorFlow, Keras); default 0 */
   int32_t maximize;            /* 1: ascend; default 0 */
   int32_t rounding;            /* LAYERWISE_ROUNDING_ of the first moment, default NEAREST; STOCHASTIC: bfloat16 only,
@@ -358,14 +377,15 @@ LAYERWISE_API int32_t layerwise_novograd_options_init(layerwise_novograd_options
 /* Applies one NovoGrad step to every layer (Ginsburg et al., arXiv 1905.11286).
  *
  *   g' = g / grad_scale, negated by maximize        n2 = sum g'^2
- *   v  = n2 where v is 0 and seed_second_moment, else beta2*v + (1-beta2)*n2
+ *   v  = n2 where seed_second_moment says so: where v is 0, or t is 1; else beta2*v + (1-beta2)*n2
  *   vh = v, or its running maximum (amsgrad); divided by 1 - beta2^t with bias_correction
  *   d  = sqrt(vh + eps_root) + eps                  u  = g'/d + weight_decay*w, 0 for g'/d where d is 0
  *   m  = beta1*m + c*u                              c  = 1, or 1 - beta1 with grad_averaging
  *   w  = w - lr*m                                   m divided by 1 - beta1^t with bias_correction
  *
  *   infinity norm: n = max |g'|; v holds and blends n; d = vh + eps; bias correction divides vh by sqrt(1 - beta2^t)
- *   decoupled:     m = beta1*m + c*g'; w -= lr*(m/d + weight_decay*w), m alone divided by 1 - beta1^t
+ *   decoupled, raw: m = beta1*m + c*g'; w -= lr*(m/d + weight_decay*w), m alone divided by 1 - beta1^t
+ *   normalized:    m = beta1*m + c*g'/d; w -= lr*(m + weight_decay*w), m alone divided by 1 - beta1^t
  *   lr_in_momentum: m = beta1*m + lr*c*u; w -= m; excludes bias_correction and decoupled_weight_decay
  *
  * weights            in/out, weights_dtype, not NULL
@@ -395,13 +415,14 @@ typedef struct layerwise_larc_options {
   int64_t *nonfinite_layers;   /* int64, the number of skipped layers is added to it; NULL: not counted */
   int32_t mode;                /* LAYERWISE_LARC_, default CLIP */
   int32_t zero_norm;           /* LAYERWISE_ZERO_NORM_, default KEEP */
-  int32_t fold_weight_decay;   /* 1: decay is in the norm and inside the factor, as in apex; default 0 */
+  int32_t fold_weight_decay;   /* LAYERWISE_FOLD_, default OFF */
   int32_t maximize;            /* 1: ascend; default 0 */
   int32_t rounding;            /* LAYERWISE_ROUNDING_ of the momentum, default NEAREST; STOCHASTIC: in larc_sgd_step,
                                   with bfloat16 momentum only, needs sgd's step or step_ptr */
-  int32_t reserved;            /* 0 */
+  int32_t zero_grad_norm;      /* LAYERWISE_ZERO_GRAD_, default AS_WEIGHT */
   int64_t seed;                /* of stochastic rounding, any number; 0 (default) without */
-  int64_t reserved2[2];        /* 0 */
+  double weight_norm_threshold; /* >= 0, default 0: |w| up to it counts as 0 for zero_norm (Chainer: 0.01) */
+  double max_update;           /* >= 0, default 0 for none: the greatest factor; SCALE only (fastai's clip: 1) */
 } layerwise_larc_options;
 
 /* Fills options with the defaults; lr is NaN. As layerwise_plan_options_init. */
@@ -411,15 +432,20 @@ LAYERWISE_API int32_t layerwise_larc_options_init(layerwise_larc_options *option
  * 1708.03888; OpenSeq2Seq's and apex's LARC).
  *
  *   g'    = g / grad_scale, negated by maximize
- *   r_raw = eta*|w| / (|g'| + weight_decay*|w| + eps)      the weight_decay term only with fold_weight_decay
+ *   n     = |g'|; fold_weight_decay norms: |g'| + weight_decay*|w|; gradient: |g' + weight_decay*w|, summed over elements;
+ *           both: |g' + weight_decay*w| + weight_decay*|w|
+ *   r_raw = eta*|w| / (n + eps)
  *   r     = clip:  min(max(r_raw/lr, min_update), 1)       lr * r is then min(lr, r_raw), LARS' rate capped at lr
- *           scale: max(r_raw, min_update)
- *   g     = r*g', or r*(g' + weight_decay*w) with fold_weight_decay; without it weight_decay is not used
+ *           scale: max(r_raw, min_update), at most max_update where that is not 0
+ *   g     = r*g', or r*(g' + weight_decay*w) folded by norms, gradient or both; else weight_decay is not used
  *
- *   zero_norm: keep: r = 1 where |w| or |g| is 0. untouched: as keep, and not decayed (apex). freeze, floor: the formula,
- *   but r is 0, or min_update, where |w| is 0. Where the denominator is 0 r is 1, and in clip, whatever zero_norm says,
- *   where lr is 0. A layer with skip_larc has r = 1 and is decayed, whatever its norms.
- *   lr is the layer's: lr * lr_mult.
+ *   zero_norm: keep: r = 1 where |w| or |g| is 0. untouched: as keep, and not decayed (apex). unit: as the formula, but
+ *   r_raw is 1 there. freeze, floor: the formula, but r is 0, or min_update, where |w| is 0. zero_grad_norm formula: all
+ *   of this where |w| is 0 alone; at_least_one: and r_raw at least 1 where |g| is. |g| is that of g' + weight_decay*w
+ *   where the norm is. Where the denominator is 0 r is 1,
+ *   and in clip, whatever zero_norm says, where lr is 0. A layer with skip_larc has r = 1 and is decayed, whatever its
+ *   norms.
+ *   lr is the layer's: lr * lr_mult. The statistics' GRAD_NORM is that of g' + weight_decay*w where r's is.
  *
  * The result is unscaled and has its sign: what follows uses grad_scale 1 and maximize 0.
  *
@@ -437,7 +463,11 @@ typedef struct layerwise_sgd_options {
   int64_t *step_ptr;    /* int64, completed steps: t = *step_ptr + 1; NULL: step */
   int32_t advance_step; /* 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0 */
   int32_t nesterov;     /* 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default 0 */
-  int64_t reserved[2];  /* 0 */
+  int32_t lr_in_momentum; /* 1: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default 0 */
+  int32_t factor_after_momentum; /* 1: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI);
+                                    excludes lr_in_momentum; default 0 */
+  int32_t dampen_first_step; /* 1: dampening at t = 1 too (MMPretrain, pytorch_optimizer); default 0 */
+  int32_t reserved;     /* 0 */
 } layerwise_sgd_options;
 
 /* Fills options with the defaults. As layerwise_plan_options_init. */
@@ -445,9 +475,13 @@ LAYERWISE_API int32_t layerwise_sgd_options_init(layerwise_sgd_options *options,
 
 /* Applies LARC and SGD with momentum in one step.
  *
- *   r, g' as in larc_scale     h = r*(g' + weight_decay*w) with fold_weight_decay, else r*g' + weight_decay*w
- *   b = h at t = 1 (torch.optim.SGD), else momentum*b + (1 - dampening)*h
+ *   r, g' as in larc_scale     h = r*(g' + weight_decay*w) folded by norms, gradient or both, else r*g' + weight_decay*w
+ *   b = h at t = 1 (torch.optim.SGD) unless dampen_first_step, else momentum*b + (1 - dampening)*h
  *   w = w - lr*(nesterov ? h + momentum*b : b)
+ *
+ *   lr_in_momentum:        lr*h in place of h, and w = w - (nesterov ? lr*h + momentum*b : b)
+ *   factor_after_momentum: h = g' + weight_decay*w, and lr*r in place of lr
+ *   folded decoupled:      w = w - lr*weight_decay*w first, h without weight_decay; r_raw and n of that w
  *
  * weights        in/out, weights_dtype, not NULL
  * grads          in, grads_dtype, not NULL
@@ -472,7 +506,8 @@ LAYERWISE_API int32_t larc_sgd_step(layerwise_plan *plan, void *weights, const v
  *   (without r, by which NovoGrad divides again) NovoGrad's
  *
  * buffers  as in novograd_step
- * larc     in, host, not NULL: eta, eps, min_update, mode and zero_norm. The others left at their defaults, lr NaN:
+ * larc     in, host, not NULL: eta, eps, min_update, max_update, mode, zero_norm, zero_grad_norm and
+ *          weight_norm_threshold. The others left at their defaults, lr NaN:
  *          options has them for both; weight_decay and fold_weight_decay are COMBINATION, since the norm of
  *          r*(g' + weight_decay*w) does not follow from the two norms
  * options  in, host, not NULL; its norm LAYERWISE_NORM_L2: the infinity norm is COMBINATION, it would be a second
@@ -536,6 +571,8 @@ LAYERWISE_API int32_t layerwise_novograd_apply(layerwise_plan *plan, void *weigh
  * grad_sums, weight_sums   in, float64 [layer_count], not NULL. A layer is skipped and counted where one is negative or
  *                          not finite
  * sums_kind    LAYERWISE_SUMS_LAYERS
+ * larc         in, host, not NULL; fold_weight_decay GRADIENT or BOTH is COMBINATION: the norm of g' + weight_decay*w does not
+ *              follow from the two sums
  * sgd          in, host; NULL: the gradients are scaled, and the weights not written
  * the others as in larc_sgd_step */
 LAYERWISE_API int32_t layerwise_larc_apply(layerwise_plan *plan, void *weights, void *grads, void *momentum,

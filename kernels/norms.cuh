@@ -6,7 +6,48 @@
 
 namespace layerwise {
 
-// keep(i, quad) sees every quad that this thread reads. Source: Elements or SplitElements.
+// Gradients of which g + decay*w is summed; what is read of them, and may be kept, is g.
+template <class G, class Weights>
+struct DecayedElements {
+  Elements<G> grads;
+  Weights weights;
+  float decay;
+
+  __device__ __forceinline__ bool aligned() const { return grads.aligned() && weights.aligned(); }
+  template <class Policy>
+  __device__ __forceinline__ FloatQuad load_four(int i) const {
+    return grads.template load_four<Policy>(i);
+  }
+  __device__ __forceinline__ FloatQuad load_some(int i, int count) const { return grads.load_some(i, count); }
+  __device__ __forceinline__ FloatQuad decayed(const FloatQuad& g, const FloatQuad& w) const {
+    FloatQuad sum;
+#pragma unroll
+    for (int i = 0; i < kThreadElements; ++i) sum.element[i] = fma(decay, w.element[i], g.element[i]);
+    return sum;
+  }
+};
+
+// What a norm sums of a quad that it has read.
+template <class Policy, class Source>
+__device__ __forceinline__ FloatQuad summed_four(const Source&, int, const FloatQuad& read) {
+  return read;
+}
+template <class Policy, class G, class Weights>
+__device__ __forceinline__ FloatQuad summed_four(const DecayedElements<G, Weights>& elements, int i,
+                                                 const FloatQuad& read) {
+  return elements.decayed(read, elements.weights.template load_four<Policy>(i));
+}
+template <class Source>
+__device__ __forceinline__ FloatQuad summed_some(const Source&, int, int, const FloatQuad& read) {
+  return read;
+}
+template <class G, class Weights>
+__device__ __forceinline__ FloatQuad summed_some(const DecayedElements<G, Weights>& elements, int i, int count,
+                                                 const FloatQuad& read) {
+  return elements.decayed(read, elements.weights.load_some(i, count));
+}
+
+// keep(i, quad) sees every quad that this thread reads. Source: Elements, SplitElements or DecayedElements.
 template <class Reduction, class Policy, class Source, class Keep, class... By>
 __device__ __forceinline__ typename Reduction::Accumulator thread_sum(const Source& elements, int count,
                                                                       Keep keep, By... by) {
@@ -20,15 +61,16 @@ __device__ __forceinline__ typename Reduction::Accumulator thread_sum(const Sour
 #pragma unroll
     for (int row = 0; row < kRows; ++row) {
       keep(row_element(row), rows[row]);
+      const FloatQuad quad = summed_four<Policy>(elements, row_element(row), rows[row]);
 #pragma unroll
-      for (int i = 0; i < kThreadElements; ++i)
-        sums[i] = Reduction::accumulate(sums[i], rows[row].element[i], by...);
+      for (int i = 0; i < kThreadElements; ++i) sums[i] = Reduction::accumulate(sums[i], quad.element[i], by...);
     }
   } else {
 #pragma unroll 2
     for (int row = 0; row * kAccumulators < count; ++row) {
-      const FloatQuad quad = elements.load_some(row_element(row), count);
-      keep(row_element(row), quad);
+      const FloatQuad read = elements.load_some(row_element(row), count);
+      keep(row_element(row), read);
+      const FloatQuad quad = summed_some(elements, row_element(row), count, read);
 #pragma unroll
       for (int i = 0; i < kThreadElements; ++i) sums[i] = Reduction::accumulate(sums[i], quad.element[i], by...);
     }
@@ -98,9 +140,21 @@ struct BothNorms {
   template <class Policy, class Held>
   static __device__ __forceinline__ Sums<2> of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
                                                     const Held& held) {
+    const Elements<G> grads{tile_address<const G>(plan, tile, step.buffers.grads)};
     Sums<2> sums;
-    sums.of[0] = tile_norm<SquareSum, Policy>(Elements<G>{tile_address<const G>(plan, tile, step.buffers.grads)},
-                                              tile.count, keep_in(held.grads));
+    if constexpr (cuda::std::is_same_v<Step, LarcStep>) {
+      if (step.larc.decayed_norm) {
+        // Only a mode of LARC: the weights are read twice, by the same block, one right after the other.
+        sums.of[1] = of_weights<Policy>(plan, step, tile, held);
+        const float decay = decay_of_raw_gradient(step.larc, plan.options[tile.layer]);
+        sums.of[0] = with_weights(plan, step, tile, [&](const auto& weights) {
+          const DecayedElements<G, cuda::std::remove_cvref_t<decltype(weights)>> decayed{grads, weights, decay};
+          return tile_norm<SquareSum, Policy>(decayed, tile.count, keep_in(held.grads));
+        });
+        return sums;
+      }
+    }
+    sums.of[0] = tile_norm<SquareSum, Policy>(grads, tile.count, keep_in(held.grads));
     sums.of[1] = of_weights<Policy>(plan, step, tile, held);
     return sums;
   }
@@ -109,18 +163,26 @@ struct BothNorms {
   }
 
  private:
+  // Calls sum(weights) for a tile's, as they are stored.
+  template <class Sum>
+  static __device__ __forceinline__ double with_weights(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                        const Sum& sum) {
+    W* const weights = tile_address<W>(plan, tile, step.buffers.weights);
+    if constexpr (kMayBeSplit<W>)
+      if (step.buffers.weights_extra)
+        return sum(SplitElements{weights, tile_address<remainder16>(plan, tile, step.buffers.weights_extra)});
+    return sum(Elements<W>{weights});
+  }
   // Split weights are not held: they are float32 where they are read, and two bytes short of it where they would wait.
   template <class Policy, class Held>
   static __device__ __forceinline__ double of_weights(const DevicePlan& plan, const Step& step, const Tile& tile,
                                                       const Held& held) {
-    W* const weights = tile_address<W>(plan, tile, step.buffers.weights);
-    if constexpr (kMayBeSplit<W>) {
-      if (step.buffers.weights_extra) {
-        const SplitElements elements{weights, tile_address<remainder16>(plan, tile, step.buffers.weights_extra)};
-        return tile_norm<SquareSum, Policy>(elements, tile.count, KeepNothing());
-      }
-    }
-    return tile_norm<SquareSum, Policy>(Elements<W>{weights}, tile.count, keep_in(held.weights));
+    return with_weights(plan, step, tile, [&](const auto& weights) {
+      if constexpr (cuda::std::is_same_v<decltype(weights), const Elements<W>&>)
+        return tile_norm<SquareSum, Policy>(weights, tile.count, keep_in(held.weights));
+      else
+        return tile_norm<SquareSum, Policy>(weights, tile.count, KeepNothing());
+    });
   }
 };
 

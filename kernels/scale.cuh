@@ -58,7 +58,7 @@ struct LarcScaleUpdate {
   static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, Dtype, const Tile& tile,
                                                  const Element& layer, const Held& held) {
     G* const grads = tile_address<G>(plan, tile, step.buffers.grads);
-    W* const weights = step.larc.fold_weight_decay ? tile_address<W>(plan, tile, step.buffers.weights) : nullptr;
+    W* const weights = step.larc.decay_in_factor ? tile_address<W>(plan, tile, step.buffers.weights) : nullptr;
     const auto from = elements_of(held.grads, static_cast<const G*>(grads));
     const auto decaying = weights_of(held, WholeWeights<W>{weights, nullptr, Dtype::kNone});
     if (tile.count == kTileElements && is_aligned(grads) && is_aligned(weights))

@@ -110,7 +110,7 @@ struct NovogradQuads {
   bool decoupled;
 
   __device__ __forceinline__ NovogradQuads(const NovogradStep& step, const NovogradElement& layer)
-      : layer(layer), decoupled(step.hyper.decoupled_weight_decay) {}
+      : layer(layer), decoupled(step.hyper.decoupled) {}
   __device__ __forceinline__ void operator()(Quads& q) const {
 #pragma unroll
     for (int i = 0; i < kThreadElements; ++i) {

@@ -52,12 +52,27 @@
   CONSTANT(LAYERWISE_ISA_NEON) \
   CONSTANT(LAYERWISE_NORM_L2) \
   CONSTANT(LAYERWISE_NORM_INF) \
+  CONSTANT(LAYERWISE_SEED_OFF) \
+  CONSTANT(LAYERWISE_SEED_WHILE_ZERO) \
+  CONSTANT(LAYERWISE_SEED_FIRST_STEP) \
+  CONSTANT(LAYERWISE_DECOUPLED_OFF) \
+  CONSTANT(LAYERWISE_DECOUPLED_RAW) \
+  CONSTANT(LAYERWISE_DECOUPLED_NORMALIZED) \
   CONSTANT(LAYERWISE_LARC_CLIP) \
   CONSTANT(LAYERWISE_LARC_SCALE) \
+  CONSTANT(LAYERWISE_FOLD_OFF) \
+  CONSTANT(LAYERWISE_FOLD_NORMS) \
+  CONSTANT(LAYERWISE_FOLD_GRADIENT) \
+  CONSTANT(LAYERWISE_FOLD_BOTH) \
+  CONSTANT(LAYERWISE_FOLD_DECOUPLED) \
   CONSTANT(LAYERWISE_ZERO_NORM_KEEP) \
   CONSTANT(LAYERWISE_ZERO_NORM_FREEZE) \
   CONSTANT(LAYERWISE_ZERO_NORM_FLOOR) \
   CONSTANT(LAYERWISE_ZERO_NORM_UNTOUCHED) \
+  CONSTANT(LAYERWISE_ZERO_NORM_UNIT) \
+  CONSTANT(LAYERWISE_ZERO_GRAD_AS_WEIGHT) \
+  CONSTANT(LAYERWISE_ZERO_GRAD_FORMULA) \
+  CONSTANT(LAYERWISE_ZERO_GRAD_AT_LEAST_ONE) \
   CONSTANT(LAYERWISE_ROUNDING_NEAREST) \
   CONSTANT(LAYERWISE_ROUNDING_STOCHASTIC) \
   CONSTANT(LAYERWISE_SUMS_LAYERS) \
@@ -159,9 +174,10 @@
   FIELD(layerwise_larc_options, fold_weight_decay) \
   FIELD(layerwise_larc_options, maximize) \
   FIELD(layerwise_larc_options, rounding) \
-  FIELD(layerwise_larc_options, reserved) \
+  FIELD(layerwise_larc_options, zero_grad_norm) \
   FIELD(layerwise_larc_options, seed) \
-  FIELD(layerwise_larc_options, reserved2) \
+  FIELD(layerwise_larc_options, weight_norm_threshold) \
+  FIELD(layerwise_larc_options, max_update) \
   END_STRUCT(layerwise_larc_options) \
   STRUCT(layerwise_sgd_options) \
   FIELD(layerwise_sgd_options, struct_size) \
@@ -171,6 +187,9 @@
   FIELD(layerwise_sgd_options, step_ptr) \
   FIELD(layerwise_sgd_options, advance_step) \
   FIELD(layerwise_sgd_options, nesterov) \
+  FIELD(layerwise_sgd_options, lr_in_momentum) \
+  FIELD(layerwise_sgd_options, factor_after_momentum) \
+  FIELD(layerwise_sgd_options, dampen_first_step) \
   FIELD(layerwise_sgd_options, reserved) \
   END_STRUCT(layerwise_sgd_options)
 
@@ -214,8 +233,8 @@
   CHOICE(average_first_step, 0, 1) \
   CHOICE(amsgrad, 0, 1) \
   CHOICE(bias_correction, 0, 1) \
-  CHOICE(seed_second_moment, 0, 1) \
-  CHOICE(decoupled_weight_decay, 0, 1) \
+  CHOICE(seed_second_moment, LAYERWISE_SEED_OFF, LAYERWISE_SEED_FIRST_STEP) \
+  CHOICE(decoupled_weight_decay, LAYERWISE_DECOUPLED_OFF, LAYERWISE_DECOUPLED_NORMALIZED) \
   CHOICE(lr_in_momentum, 0, 1) \
   CHOICE(maximize, 0, 1) \
   CHOICE(rounding, LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_STOCHASTIC)
@@ -230,33 +249,39 @@
   OPTION(average_first_step) \
   OPTION(amsgrad) \
   OPTION(bias_correction) \
-  OPTION(seed_second_moment) \
-  OPTION(decoupled_weight_decay) \
   OPTION(lr_in_momentum) \
   OPTION(maximize)
 
 // layerwise_larc_options
 #define LAYERWISE_LARC_CHOICES(CHOICE) \
   CHOICE(mode, LAYERWISE_LARC_CLIP, LAYERWISE_LARC_SCALE) \
-  CHOICE(zero_norm, LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_ZERO_NORM_UNTOUCHED) \
-  CHOICE(fold_weight_decay, 0, 1) \
+  CHOICE(zero_norm, LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_ZERO_NORM_UNIT) \
+  CHOICE(fold_weight_decay, LAYERWISE_FOLD_OFF, LAYERWISE_FOLD_DECOUPLED) \
   CHOICE(maximize, 0, 1) \
-  CHOICE(rounding, LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_STOCHASTIC)
+  CHOICE(rounding, LAYERWISE_ROUNDING_NEAREST, LAYERWISE_ROUNDING_STOCHASTIC) \
+  CHOICE(zero_grad_norm, LAYERWISE_ZERO_GRAD_AS_WEIGHT, LAYERWISE_ZERO_GRAD_AT_LEAST_ONE)
 
 #define LAYERWISE_LARC_PLAIN(OPTION) \
   OPTION(eta) \
   OPTION(eps) \
   OPTION(min_update) \
   OPTION(weight_decay) \
-  OPTION(fold_weight_decay) \
-  OPTION(maximize)
+  OPTION(maximize) \
+  OPTION(weight_norm_threshold) \
+  OPTION(max_update)
 
 // layerwise_sgd_options
 #define LAYERWISE_SGD_CHOICES(CHOICE) \
   CHOICE(advance_step, 0, 1) \
-  CHOICE(nesterov, 0, 1)
+  CHOICE(nesterov, 0, 1) \
+  CHOICE(lr_in_momentum, 0, 1) \
+  CHOICE(factor_after_momentum, 0, 1) \
+  CHOICE(dampen_first_step, 0, 1)
 
 #define LAYERWISE_SGD_PLAIN(OPTION) \
   OPTION(momentum) \
   OPTION(dampening) \
-  OPTION(nesterov)
+  OPTION(nesterov) \
+  OPTION(lr_in_momentum) \
+  OPTION(factor_after_momentum) \
+  OPTION(dampen_first_step)

@@ -40,11 +40,11 @@ void check_needs_step(bool needed, int64_t step, const int64_t* step_ptr, const 
     fail(LAYERWISE_ERROR_INVALID_VALUE, "step is 0; %s needs step, 1-based, or step_ptr", reason);
 }
 
-template <class Options>
-void check_reserved(const Options& options) {
+void check_reserved(const layerwise_novograd_options& options) {
   check_selector(options.reserved, "reserved", 0, 0);
   for (int64_t reserved : options.reserved2) check_selector(reserved, "reserved2", 0, 0);
 }
+void check_reserved(const layerwise_larc_options&) {}
 
 template <class Options>
 void check_common(const Options& options) {
@@ -69,6 +69,14 @@ void check_common(const Options& options) {
 void check_larc_factor(const layerwise_larc_options& options) {
   check_not_negative(options.eta, "eta");
   check_not_negative(options.min_update, "min_update");
+  check_not_negative(options.weight_norm_threshold, "weight_norm_threshold");
+  check_not_negative(options.max_update, "max_update");
+  if (options.max_update != 0 && options.mode != LAYERWISE_LARC_SCALE)
+    fail(LAYERWISE_ERROR_COMBINATION, "max_update is %g; it needs mode LAYERWISE_LARC_SCALE: clipping cuts at 1",
+         options.max_update);
+  if (options.max_update != 0 && options.max_update < options.min_update)
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "max_update is %g; it must not be less than min_update, %g", options.max_update,
+         options.min_update);
 }
 
 }  // namespace
@@ -82,6 +90,8 @@ void check_novograd(const layerwise_novograd_options& options) {
   check_needs_step(options.bias_correction, options.step, options.step_ptr, "bias_correction");
   check_needs_step(options.grad_averaging && !options.average_first_step, options.step, options.step_ptr,
                    "grad_averaging without average_first_step");
+  check_needs_step(options.seed_second_moment == LAYERWISE_SEED_FIRST_STEP, options.step, options.step_ptr,
+                   "a second moment seeded on the first step");
   check_needs_step(options.rounding == LAYERWISE_ROUNDING_STOCHASTIC, options.step, options.step_ptr,
                    "stochastic rounding");
   if (options.norm == LAYERWISE_NORM_INF && options.eps_root != 0)
@@ -89,7 +99,8 @@ void check_novograd(const layerwise_novograd_options& options) {
   if (options.lr_in_momentum && options.bias_correction)
     fail(LAYERWISE_ERROR_COMBINATION, "lr_in_momentum is 1 beside bias_correction; they exclude each other");
   if (options.lr_in_momentum && options.decoupled_weight_decay)
-    fail(LAYERWISE_ERROR_COMBINATION, "lr_in_momentum is 1 beside decoupled_weight_decay; they exclude each other");
+    fail(LAYERWISE_ERROR_COMBINATION, "lr_in_momentum is 1 beside decoupled_weight_decay %d; they exclude each other",
+         options.decoupled_weight_decay);
 }
 
 void check_larc(const layerwise_larc_options& options) {
@@ -118,7 +129,6 @@ void check_larc_before_novograd(const layerwise_larc_options& larc, const layerw
   check_not_negative(larc.eps, "larc.eps");
   check_larc_factor(larc);
   check_choices(larc);
-  check_reserved(larc);
 }
 
 void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer, int32_t rounding) {
@@ -126,14 +136,17 @@ void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer
   if (!(options.dampening >= 0 && options.dampening <= 1))
     fail(LAYERWISE_ERROR_INVALID_VALUE, "dampening is %g; it must lie in [0, 1]", options.dampening);
   check_choices(options);
-  for (int64_t reserved : options.reserved) check_selector(reserved, "reserved", 0, 0);
+  check_selector(options.reserved, "reserved", 0, 0);
   check_step_count(options.step, options.step_ptr, options.advance_step);
-  check_needs_step(options.momentum != 0 && options.dampening != 0, options.step, options.step_ptr, "dampening");
+  check_needs_step(options.momentum != 0 && options.dampening != 0 && !options.dampen_first_step, options.step,
+                   options.step_ptr, "dampening");
   check_needs_step(rounding == LAYERWISE_ROUNDING_STOCHASTIC, options.step, options.step_ptr, "stochastic rounding");
   if (options.nesterov && (options.momentum == 0 || options.dampening != 0))
     fail(LAYERWISE_ERROR_COMBINATION,
          "nesterov is 1 beside momentum %g and dampening %g; it needs momentum and no dampening", options.momentum,
          options.dampening);
+  if (options.lr_in_momentum && options.factor_after_momentum)
+    fail(LAYERWISE_ERROR_COMBINATION, "lr_in_momentum is 1 beside factor_after_momentum; they exclude each other");
   if (options.momentum == 0 && momentum_buffer)
     fail(LAYERWISE_ERROR_COMBINATION, "the momentum buffer is %p; where the option momentum is 0 it must be NULL",
          momentum_buffer);
@@ -149,6 +162,10 @@ NovogradHyper novograd_hyper(const layerwise_novograd_options& options, Dtype se
   hyper.step = {options.step, options.step_ptr};
   hyper.second_moment_dtype = second_moment_dtype;
   hyper.infinity_norm = options.norm == LAYERWISE_NORM_INF;
+  hyper.seeds_while_zero = options.seed_second_moment == LAYERWISE_SEED_WHILE_ZERO;
+  hyper.seeds_first_step = options.seed_second_moment == LAYERWISE_SEED_FIRST_STEP;
+  hyper.decoupled = options.decoupled_weight_decay != LAYERWISE_DECOUPLED_OFF;
+  hyper.normalized = options.decoupled_weight_decay != LAYERWISE_DECOUPLED_RAW;
   return hyper;
 }
 
@@ -161,6 +178,14 @@ LarcHyper larc_hyper(const layerwise_larc_options& options) {
   hyper.freeze = options.zero_norm == LAYERWISE_ZERO_NORM_FREEZE;
   hyper.floor = options.zero_norm == LAYERWISE_ZERO_NORM_FLOOR;
   hyper.untouched = options.zero_norm == LAYERWISE_ZERO_NORM_UNTOUCHED;
+  hyper.unit = options.zero_norm == LAYERWISE_ZERO_NORM_UNIT;
+  hyper.formula_at_zero_grads = options.zero_grad_norm != LAYERWISE_ZERO_GRAD_AS_WEIGHT;
+  hyper.at_least_one_at_zero_grads = options.zero_grad_norm == LAYERWISE_ZERO_GRAD_AT_LEAST_ONE;
+  const int32_t fold = options.fold_weight_decay;
+  hyper.decayed_norm = fold == LAYERWISE_FOLD_GRADIENT || fold == LAYERWISE_FOLD_BOTH;
+  hyper.decay_norm_added = fold != LAYERWISE_FOLD_OFF && fold != LAYERWISE_FOLD_GRADIENT;
+  hyper.decay_before_step = fold == LAYERWISE_FOLD_DECOUPLED;
+  hyper.decay_in_factor = fold != LAYERWISE_FOLD_OFF && !hyper.decay_before_step;
   return hyper;
 }
 

@@ -29,6 +29,16 @@ void check_weights_extra(const PlanDescription& plan, const void* weights_extra)
     check_not_null(weights_extra, "weights_extra");
 }
 
+void check_can_fold(const layerwise_larc_options& options, const SumsArguments* sums) {
+  const bool of_decayed = options.fold_weight_decay == LAYERWISE_FOLD_GRADIENT ||
+                          options.fold_weight_decay == LAYERWISE_FOLD_BOTH;
+  if (sums && of_decayed)
+    fail(LAYERWISE_ERROR_COMBINATION,
+         "fold_weight_decay is %d, LAYERWISE_FOLD_GRADIENT or BOTH; with given sums it cannot be had: the norm of "
+         "g' + weight_decay*w does not follow from them",
+         options.fold_weight_decay);
+}
+
 // The only buffer that is ever rounded so is the first moment.
 void check_rounding(int32_t rounding, const void* first_moment, Dtype dtype, const PlanDescription& plan) {
   if (rounding == LAYERWISE_ROUNDING_NEAREST) return;
@@ -131,6 +141,11 @@ LarcStep checked_larc_scale(const layerwise_plan& plan, const StepArguments& arg
   check_usable(plan);
   const layerwise_larc_options options = received(given, sums ? "larc" : "options");
   check_larc(options);
+  check_can_fold(options, sums);
+  if (options.fold_weight_decay == LAYERWISE_FOLD_DECOUPLED)
+    fail(LAYERWISE_ERROR_COMBINATION,
+         "fold_weight_decay is LAYERWISE_FOLD_DECOUPLED (%d); it needs sgd: here the weights are not written",
+         options.fold_weight_decay);
   check_rounding(options.rounding, nullptr, Dtype::kNone, plan.description);
   check_must_be_null(arguments.first_moment, "momentum", "without sgd");
   check_must_be_null(arguments.weights_extra, "weights_extra", "without sgd");
@@ -156,6 +171,7 @@ LarcStep checked_larc_sgd(const layerwise_plan& plan, const StepArguments& argum
   const layerwise_larc_options larc = received(given_larc, "larc");
   const layerwise_sgd_options sgd = received(given_sgd, "sgd");
   check_larc(larc);
+  check_can_fold(larc, sums);
   check_sgd(sgd, arguments.first_moment, larc.rounding);
   const PlanDescription& description = plan.description;
   check_rounding(larc.rounding, arguments.first_moment, description.dtypes.first_moment, description);

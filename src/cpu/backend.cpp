@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include <memory>
+
 #include "cpu/cores.h"
 #include "cpu/float_modes.h"
 #include "cpu/isa.h"
@@ -37,7 +39,7 @@ class CpuBackend final : public Backend, private LayerWorkers {
         functions_(step_functions_for(isa)),
         schedule_(plan.layout, cache_elements(plan.dtypes), threads),
         layer_options_(plan.layout.layers.size(), LayerOptions{1, 1, 0}),
-        staged_(Staging::is_needed(plan.dtypes) ? threads : 0),
+        staged_(std::make_unique_for_overwrite<StagedTile[]>(static_cast<size_t>(threads))),
         scratch_(threads),
         deal_(schedule_.bundles, threads),
         threads_(threads) {
@@ -47,7 +49,7 @@ class CpuBackend final : public Backend, private LayerWorkers {
     shared_sums_ = {sums_.data(), sums_.data() + shared};
     for (int t = 0; t < threads; ++t) {
       double* const sums = sums_.data() + 2 * shared + kApart + t * (kApart + 2 * own);
-      scratch_[t] = {{sums, sums + own}, staged_.empty() ? nullptr : &staged_[t], 0};
+      scratch_[t] = {{sums, sums + own}, &staged_[t], 0};
     }
   }
 
@@ -119,7 +121,7 @@ class CpuBackend final : public Backend, private LayerWorkers {
   std::vector<LayerOptions> layer_options_;
   std::vector<double> sums_;
   LayerSums shared_sums_;  // of the shared layer in work
-  std::vector<StagedTile> staged_;
+  std::unique_ptr<StagedTile[]> staged_;  // untouched, and so no memory, until a step needs it
   std::vector<Scratch> scratch_;
   Deal deal_;
   const int threads_;  // the most that a step takes

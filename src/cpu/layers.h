@@ -70,7 +70,7 @@ class LayerLoop final : public LayerWork {
   LAYERWISE_INLINE void sum(int64_t layer, int64_t begin, int64_t end, LayerSums sums, Scratch& scratch) const {
     if (!operation_.sums_tiles()) return;
     for (int64_t tile = begin; tile < end; ++tile)
-      operation_.sum_tile(tiles(layer, tile, tile + 1), sums, tile, scratch.stage);
+      operation_.sum_tile(tiles(layer, tile, tile + 1), sums, tile, layers_.options[layer], *scratch.stage);
   }
 
   LAYERWISE_INLINE LayerUpdate<Element> finish(int64_t layer, LayerSums sums, Scratch& scratch) const {
@@ -95,8 +95,7 @@ class LayerLoop final : public LayerWork {
 
   LAYERWISE_INLINE bool is_summed_beside(int64_t next, int64_t layer) const {
     return is_worth_summing_beside(layers_.extents[layer].size) &&
-           is_worth_summing_beside(layers_.extents[next].size) && operation_.sums_tiles() &&
-           !operation_.staging().is_used();
+           is_worth_summing_beside(layers_.extents[next].size) && operation_.sums_what_is_stored();
   }
   // Whether the next layer is summed: it has to be again where it left float32's comfortable range.
   LAYERWISE_INLINE bool update_beside(int64_t layer, const Element& element, int64_t next, LayerSums sums,

@@ -37,13 +37,13 @@ class NovogradOperation {
         call_(novograd_call(step.hyper)),
         norm_(norm_for(dtypes.grads, step.hyper.infinity_norm)),
         weight_norm_(norm_for(staging_.dtypes().weights, false)),
-        update_(novograd_for(staging_.dtypes(), step.hyper.decoupled_weight_decay)) {}
+        update_(novograd_for(staging_.dtypes(), step.hyper.decoupled)) {}
 
   const StepBuffers& buffers() const { return step_.buffers; }
   const Staging& staging() const { return staging_; }
   bool sums_tiles() const { return !step_.given.grads; }
 
-  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, StagedTile* stage) const {
+  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, const LayerOptions&, StagedTile& stage) const {
     if (!step_.applies_larc) {
       sums.grads[index] = norm_(tile.grads, tile.count, {{}, fetchable_.weights(tile), fetchable_.moments(tile)});
       return;
@@ -82,19 +82,29 @@ class LarcOperation {
         fetchable_(dtypes),
         staging_(dtypes, step.buffers),
         call_(larc_call(step.larc, step.sgd)),
-        grad_norm_(norm_for(dtypes.grads, false)),
+        grad_norm_(norm_for(step.larc.decayed_norm ? Dtype::kFloat32 : dtypes.grads, false)),
         weight_norm_(norm_for(staging_.dtypes().weights, false)),
+        decay_(decay_for(staging_.dtypes())),
         update_(step.applies_sgd ? larc_sgd_for(staging_.dtypes(), step.sgd.momentum != 0, step.sgd.nesterov)
-                                 : larc_scale_for(dtypes, step.larc.fold_weight_decay)) {}
+                                 : larc_scale_for(dtypes, step.larc.decay_in_factor)) {}
 
   const StepBuffers& buffers() const { return step_.buffers; }
   const Staging& staging() const { return staging_; }
   bool sums_tiles() const { return !step_.given.grads; }
+  // Whether a norm is of what is in memory, so that it may be summed beside another layer's update.
+  bool sums_what_is_stored() const { return sums_tiles() && !staging_.is_used() && !step_.larc.decayed_norm; }
 
-  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, StagedTile* stage) const {
+  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, const LayerOptions& layer,
+                StagedTile& stage) const {
     const Fetched next = step_.applies_sgd ? fetchable_.moments(tile) : fetchable_.next_grads(tile);
-    sums.grads[index] = grad_norm_(tile.grads, tile.count, {fetchable_.weights(tile), {}, {}});
-    sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count, {{}, next, {}});
+    const void* const weights = staging_.weights(tile, stage);
+    if (step_.larc.decayed_norm) {
+      decay_(tile.grads, weights, decay_of_raw_gradient(step_.larc, layer), stage.decayed, tile.count);
+      sums.grads[index] = grad_norm_(stage.decayed, tile.count, {});
+    } else {
+      sums.grads[index] = grad_norm_(tile.grads, tile.count, {fetchable_.weights(tile), {}, {}});
+    }
+    sums.weights[index] = weight_norm_(weights, tile.count, {{}, next, {}});
   }
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
     const double weights = sums_tiles() ? reduce(sums.weights, tiles, false) : step_.given.weights[layer];
@@ -117,6 +127,7 @@ class LarcOperation {
   const Staging staging_;
   const LarcCall call_;
   const Norm grad_norm_, weight_norm_;
+  const Decay decay_;
   const LarcUpdates update_;
 };
 
@@ -139,7 +150,7 @@ class NormsOperation {
   const Staging& staging() const { return staging_; }
   bool sums_tiles() const { return true; }
 
-  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, StagedTile* stage) const {
+  void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, const LayerOptions&, StagedTile& stage) const {
     const Fetched next = fetchable_.next_grads(tile);
     sums.grads[index] =
         grad_norm_(tile.grads, tile.count, {norms_.weight_sums ? fetchable_.weights(tile) : next, {}, {}});

@@ -1,4 +1,4 @@
-// Storage that the loops over tiles do not read or write themselves: split weights, and moments that are rounded
+// What the loops over tiles do not read or write where it is stored: split weights, and moments that are rounded
 // stochastically. A tile of it is worked on as float32, in memory of the thread's own, and stored from there.
 #pragma once
 
@@ -12,6 +12,7 @@ namespace layerwise {
 struct StagedTile {
   alignas(64) float weights[kTileElements];
   alignas(64) float moments[kTileElements];
+  alignas(64) float decayed[kTileElements];  // gradients, where their norm is taken after weight decay
 };
 
 inline namespace LAYERWISE_ISA {
@@ -23,11 +24,6 @@ class Staging {
         weights_(dtypes.weights_extra == Dtype::kRemainder16 && buffers.weights_extra),
         moments_(buffers.stochastic_moment) {}
 
-  // Whether a plan's steps may need it.
-  static bool is_needed(const Dtypes& dtypes) {
-    return dtypes.weights_extra == Dtype::kRemainder16 || dtypes.first_moment == Dtype::kBfloat16;
-  }
-
   bool is_used() const { return weights_ || moments_; }
   // As the loops see them.
   Dtypes dtypes() const {
@@ -37,17 +33,17 @@ class Staging {
     return seen;
   }
 
-  // A tile's weights alone; stage may be null where a plan does not need it.
-  const void* weights(const TileBuffers& stored, StagedTile* stage) const {
+  // A tile's weights alone.
+  const void* weights(const TileBuffers& stored, StagedTile& stage) const {
     if (!weights_) return stored.weights;
-    load_weights(stored.weights, stored.weights_extra, stage->weights, stored.count);
-    return stage->weights;
+    load_weights(stored.weights, stored.weights_extra, stage.weights, stored.count);
+    return stage.weights;
   }
   // One tile at most.
   TileBuffers load(const TileBuffers& stored, StagedTile& stage) const {
     TileBuffers seen = stored;
     if (weights_) {
-      weights(stored, &stage);
+      weights(stored, stage);
       seen.weights = stage.weights;
     }
     if (moments_) {

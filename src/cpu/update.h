@@ -81,6 +81,25 @@ void copy_tiles(const TileBuffers& tiles) {
       [=](int64_t at) __attribute__((always_inline)) { prefetch_block(copy + at + kPrefetchDistance); });
 }
 
+// What LARC's norm sums where it is the decayed gradient's: g + decay*w, into a tile of the thread's own.
+template <class W, class G>
+void decay_tile(const void* grads, const void* weights, float decay, float* to, int64_t count) {
+  const G* const g = static_cast<const G*>(grads);
+  const W* const w = static_cast<const W*>(weights);
+  for_each_register(
+      count,
+      [=](int64_t at, auto lanes) {
+        store_lanes(to + at, fma(decay, load_lanes(w + at, lanes), load_lanes(g + at, lanes)), lanes);
+      },
+      [=](int64_t at) __attribute__((always_inline)) { prefetch_block(w + at + kPrefetchDistance); });
+}
+using Decay = void (*)(const void* grads, const void* weights, float decay, float* to, int64_t count);
+inline Decay decay_for(const Dtypes& dtypes) {
+  return visit_element_dtype(dtypes.weights, [&]<class W>() {
+    return visit_element_dtype(dtypes.grads, [&]<class G>() -> Decay { return &decay_tile<W, G>; });
+  });
+}
+
 using NovogradUpdates = void (*)(const TileBuffers& tiles, const NovogradElement& layer);
 struct LarcUpdates {
   void (*tiles)(const TileBuffers& tiles, const LarcElement& layer);

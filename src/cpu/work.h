@@ -25,7 +25,7 @@ struct StagedTile;
 // One thread's. No two in one cache line, nor in the pair of lines that some processors fetch.
 struct alignas(128) Scratch {
   LayerSums sums;
-  StagedTile* stage;  // null where no step of the plan needs it
+  StagedTile* stage;
   int64_t nonfinite_layers;
 };
 

@@ -106,7 +106,7 @@ class CudaBackend final : public Backend {
     CurrentDevice current(device_);
     const auto on = static_cast<cudaStream_t>(stream);
     if (step.given.grads) return LAYERWISE_CUDA(launch_larc_apply, plan_, dtypes_, step, limits_, on);
-    const bool updates_read_weights = step.applies_sgd || step.larc.fold_weight_decay;
+    const bool updates_read_weights = step.applies_sgd || step.larc.decay_in_factor;
     const OnePassLaunch* const one_pass = updates_read_weights ? one_pass_.grads_and_weights() : one_pass_.grads();
     if (runs_in_one_pass(one_pass, step.applies_sgd ? launch_larc_sgd_one_pass : launch_larc_scale_one_pass, step, on))
       return;

@@ -25,11 +25,12 @@ struct NovogradElement {
 
 // One LARC layer.
 struct LarcElement {
-  Factor gradient;      // k*r
-  float decay;          // what multiplies w inside h: r*wd folded, else wd
+  Factor gradient;      // k*r; with lr in the momentum lr*k*r, with the factor behind it k
+  float decay;          // what multiplies w inside h: wd, times what multiplies g' where r does
+  float decay_before;   // minus lr*wd where the weights shrink before the step, else 0
   float momentum;
   float undampened;     // 1 - dampening
-  float step_size;      // minus the learning rate
+  float step_size;      // minus the learning rate; with lr in the momentum -1, with the factor behind it -lr*r
   int32_t first_step;   // t is 1, or there is no momentum: b = h
   uint32_t step;        // t's low 32 bits: for stochastic rounding
 };
@@ -76,10 +77,11 @@ LAYERWISE_INLINE V sgd_momentum(const LarcElement& layer, V h, V b) {
   return layer.first_step ? h : fma(layer.momentum, b, mul(h, layer.undampened));
 }
 
-// w = w - lr*b, or w - lr*(h + mu*b).
+// w = w - lr*b, or w - lr*(h + mu*b); of a w that shrank before.
 template <class V>
 LAYERWISE_INLINE V sgd_weight(const LarcElement& layer, bool nesterov, V h, V b, V w) {
-  return fma(layer.step_size, nesterov ? fma(layer.momentum, b, h) : b, w);
+  const V before = layer.decay_before == 0 ? w : fma(layer.decay_before, w, w);
+  return fma(layer.step_size, nesterov ? fma(layer.momentum, b, h) : b, before);
 }
 
 }  // namespace LAYERWISE_ISA

@@ -15,8 +15,6 @@ struct NovogradPlain {
   bool average_first_step;
   bool amsgrad;
   bool bias_correction;
-  bool seed_second_moment;
-  bool decoupled_weight_decay;
   bool lr_in_momentum;
   bool maximize;
 };
@@ -26,14 +24,18 @@ struct LarcPlain {
   double eps;
   double min_update;
   double weight_decay;
-  bool fold_weight_decay;
   bool maximize;
+  double weight_norm_threshold;
+  double max_update;
 };
 
 struct SgdPlain {
   double momentum;
   double dampening;
   bool nesterov;
+  bool lr_in_momentum;
+  bool factor_after_momentum;
+  bool dampen_first_step;
 };
 
 }  // namespace layerwise

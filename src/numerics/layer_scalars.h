@@ -25,11 +25,20 @@ struct NovogradHyper : NovogradPlain {
   StepCount step;
   Dtype second_moment_dtype;
   bool infinity_norm;
+  bool seeds_while_zero, seeds_first_step;
+  bool decoupled;   // weight decay is beside the momentum
+  bool normalized;  // what enters the momentum is divided by d
 };
 
 struct LarcHyper : LarcPlain {
   Scalar lr, grad_scale;
-  bool scale_mode, freeze, floor, untouched;
+  bool scale_mode;
+  bool freeze, floor, untouched, unit;  // zero_norm; none: keep
+  bool formula_at_zero_grads, at_least_one_at_zero_grads;
+  bool decay_in_factor;    // r multiplies weight decay
+  bool decay_norm_added;   // to the gradient's
+  bool decayed_norm;       // r's norm is that of g' + weight_decay*w
+  bool decay_before_step;  // of the weights themselves
 };
 
 struct SgdHyper : SgdPlain {
@@ -129,7 +138,7 @@ LAYERWISE_INLINE LayerUpdate<NovogradElement> novograd_layer(const NovogradHyper
                                                              SecondMoment& moment) {
   const double k = call.sign_over_scale;
   const double n = hyper.infinity_norm ? mul(abs(k), norm) : mul(mul(k, k), norm);
-  const bool seeds = hyper.seed_second_moment && moment.value == 0;
+  const bool seeds = (hyper.seeds_while_zero && moment.value == 0) || (hyper.seeds_first_step && call.t == 1);
   const double averaged = fma(hyper.beta2, moment.value, mul(sub(1, hyper.beta2), n));
   moment.value = stored(seeds ? n : averaged, hyper.second_moment_dtype);
   if (hyper.amsgrad) moment.maximum = larger(moment.maximum, moment.value);
@@ -149,9 +158,13 @@ LAYERWISE_INLINE LayerUpdate<NovogradElement> novograd_layer(const NovogradHyper
   element.step_size = -to_float(corrected_lr);
   element.gradient = split(d == 0 ? 0 : div(k, d));
   element.update = split(0);
-  if (hyper.decoupled_weight_decay) {
-    element.gradient = split(k);
-    element.update = split(d == 0 ? 0 : div(1, mul(d, call.bias1)));
+  if (hyper.decoupled) {
+    if (hyper.normalized) {
+      element.update = split(div(1, call.bias1));
+    } else {
+      element.gradient = split(k);
+      element.update = split(d == 0 ? 0 : div(1, mul(d, call.bias1)));
+    }
     element.step_size = -to_float(lr);
   }
   if (hyper.lr_in_momentum) {
@@ -167,34 +180,47 @@ LAYERWISE_INLINE LayerUpdate<NovogradElement> novograd_layer(const NovogradHyper
 
 LAYERWISE_INLINE LarcCall larc_call(const LarcHyper& hyper, const SgdHyper& sgd) {
   const int64_t t = sgd.momentum == 0 ? 1 : read(sgd.step);  // without momentum each step is as the first
-  return {read_lr(hyper.lr), sign_over_scale(hyper.grad_scale, hyper.maximize), t == 1, t};
+  const bool first_step = sgd.momentum == 0 || (t == 1 && !sgd.dampen_first_step);
+  return {read_lr(hyper.lr), sign_over_scale(hyper.grad_scale, hyper.maximize), first_step, t};
 }
 
-// LARC's factor r and whether clipping cut it. lr and weight_decay are the layer's.
+// What multiplies a weight so that g plus it, times k, is g' + weight_decay*w: where the norm is of that sum.
+LAYERWISE_INLINE float decay_of_raw_gradient(const LarcHyper& hyper, const LayerOptions& layer) {
+  const double k = sign_over_scale(hyper.grad_scale, hyper.maximize);
+  return to_float(div(mul(hyper.weight_decay, layer.wd_mult), k));
+}
+
+// LARC's factor r, whether clipping cut it, and whether it is zero_norm's instead of the formula's.
 struct LarcFactor {
   double r;
-  bool clipped;
+  bool clipped, of_zero_norm;
 };
+// lr and weight_decay are the layer's; weight_norm is that of the weights which the step begins with.
 LAYERWISE_INLINE LarcFactor larc_factor(const LarcHyper& hyper, const LayerOptions& layer, double lr,
                                         double weight_decay, double weight_norm, double grad_norm) {
-  if (layer.skip_larc) return {1, false};
-  const bool formula_at_zero = hyper.freeze || hyper.floor;
-  if (!formula_at_zero && (weight_norm == 0 || grad_norm == 0)) return {1, false};
+  if (layer.skip_larc) return {1, false, false};
+  const bool no_weights = weight_norm <= hyper.weight_norm_threshold;
+  const bool no_grads = grad_norm == 0 && !hyper.formula_at_zero_grads;
+  const bool at_zero = !hyper.freeze && !hyper.floor && (no_weights || no_grads);
   double ratio = 0;
-  if (weight_norm != 0) {
-    const double decay_norm = hyper.fold_weight_decay ? mul(weight_decay, weight_norm) : 0;
+  if (at_zero) {
+    if (!hyper.unit) return {1, false, true};
+    ratio = 1;
+  } else if (!no_weights) {
+    const double decay_norm = hyper.decay_norm_added ? mul(weight_decay, weight_norm) : 0;
     const double denominator = add(add(grad_norm, decay_norm), hyper.eps);
-    if (denominator == 0) return {1, false};
+    if (denominator == 0) return {1, false, false};
     ratio = div(mul(hyper.eta, weight_norm), denominator);
+    if (grad_norm == 0 && hyper.at_least_one_at_zero_grads) ratio = larger(ratio, 1);
   }
-  if (!hyper.scale_mode && lr == 0) return {1, false};
+  if (!hyper.scale_mode && lr == 0) return {1, false, false};
   if (!hyper.scale_mode) ratio = div(ratio, lr);
-  const double floored = weight_norm == 0 && hyper.freeze ? 0 : larger(ratio, hyper.min_update);
-  if (hyper.scale_mode) return {floored, false};
-  return {smaller(floored, 1), floored > 1};
+  const double floored = no_weights && hyper.freeze ? 0 : larger(ratio, hyper.min_update);
+  if (!hyper.scale_mode) return {smaller(floored, 1), floored > 1, at_zero};
+  return {hyper.max_update == 0 ? floored : smaller(floored, hyper.max_update), false, at_zero};
 }
 
-// The sums are of raw squares.
+// The sums are of raw squares; grad_sum is that of g plus decay_of_raw_gradient times w where the norm is.
 LAYERWISE_INLINE LayerUpdate<LarcElement> larc_layer(const LarcHyper& hyper, const SgdHyper& sgd, const LarcCall& call,
                                                      const LayerOptions& layer, double weight_sum, double grad_sum) {
   const double k = call.sign_over_scale;
@@ -202,21 +228,37 @@ LAYERWISE_INLINE LayerUpdate<LarcElement> larc_layer(const LarcHyper& hyper, con
   const double grad_norm = mul(abs(k), sqrt(grad_sum));
   const double lr = mul(call.lr, layer.lr_mult);
   double weight_decay = mul(hyper.weight_decay, layer.wd_mult);
-  const LarcFactor factor = larc_factor(hyper, layer, lr, weight_decay, weight_norm, grad_norm);
-  if (!layer.skip_larc && hyper.untouched && (weight_norm == 0 || grad_norm == 0)) weight_decay = 0;
+  const double shrunk = hyper.decay_before_step ? mul(abs(sub(1, mul(lr, weight_decay))), weight_norm) : weight_norm;
+  const LarcFactor factor = larc_factor(hyper, layer, lr, weight_decay, shrunk, grad_norm);
+  if (hyper.untouched && factor.of_zero_norm) weight_decay = 0;
+
+  // What multiplies the gradient, the decay beside it, and the momentum.
+  const double r = factor.r, decay_factor = hyper.decay_in_factor ? r : 1;
+  double entering = r, entering_decay = mul(decay_factor, weight_decay), rate = lr;
+  if (sgd.factor_after_momentum) {
+    entering = 1;
+    entering_decay = weight_decay;
+    rate = mul(lr, r);
+  } else if (sgd.lr_in_momentum) {
+    entering = mul(lr, r);
+    entering_decay = mul(lr, entering_decay);
+    rate = 1;
+  }
 
   LayerUpdate<LarcElement> update;
   LarcElement& element = update.element;
-  element.gradient = split(mul(k, factor.r));
-  element.decay = to_float(hyper.fold_weight_decay ? mul(factor.r, weight_decay) : weight_decay);
+  element.gradient = split(mul(k, entering));
+  element.decay = hyper.decay_before_step ? 0 : to_float(entering_decay);
+  element.decay_before = hyper.decay_before_step ? -to_float(mul(lr, weight_decay)) : 0;
   element.momentum = to_float(sgd.momentum);
   element.undampened = to_float(sub(1, sgd.dampening));
-  element.step_size = -to_float(lr);
+  element.step_size = -to_float(rate);
   element.first_step = call.first_step;
   element.step = static_cast<uint32_t>(call.t);
-  update.stats = {weight_norm, grad_norm, not_a_number(), factor.r, mul(lr, factor.r), factor.clipped ? 1.0 : 0.0};
-  update.takes_part = is_finite(weight_norm) && is_finite(grad_norm) && is_finite(k) && is_finite(factor.r) &&
-                      is_finite(element.step_size) && is_finite(element.decay);
+  update.stats = {weight_norm, grad_norm, not_a_number(), r, mul(lr, r), factor.clipped ? 1.0 : 0.0};
+  update.takes_part = is_finite(weight_norm) && is_finite(grad_norm) && is_finite(k) && is_finite(r) &&
+                      is_finite(to_float(lr)) && is_finite(element.step_size) && is_finite(element.decay) &&
+                      is_finite(element.decay_before);
   return update;
 }
 

@@ -24,6 +24,11 @@ class Case {
         novograd_(oracle::random_novograd(random_)),
         larc_(step == Step::kLarcNovograd ? oracle::random_larc_ahead(random_) : oracle::random_larc(random_)),
         sgd_(oracle::random_sgd(random_)) {
+    oracle::draw_modes(random_, novograd_);
+    if (step == Step::kLarcNovograd) oracle::draw_zero_norms(random_, larc_);
+    if (step == Step::kLarcScale) oracle::draw_modes(random_, larc_);
+    if (step == Step::kLarcSgd) oracle::draw_modes(random_, larc_, sgd_);
+    if (halves == Halves::kApart) oracle::do_without_decayed_norm(larc_);
     if (random_.one_in(4)) cpu_.stats.clear();
     if (step == Step::kLarcNovograd) novograd_.norm = LAYERWISE_NORM_L2;
     const bool is_novograd = step == Step::kNovograd || step == Step::kLarcNovograd;

@@ -72,7 +72,9 @@ TEST_CASE("larc_scale and larc_sgd_step refuse numbers outside their ranges", "[
   };
   using Options = layerwise_larc_options;
   for (const Field& field : {Field{"lr", &Options::lr}, Field{"eta", &Options::eta}, Field{"eps", &Options::eps},
-                             Field{"min_update", &Options::min_update}, Field{"weight_decay", &Options::weight_decay}})
+                             Field{"min_update", &Options::min_update}, Field{"max_update", &Options::max_update},
+                             Field{"weight_norm_threshold", &Options::weight_norm_threshold},
+                             Field{"weight_decay", &Options::weight_decay}})
     for (const auto& [value, text] : {std::pair{-0.25, "-0.25"}, std::pair{kNan, "nan"}, std::pair{kInfinity, "inf"}}) {
       CAPTURE(field.name, value);
       const double bad = value;
@@ -96,8 +98,6 @@ TEST_CASE("unknown selectors, flags and reserved fields are refused", "[bad_inpu
       {"average_first_step", &Novograd::average_first_step},
       {"amsgrad", &Novograd::amsgrad},
       {"bias_correction", &Novograd::bias_correction},
-      {"seed_second_moment", &Novograd::seed_second_moment},
-      {"decoupled_weight_decay", &Novograd::decoupled_weight_decay},
       {"lr_in_momentum", &Novograd::lr_in_momentum},
       {"maximize", &Novograd::maximize},
       {"rounding", &Novograd::rounding},
@@ -112,17 +112,24 @@ TEST_CASE("unknown selectors, flags and reserved fields are refused", "[bad_inpu
   novograd(kFlag, {"reserved2", "9"}, [](auto& o) { o.reserved2[0] = 9; });
   novograd(kFlag, {"reserved2", "9"}, [](auto& o) { o.reserved2[1] = 9; });
   larc(kFlag, {"mode", "2"}, [](auto& o) { o.mode = 2; });
-  larc(kFlag, {"zero_norm", "4"}, [](auto& o) { o.zero_norm = 4; });
+  for (int32_t value : {3, -1}) {
+    novograd(kFlag, {"seed_second_moment", std::to_string(value)}, [&](auto& o) { o.seed_second_moment = value; });
+    novograd(kFlag, {"decoupled_weight_decay", std::to_string(value)},
+             [&](auto& o) { o.decoupled_weight_decay = value; });
+  }
+  larc(kFlag, {"zero_norm", "5"}, [](auto& o) { o.zero_norm = 5; });
   larc(kFlag, {"zero_norm", "-1"}, [](auto& o) { o.zero_norm = -1; });
-  larc(kFlag, {"fold_weight_decay", "2"}, [](auto& o) { o.fold_weight_decay = 2; });
+  larc(kFlag, {"fold_weight_decay", "5"}, [](auto& o) { o.fold_weight_decay = 5; });
+  larc(kFlag, {"zero_grad_norm", "3"}, [](auto& o) { o.zero_grad_norm = 3; });
   larc(kFlag, {"maximize", "-1"}, [](auto& o) { o.maximize = -1; });
   larc(kFlag, {"rounding", "2"}, [](auto& o) { o.rounding = 2; });
-  larc(kFlag, {"reserved", "1"}, [](auto& o) { o.reserved = 1; });
   larc(kCombination, {"seed", "1"}, [](auto& o) { o.seed = 1; });
-  larc(kFlag, {"reserved2", "1"}, [](auto& o) { o.reserved2[1] = 1; });
   sgd(kFlag, {"nesterov", "2"}, [](auto& o) { o.nesterov = 2; });
   sgd(kFlag, {"advance_step", "2"}, [](auto& o) { o.advance_step = 2; });
-  sgd(kFlag, {"reserved", "1"}, [](auto& o) { o.reserved[0] = 1; });
+  sgd(kFlag, {"lr_in_momentum", "2"}, [](auto& o) { o.lr_in_momentum = 2; });
+  sgd(kFlag, {"factor_after_momentum", "-1"}, [](auto& o) { o.factor_after_momentum = -1; });
+  sgd(kFlag, {"dampen_first_step", "2"}, [](auto& o) { o.dampen_first_step = 2; });
+  sgd(kFlag, {"reserved", "1"}, [](auto& o) { o.reserved = 1; });
 }
 
 TEST_CASE("options that exclude each other are refused", "[bad_input]") {
@@ -137,6 +144,13 @@ TEST_CASE("options that exclude each other are refused", "[bad_input]") {
            [](auto& o) { o.grad_averaging = 1, o.average_first_step = 0; });
   novograd(kCombination, {"advance_step", "step_ptr"}, [](auto& o) { o.advance_step = 1; });
   novograd(kCombination, {"step", "step_ptr"}, [&](auto& o) { o.step = 4, o.step_ptr = &completed; });
+  novograd(kValue, {"step", "0", "seeded on the first step"},
+           [](auto& o) { o.seed_second_moment = LAYERWISE_SEED_FIRST_STEP; });
+  larc(kCombination, {"max_update", "0.5", "SCALE"}, [](auto& o) { o.max_update = 0.5; });
+  larc(kValue, {"max_update", "0.5", "min_update", "0.75"},
+       [](auto& o) { o.mode = LAYERWISE_LARC_SCALE, o.max_update = 0.5, o.min_update = 0.75; });
+  sgd(kCombination, {"lr_in_momentum", "factor_after_momentum"},
+      [](auto& o) { o.lr_in_momentum = 1, o.factor_after_momentum = 1; });
   sgd(kValue, {"step", "0", "dampening"}, [](auto& o) { o.dampening = 0.5; });
   sgd(kCombination, {"nesterov", "dampening"}, [](auto& o) { o.nesterov = 1, o.dampening = 0.5, o.step = 1; });
   sgd(kCombination, {"advance_step", "step_ptr"}, [](auto& o) { o.advance_step = 1; });

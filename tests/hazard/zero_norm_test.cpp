@@ -90,9 +90,9 @@ TEST_CASE("gradients of 0 under the formula: no division by 0", "[zero_norm]") {
 
 TEST_CASE("both of 0: nothing happens, under every rule", "[zero_norm]") {
   for (int32_t mode : kModes)
-    for (int32_t zero_norm = 0; zero_norm < 4; ++zero_norm)
+    for (int32_t zero_norm = 0; zero_norm < 5; ++zero_norm)
       for (double eps : {0.0, 1e-8})
-        for (int32_t fold : {0, 1}) {
+        for (int32_t fold : {LAYERWISE_FOLD_OFF, LAYERWISE_FOLD_NORMS, LAYERWISE_FOLD_GRADIENT}) {
           auto options = rule(zero_norm, mode, 0, eps);
           options.weight_decay = 0.25, options.fold_weight_decay = fold;
           const Result result = run(0, 0, options);
@@ -101,6 +101,71 @@ TEST_CASE("both of 0: nothing happens, under every rule", "[zero_norm]") {
           CHECK(result.gradient == 0);
           CHECK(result.weight == 0);
         }
+}
+
+// timm's larc clips its fallback of 1 too, so that at a learning rate above 1 such a layer is slowed down: 1/lr = 1/4.
+TEST_CASE("unit: a ratio of 1 is divided by lr and capped like another", "[zero_norm]") {
+  for (const auto& [w, g] : {std::pair{0.0, 8.0}, std::pair{16.0, 0.0}})
+    for (double lr : {0.5, 4.0}) {
+      CAPTURE(w, g, lr);
+      const double before = w, gradient = g;
+      auto options = rule(LAYERWISE_ZERO_NORM_UNIT, LAYERWISE_LARC_CLIP, 0);
+      options.lr = lr;
+      CHECK(run(before, gradient, options).factor == (lr > 1 ? 1 / lr : 1));
+      options.mode = LAYERWISE_LARC_SCALE;
+      CHECK(run(before, gradient, options).factor == 1);
+    }
+}
+
+// pytorch_optimizer, holocron, fastai and Chainer ask for |w| alone: a layer without gradient decays at the ratio
+// eta*|w| / (wd*|w|) = 0.5 / 0.25.
+TEST_CASE("zero_grad_norm: the formula holds where only the gradient is 0", "[zero_norm]") {
+  for (int32_t zero_norm : {LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_ZERO_NORM_UNTOUCHED, LAYERWISE_ZERO_NORM_UNIT})
+    for (int32_t fold : {LAYERWISE_FOLD_NORMS, LAYERWISE_FOLD_GRADIENT}) {
+      auto options = rule(zero_norm, LAYERWISE_LARC_SCALE, 0);
+      options.eta = 0.5, options.weight_decay = 0.25, options.fold_weight_decay = fold;
+      options.zero_grad_norm = LAYERWISE_ZERO_GRAD_FORMULA;
+      CAPTURE(zero_norm, fold);
+      const Result still = run(16, 0, options);
+      CHECK(still.factor == 2);
+      CHECK(still.gradient == 2 * 0.25 * 16);
+      CHECK(run(0, 8, options).factor == 1);
+      CHECK(run(0, 0, options).factor == 1);
+    }
+}
+
+// objax takes the larger of its ratio and of 1 where a norm is 0.
+TEST_CASE("at_least_one: a ratio below 1 becomes 1 where only the gradient is 0", "[zero_norm]") {
+  auto options = rule(LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_LARC_SCALE, 0);
+  options.weight_decay = 0.25, options.fold_weight_decay = LAYERWISE_FOLD_NORMS;
+  options.zero_grad_norm = LAYERWISE_ZERO_GRAD_AT_LEAST_ONE;
+  for (const auto& [eta, factor] : {std::pair{0.5, 2.0}, std::pair{0.125, 1.0}}) {
+    options.eta = eta;
+    CHECK(run(16, 0, options).factor == factor);
+  }
+  CHECK(run(16, 8, options).factor == 0.125 * 16 / (2 + 0.25 * 16));
+  CHECK(run(0, 8, options).factor == 1);
+}
+
+// Chainer's GradientLARS scales layers with |w| > 0.01 alone.
+TEST_CASE("weight norms up to the threshold count as 0", "[zero_norm]") {
+  auto options = rule(LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_LARC_SCALE, 0);
+  options.eta = 0.5, options.weight_norm_threshold = 0.25;
+  CHECK(run(0.25, 8, options).factor == 1);
+  CHECK(run(-0.25, 8, options).factor == 1);
+  CHECK(run(0.5, 8, options).factor == 0.5 * 0.5 / 2);
+  options.zero_norm = LAYERWISE_ZERO_NORM_FREEZE;
+  CHECK(run(0.25, 8, options).factor == 0);
+}
+
+// fastai's clip is min(r, 1) whatever lr is; ColossalAI's is 50.
+TEST_CASE("max_update is the greatest factor", "[zero_norm]") {
+  auto options = rule(LAYERWISE_ZERO_NORM_KEEP, LAYERWISE_LARC_SCALE, 0);
+  options.eta = 4;
+  CHECK(run(16, 8, options).factor == 32);
+  options.max_update = 1;
+  CHECK(run(16, 8, options).factor == 1);
+  CHECK(run(0, 8, options).factor == 1);
 }
 
 TEST_CASE("a learning rate of 0 does not divide by 0 when clipping", "[zero_norm]") {

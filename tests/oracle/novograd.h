@@ -2,7 +2,7 @@
 // allowed for each result.
 //
 //   g' = g / grad_scale, negated to maximize       n2 = sum g'^2
-//   v  = n2 where v is 0 and seeding is on, else beta2*v + (1-beta2)*n2
+//   v  = n2 where v is seeded, while it is 0 or at t = 1, else beta2*v + (1-beta2)*n2
 //   vh = v or its running maximum, over 1 - beta2^t with bias correction
 //   d  = sqrt(vh + eps_root) + eps                 u  = g'/d + wd*w
 //   m  = beta1*m + c*u                             w  = w - lr*m, m over 1 - beta1^t with bias correction
@@ -21,8 +21,8 @@ namespace oracle {
 struct NovogradCall {
   Real lr, beta1, beta2, eps, eps_root, weight_decay, grad_scale;
   int64_t step;  // t; 0: not given
-  bool infinity_norm, grad_averaging, average_first_step, amsgrad, bias_correction, seed_second_moment;
-  bool decoupled, lr_in_momentum, maximize;
+  bool infinity_norm, grad_averaging, average_first_step, amsgrad, bias_correction, seeds_while_zero, seeds_first_step;
+  bool decoupled, normalized, lr_in_momentum, maximize;
   Bounded ahead{1, 0};  // what the gradients are multiplied by before: LARC's factor
 
   explicit NovogradCall(const layerwise_novograd_options& options)
@@ -39,8 +39,10 @@ struct NovogradCall {
         average_first_step(options.average_first_step),
         amsgrad(options.amsgrad),
         bias_correction(options.bias_correction),
-        seed_second_moment(options.seed_second_moment),
-        decoupled(options.decoupled_weight_decay),
+        seeds_while_zero(options.seed_second_moment == LAYERWISE_SEED_WHILE_ZERO),
+        seeds_first_step(options.seed_second_moment == LAYERWISE_SEED_FIRST_STEP),
+        decoupled(options.decoupled_weight_decay == LAYERWISE_DECOUPLED_RAW),
+        normalized(options.decoupled_weight_decay == LAYERWISE_DECOUPLED_NORMALIZED),
         lr_in_momentum(options.lr_in_momentum),
         maximize(options.maximize) {}
 
@@ -71,7 +73,7 @@ inline NovogradScalars novograd_scalars(const NovogradCall& call, const std::vec
   const Real n = call.infinity_norm ? largest * std::fabs(k) : k * k * sum;
   // A maximum is exact; double arithmetic after either one is far below float32's roundings.
   const Real relative = (call.infinity_norm ? kHalfUlp * 0x1p-20L : kNormRoundings * kHalfUlp) + 2 * call.ahead_error();
-  const bool seed = call.seed_second_moment && old_v == 0;
+  const bool seed = (call.seeds_while_zero && old_v == 0) || (call.seeds_first_step && call.step == 1);
   const Real v = seed ? n : call.beta2 * old_v + (1 - call.beta2) * n;
   result.second_moment = {v, (seed ? n : (1 - call.beta2) * n) * relative + v * 0x1p-48L};
   result.norm = call.infinity_norm ? Bounded{n, n * relative} : Bounded{std::sqrt(n), std::sqrt(n) * relative};
@@ -106,6 +108,19 @@ inline NovogradElement novograd_element(const NovogradCall& call, Real lr, Real 
     const Real moved = lr * (std::fabs(step) + std::fabs(decay));
     result.weight.value = w - lr * (step + decay);
     result.weight.error = lr * result.moment.error * over_d / call.correction1() + 8 * kHalfUlp * moved +
+                          kHalfUlp * std::fabs(result.weight.value) + kTiny * (3 + 2 * lr);
+    return result;
+  }
+  if (call.normalized) {
+    // g'/d: scalar and product rounded, c and its product, beta1, sum.
+    const Real kept = call.beta1 * m, entering = c * (k * g * over_d);
+    result.moment = {kept + entering, 7 * kHalfUlp * (std::fabs(kept) + std::fabs(entering)) +
+                                          call.ahead_error() * std::fabs(entering) + 4 * kTiny};
+    // The correction rounded, its product, decay (2), sum, lr rounded, fused sum rounded.
+    const Real step = result.moment.value / call.correction1();
+    result.weight.value = w - lr * (step + decay);
+    result.weight.error = lr * result.moment.error / call.correction1() +
+                          8 * kHalfUlp * lr * (std::fabs(step) + std::fabs(decay)) +
                           kHalfUlp * std::fabs(result.weight.value) + kTiny * (3 + 2 * lr);
     return result;
   }

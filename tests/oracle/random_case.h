@@ -173,7 +173,7 @@ inline layerwise_novograd_options random_novograd(Random& random) {
   options.amsgrad = random.one_in(4);
   options.bias_correction = random.one_in(3);
   options.seed_second_moment = !random.one_in(4);
-  options.decoupled_weight_decay = random.one_in(4);
+  options.decoupled_weight_decay = random.one_in(4) ? LAYERWISE_DECOUPLED_RAW : LAYERWISE_DECOUPLED_OFF;
   options.lr_in_momentum = !options.bias_correction && !options.decoupled_weight_decay && random.one_in(3);
   options.maximize = random.one_in(5);
   return options;
@@ -190,7 +190,7 @@ inline layerwise_larc_options random_larc(Random& random) {
   options.grad_scale = random.pick({1.0, 1.0, 1024.0, 0.3, -2.0});
   options.mode = random.pick({LAYERWISE_LARC_CLIP, LAYERWISE_LARC_SCALE});
   options.zero_norm = static_cast<int32_t>(random.below(4));
-  options.fold_weight_decay = random.one_in(2);
+  options.fold_weight_decay = random.one_in(2) ? LAYERWISE_FOLD_NORMS : LAYERWISE_FOLD_OFF;
   options.maximize = random.one_in(5);
   return options;
 }
@@ -213,6 +213,43 @@ inline layerwise_sgd_options random_sgd(Random& random) {
   options.dampening = options.nesterov ? 0.0 : random.pick({0.0, 0.0, 0.1, 1.0});
   options.step = random.pick<int64_t>({1, 2, 1000});
   return options;
+}
+
+// The modes that are not drawn above, where the committed digests come from.
+inline void draw_modes(Random& random, layerwise_novograd_options& options) {
+  if (random.one_in(3)) options.seed_second_moment = LAYERWISE_SEED_FIRST_STEP;
+  if (!options.lr_in_momentum && random.one_in(4)) options.decoupled_weight_decay = LAYERWISE_DECOUPLED_NORMALIZED;
+}
+
+// For larc_scale and what goes before NovoGrad alike.
+inline void draw_zero_norms(Random& random, layerwise_larc_options& options) {
+  options.zero_norm = random.one_in(4) ? LAYERWISE_ZERO_NORM_UNIT : options.zero_norm;
+  options.zero_grad_norm = static_cast<int32_t>(random.below(3));
+  options.weight_norm_threshold = random.pick({0.0, 0.0, 0.0137});  // no norm that a step of these rates leads to
+  if (options.mode == LAYERWISE_LARC_SCALE) options.max_update = random.pick({0.0, 1.0, 0.05});
+}
+
+inline void draw_modes(Random& random, layerwise_larc_options& options) {
+  draw_zero_norms(random, options);
+  if (random.one_in(2)) options.fold_weight_decay = random.pick({LAYERWISE_FOLD_GRADIENT, LAYERWISE_FOLD_BOTH});
+}
+
+// What a caller who has the norms can have.
+inline void do_without_decayed_norm(layerwise_larc_options& options) {
+  if (options.fold_weight_decay == LAYERWISE_FOLD_GRADIENT || options.fold_weight_decay == LAYERWISE_FOLD_BOTH)
+    options.fold_weight_decay = LAYERWISE_FOLD_NORMS;
+}
+
+inline void draw_modes(Random& random, layerwise_larc_options& larc, layerwise_sgd_options& sgd) {
+  draw_modes(random, larc);
+  if (random.one_in(4)) {
+    larc.fold_weight_decay = LAYERWISE_FOLD_DECOUPLED;
+    larc.weight_decay = 0.0005;  // 1 - lr*weight_decay must not cancel: the oracle has more digits
+  }
+  const int64_t place = random.below(4);
+  sgd.lr_in_momentum = place == 0;
+  sgd.factor_after_momentum = place == 1;
+  sgd.dampen_first_step = random.one_in(4);
 }
 
 }  // namespace oracle

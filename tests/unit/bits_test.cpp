@@ -51,10 +51,16 @@ void begin_as(Model& model, const Model& filled) {
 void run(Model& model, uint64_t variant) {
   Random random(variant);
   for (int step = 0; step < 3; ++step) {
-    REQUIRE_OK(model.novograd(random_novograd(random)));
-    const layerwise_sgd_options sgd = random_sgd(random);  // arguments are drawn in any order
-    REQUIRE_OK(model.larc_sgd(random_larc(random), sgd));
-    REQUIRE_OK(model.larc_scale(random_larc(random)));
+    layerwise_novograd_options novograd = random_novograd(random);
+    draw_modes(random, novograd);
+    REQUIRE_OK(model.novograd(novograd));
+    layerwise_sgd_options sgd = random_sgd(random);  // arguments are drawn in any order
+    layerwise_larc_options larc = random_larc(random);
+    draw_modes(random, larc, sgd);
+    REQUIRE_OK(model.larc_sgd(larc, sgd));
+    layerwise_larc_options scaling = random_larc(random);
+    draw_modes(random, scaling);
+    REQUIRE_OK(model.larc_scale(scaling));
   }
 }
 

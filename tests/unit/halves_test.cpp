@@ -86,6 +86,9 @@ TEST_CASE("the sums and the step from them have the bits of the whole step on ra
     sgd.step = 0, sgd.advance_step = 1;
     Model halves = whole;
     const int64_t kind = random.below(3);
+    draw_modes(random, novograd);
+    kind == 2 ? draw_modes(random, larc, sgd) : draw_modes(random, larc);
+    do_without_decayed_norm(larc);
     CAPTURE(seed, kind);
     const auto point = [&](int which) {
       novograd.nonfinite_layers = larc.nonfinite_layers = &counted[which];

@@ -111,7 +111,9 @@ TEST_CASE("LARC before NovoGrad refuses what it does not mean", "[bad_input]") {
   refused([](Larc& larc, Novograd&) { larc.nonfinite_layers = &count; }, {"larc", "nonfinite_layers"});
   refused([](Larc& larc, Novograd&) { larc.maximize = 1; }, {"larc", "maximize"});
   refused([](Larc& larc, Novograd&) { larc.seed = 1; }, {"larc", "seed"});
-  refused([](Larc& larc, Novograd&) { larc.fold_weight_decay = 1; }, {"fold_weight_decay", "1", "norm"});
+  for (const int32_t fold : {LAYERWISE_FOLD_NORMS, LAYERWISE_FOLD_GRADIENT, LAYERWISE_FOLD_BOTH, LAYERWISE_FOLD_DECOUPLED})
+    refused([=](Larc& larc, Novograd&) { larc.fold_weight_decay = fold; },
+            {"fold_weight_decay", std::to_string(fold), "norm"});
   refused([](Larc& larc, Novograd&) { larc.weight_decay = 0.25; }, {"weight_decay", "0.25", "norm"});
   refused([](Larc&, Novograd& options) { options.norm = LAYERWISE_NORM_INF; }, {"norm", "1", "reduction"});
 

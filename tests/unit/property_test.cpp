@@ -58,7 +58,9 @@ std::string steps(Random& random, Model& model, const std::vector<double>& scale
 std::string novograd_case(Random& random, Model& model, const std::vector<double>& scales, bool after_larc = false) {
   auto options = random_novograd(random);
   if (after_larc) options.norm = LAYERWISE_NORM_L2;
-  const auto larc = random_larc_ahead(random);
+  draw_modes(random, options);
+  auto larc = random_larc_ahead(random);
+  draw_zero_norms(random, larc);
   Pointers pointers(random, options);
   int64_t completed = options.step - 1;
   const bool by_pointer = random.one_in(3), advance = by_pointer && random.one_in(2);
@@ -87,6 +89,7 @@ std::string novograd_case(Random& random, Model& model, const std::vector<double
 
 std::string larc_scale_case(Random& random, Model& model, const std::vector<double>& scales) {
   auto options = random_larc(random);
+  draw_modes(random, options);
   Pointers pointers(random, options);
   return steps(
       random, model, scales, [&] { return pointers.nonfinite = 5, model.larc_scale(options); },
@@ -96,6 +99,7 @@ std::string larc_scale_case(Random& random, Model& model, const std::vector<doub
 std::string larc_sgd_case(Random& random, Model& model, const std::vector<double>& scales) {
   auto options = random_larc(random);
   auto sgd = random_sgd(random);
+  draw_modes(random, options, sgd);
   Pointers pointers(random, options);
   return steps(
       random, model, scales, [&] { return pointers.nonfinite = 5, model.larc_sgd(options, sgd); },

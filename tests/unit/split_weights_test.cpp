@@ -96,6 +96,8 @@ TEST_CASE("split weights have the float32 master's bits at every step", "[split]
     const auto ahead = random_larc_ahead(random);
     auto larc = random_larc(random);
     auto sgd = random_sgd(random);
+    draw_modes(random, novograd);
+    draw_modes(random, larc, sgd);
     novograd.step = sgd.step = 1;
     if (layout.moment == LAYERWISE_DTYPE_BFLOAT16 && random.one_in(2)) {
       novograd.rounding = LAYERWISE_ROUNDING_STOCHASTIC, novograd.seed = 3;

@@ -91,10 +91,35 @@ const LAYERWISE_NORM_L2 = Int32(0)
 # the largest magnitude
 const LAYERWISE_NORM_INF = Int32(1)
 
+# NovoGrad's v is averaged from the first step on
+const LAYERWISE_SEED_OFF = Int32(0)
+# a v that is 0 becomes n2: also later, where a layer's gradients have been 0 so far
+const LAYERWISE_SEED_WHILE_ZERO = Int32(1)
+# v becomes n2 at t = 1 alone, whatever they are: optax, TensorFlow Addons, apex
+const LAYERWISE_SEED_FIRST_STEP = Int32(2)
+
+# weight decay is in NovoGrad's momentum
+const LAYERWISE_DECOUPLED_OFF = Int32(0)
+# beside a momentum of gradients that are not normalised: apex's default
+const LAYERWISE_DECOUPLED_RAW = Int32(1)
+# beside a momentum of normalised ones, w *= 1 - lr*weight_decay: timm's novogradw
+const LAYERWISE_DECOUPLED_NORMALIZED = Int32(2)
+
 # min(max(r_raw/lr, min_update), 1): the rate is capped at lr
 const LAYERWISE_LARC_CLIP = Int32(0)
 # max(r_raw, min_update): the factor itself
 const LAYERWISE_LARC_SCALE = Int32(1)
+
+# weight decay is neither in LARC's norm nor inside its factor
+const LAYERWISE_FOLD_OFF = Int32(0)
+# inside the factor, and its norm added to the gradient's: apex, timm, TensorFlow 1
+const LAYERWISE_FOLD_NORMS = Int32(1)
+# inside the factor, whose norm is that of the decayed gradient: optax, OpenSeq2Seq
+const LAYERWISE_FOLD_GRADIENT = Int32(2)
+# as GRADIENT, and weight decay's norm is added as well: fastai's decouple_wd=False
+const LAYERWISE_FOLD_BOTH = Int32(3)
+# before the step, w *= 1 - lr*weight_decay; its norm is added: fastai; only with SGD
+const LAYERWISE_FOLD_DECOUPLED = Int32(4)
 
 # r is 1 where |w| or |g| is 0: the layer trains as without LARC
 const LAYERWISE_ZERO_NORM_KEEP = Int32(0)
@@ -104,6 +129,15 @@ const LAYERWISE_ZERO_NORM_FREEZE = Int32(1)
 const LAYERWISE_ZERO_NORM_FLOOR = Int32(2)
 # as KEEP, and not decayed: apex's rule
 const LAYERWISE_ZERO_NORM_UNTOUCHED = Int32(3)
+# r_raw is 1 where |w| or |g| is 0: in CLIP r is then min(1/lr, 1), as in timm
+const LAYERWISE_ZERO_NORM_UNIT = Int32(4)
+
+# |g| of 0 is what zero_norm says
+const LAYERWISE_ZERO_GRAD_AS_WEIGHT = Int32(0)
+# zero_norm is for |w| alone; the formula where |g| is 0: fastai, Chainer, holocron
+const LAYERWISE_ZERO_GRAD_FORMULA = Int32(1)
+# as FORMULA, but r_raw is 1 there where it would be less: objax
+const LAYERWISE_ZERO_GRAD_AT_LEAST_ONE = Int32(2)
 
 # to the nearest, ties to even
 const LAYERWISE_ROUNDING_NEAREST = Int32(0)
@@ -273,9 +307,9 @@ mutable struct NovogradOptions
     amsgrad::Int32
     # 1: as Adam's; default 0
     bias_correction::Int32
-    # 1 (default): a layer's v that is still 0 becomes n2 instead of being averaged
+    # LAYERWISE_SEED_, default WHILE_ZERO; FIRST_STEP needs step or step_ptr
     seed_second_moment::Int32
-    # 1: decay is added to the update, not to the momentum (apex's default); default 0
+    # LAYERWISE_DECOUPLED_, default OFF
     decoupled_weight_decay::Int32
     # 1: lr is inside the momentum (TensorFlow, Keras); default 0
     lr_in_momentum::Int32
@@ -322,19 +356,21 @@ mutable struct LarcOptions
     mode::Int32
     # LAYERWISE_ZERO_NORM_, default KEEP
     zero_norm::Int32
-    # 1: decay is in the norm and inside the factor, as in apex; default 0
+    # LAYERWISE_FOLD_, default OFF
     fold_weight_decay::Int32
     # 1: ascend; default 0
     maximize::Int32
     # LAYERWISE_ROUNDING_ of the momentum, default NEAREST; STOCHASTIC: in larc_sgd_step, with bfloat16 momentum only,
     # needs sgd's step or step_ptr
     rounding::Int32
-    # 0
-    reserved::Int32
+    # LAYERWISE_ZERO_GRAD_, default AS_WEIGHT
+    zero_grad_norm::Int32
     # of stochastic rounding, any number; 0 (default) without
     seed::Int64
-    # 0
-    reserved2::NTuple{2,Int64}
+    # >= 0, default 0: |w| up to it counts as 0 for zero_norm (Chainer: 0.01)
+    weight_norm_threshold::Float64
+    # >= 0, default 0 for none: the greatest factor; SCALE only (fastai's clip: 1)
+    max_update::Float64
 
     LarcOptions() = new()
 end
@@ -356,8 +392,15 @@ mutable struct SgdOptions
     advance_step::Int32
     # 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default 0
     nesterov::Int32
+    # 1: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default 0
+    lr_in_momentum::Int32
+    # 1: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI); excludes lr_in_momentum;
+    # default 0
+    factor_after_momentum::Int32
+    # 1: dampening at t = 1 too (MMPretrain, pytorch_optimizer); default 0
+    dampen_first_step::Int32
     # 0
-    reserved::NTuple{2,Int64}
+    reserved::Int32
 
     SgdOptions() = new()
 end
@@ -365,10 +408,19 @@ end
 # The choices of the options that have names for them.
 const SELECTORS = (
     norm = (l2 = LAYERWISE_NORM_L2, inf = LAYERWISE_NORM_INF),
+    seed_second_moment = (off = LAYERWISE_SEED_OFF, while_zero = LAYERWISE_SEED_WHILE_ZERO,
+                          first_step = LAYERWISE_SEED_FIRST_STEP),
+    decoupled_weight_decay = (off = LAYERWISE_DECOUPLED_OFF, raw = LAYERWISE_DECOUPLED_RAW,
+                              normalized = LAYERWISE_DECOUPLED_NORMALIZED),
     rounding = (nearest = LAYERWISE_ROUNDING_NEAREST, stochastic = LAYERWISE_ROUNDING_STOCHASTIC),
     mode = (clip = LAYERWISE_LARC_CLIP, scale = LAYERWISE_LARC_SCALE),
     zero_norm = (keep = LAYERWISE_ZERO_NORM_KEEP, freeze = LAYERWISE_ZERO_NORM_FREEZE,
-                 floor = LAYERWISE_ZERO_NORM_FLOOR, untouched = LAYERWISE_ZERO_NORM_UNTOUCHED),
+                 floor = LAYERWISE_ZERO_NORM_FLOOR, untouched = LAYERWISE_ZERO_NORM_UNTOUCHED,
+                 unit = LAYERWISE_ZERO_NORM_UNIT),
+    fold_weight_decay = (off = LAYERWISE_FOLD_OFF, norms = LAYERWISE_FOLD_NORMS, gradient = LAYERWISE_FOLD_GRADIENT,
+                         both = LAYERWISE_FOLD_BOTH, decoupled = LAYERWISE_FOLD_DECOUPLED),
+    zero_grad_norm = (as_weight = LAYERWISE_ZERO_GRAD_AS_WEIGHT, formula = LAYERWISE_ZERO_GRAD_FORMULA,
+                      at_least_one = LAYERWISE_ZERO_GRAD_AT_LEAST_ONE),
 )
 
 "Rows of `layer_stats`, a `Matrix{Float64}` of one column a layer; NaN where a step has no such value."

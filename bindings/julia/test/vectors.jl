@@ -23,8 +23,8 @@ function novograd_keywords(given)
     options = Dict{Symbol,Any}(Symbol(name) => given[name] for name in names if haskey(given, name))
     options[:eps_root] = get(given, "eps_inside_sqrt", 0.0)
     options[:norm] = Symbol(given["norm"])
-    options[:seed_second_moment] = given["first_step"] != "zero"
-    options[:decoupled_weight_decay] = startswith(given["decay"], "decoupled")
+    options[:seed_second_moment] = given["first_step"] == "zero" ? :off : :while_zero
+    options[:decoupled_weight_decay] = startswith(given["decay"], "decoupled") ? :raw : :off
     return options
 end
 
@@ -48,11 +48,12 @@ end
 
 function larc_keywords(given)
     rule = get(given, "zero_norm", "floor") # OpenSeq2Seq's: min_update
+    folds = get(given, "fold_weight_decay", get(given, "weight_decay_in_norm", false))
     return (lr = given["lr"], eta = get(() -> given["trust_coefficient"], given, "larc_eta"),
             eps = get(() -> given["eps"], given, "epsilon"),
             mode = Symbol(get(() -> given["mode"], given, "larc_mode")), min_update = get(given, "min_update", 0.0),
             weight_decay = get(given, "weight_decay", 0.0),
-            fold_weight_decay = get(given, "fold_weight_decay", get(given, "weight_decay_in_norm", false)),
+            fold_weight_decay = folds ? :norms : :off,
             zero_norm = rule in ("floor", "freeze", "keep") ? Symbol(rule) : :untouched)
 end
 

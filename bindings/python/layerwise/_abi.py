@@ -54,12 +54,27 @@ CONSTANTS = {
     "LAYERWISE_ISA_NEON": 4,
     "LAYERWISE_NORM_L2": 0,
     "LAYERWISE_NORM_INF": 1,
+    "LAYERWISE_SEED_OFF": 0,
+    "LAYERWISE_SEED_WHILE_ZERO": 1,
+    "LAYERWISE_SEED_FIRST_STEP": 2,
+    "LAYERWISE_DECOUPLED_OFF": 0,
+    "LAYERWISE_DECOUPLED_RAW": 1,
+    "LAYERWISE_DECOUPLED_NORMALIZED": 2,
     "LAYERWISE_LARC_CLIP": 0,
     "LAYERWISE_LARC_SCALE": 1,
+    "LAYERWISE_FOLD_OFF": 0,
+    "LAYERWISE_FOLD_NORMS": 1,
+    "LAYERWISE_FOLD_GRADIENT": 2,
+    "LAYERWISE_FOLD_BOTH": 3,
+    "LAYERWISE_FOLD_DECOUPLED": 4,
     "LAYERWISE_ZERO_NORM_KEEP": 0,
     "LAYERWISE_ZERO_NORM_FREEZE": 1,
     "LAYERWISE_ZERO_NORM_FLOOR": 2,
     "LAYERWISE_ZERO_NORM_UNTOUCHED": 3,
+    "LAYERWISE_ZERO_NORM_UNIT": 4,
+    "LAYERWISE_ZERO_GRAD_AS_WEIGHT": 0,
+    "LAYERWISE_ZERO_GRAD_FORMULA": 1,
+    "LAYERWISE_ZERO_GRAD_AT_LEAST_ONE": 2,
     "LAYERWISE_ROUNDING_NEAREST": 0,
     "LAYERWISE_ROUNDING_STOCHASTIC": 1,
     "LAYERWISE_SUMS_LAYERS": 0,
@@ -137,9 +152,29 @@ NORM = {
     "inf": 1,  # the largest magnitude
 }
 
+SEED = {
+    "off": 0,  # NovoGrad's v is averaged from the first step on
+    "while_zero": 1,  # a v that is 0 becomes n2: also later, where a layer's gradients have been 0 so far
+    "first_step": 2,  # v becomes n2 at t = 1 alone, whatever they are: optax, TensorFlow Addons, apex
+}
+
+DECOUPLED = {
+    "off": 0,  # weight decay is in NovoGrad's momentum
+    "raw": 1,  # beside a momentum of gradients that are not normalised: apex's default
+    "normalized": 2,  # beside a momentum of normalised ones, w *= 1 - lr*weight_decay: timm's novogradw
+}
+
 LARC = {
     "clip": 0,  # min(max(r_raw/lr, min_update), 1): the rate is capped at lr
     "scale": 1,  # max(r_raw, min_update): the factor itself
+}
+
+FOLD = {
+    "off": 0,  # weight decay is neither in LARC's norm nor inside its factor
+    "norms": 1,  # inside the factor, and its norm added to the gradient's: apex, timm, TensorFlow 1
+    "gradient": 2,  # inside the factor, whose norm is that of the decayed gradient: optax, OpenSeq2Seq
+    "both": 3,  # as GRADIENT, and weight decay's norm is added as well: fastai's decouple_wd=False
+    "decoupled": 4,  # before the step, w *= 1 - lr*weight_decay; its norm is added: fastai; only with SGD
 }
 
 ZERO_NORM = {
@@ -147,6 +182,13 @@ ZERO_NORM = {
     "freeze": 1,  # the formula; r is 0 where |w| is 0
     "floor": 2,  # the formula; r is min_update where |w| is 0
     "untouched": 3,  # as KEEP, and not decayed: apex's rule
+    "unit": 4,  # r_raw is 1 where |w| or |g| is 0: in CLIP r is then min(1/lr, 1), as in timm
+}
+
+ZERO_GRAD = {
+    "as_weight": 0,  # |g| of 0 is what zero_norm says
+    "formula": 1,  # zero_norm is for |w| alone; the formula where |g| is 0: fastai, Chainer, holocron
+    "at_least_one": 2,  # as FORMULA, but r_raw is 1 there where it would be less: objax
 }
 
 ROUNDING = {
@@ -325,10 +367,10 @@ class NovogradOptions(Struct):
         "average_first_step": Option("flag", "False: not at t = 1 (TensorFlow Addons); default True"),
         "amsgrad": Option("flag", "True: divide by the running maximum of v; needs max_second_moment; default False"),
         "bias_correction": Option("flag", "True: as Adam's; default False"),
-        "seed_second_moment": Option("flag",
-            "True (default): a layer's v that is still 0 becomes n2 instead of being averaged"),
-        "decoupled_weight_decay": Option("flag",
-            "True: decay is added to the update, not to the momentum (apex's default); default False"),
+        "seed_second_moment": Option("selector",
+            '"off", "while_zero" or "first_step", default "while_zero"; "first_step" needs step',
+            choices=SEED),
+        "decoupled_weight_decay": Option("selector", '"off", "raw" or "normalized", default "off"', choices=DECOUPLED),
         "lr_in_momentum": Option("flag", "True: lr is inside the momentum (TensorFlow, Keras); default False"),
         "maximize": Option("flag", "True: ascend; default False"),
         "rounding": Option("selector",
@@ -360,9 +402,10 @@ class LarcOptions(Struct):
         ("fold_weight_decay", c_int32),
         ("maximize", c_int32),
         ("rounding", c_int32),
-        ("reserved", c_int32),
+        ("zero_grad_norm", c_int32),
         ("seed", c_int64),
-        ("reserved2", c_int64 * 2),
+        ("weight_norm_threshold", c_double),
+        ("max_update", c_double),
     ]
     options = {
         "lr": Option("number", "learning rate, finite, >= 0; no default: NaN is refused", memory="float32"),
@@ -378,15 +421,24 @@ class LarcOptions(Struct):
             "int64, the number of skipped layers is added to it; None: not counted",
             memory="int64", written=True),
         "mode": Option("selector", '"clip" or "scale", default "clip"', choices=LARC),
-        "zero_norm": Option("selector", '"keep", "freeze", "floor" or "untouched", default "keep"', choices=ZERO_NORM),
-        "fold_weight_decay": Option("flag",
-            "True: decay is in the norm and inside the factor, as in apex; default False"),
+        "zero_norm": Option("selector",
+            '"keep", "freeze", "floor", "untouched" or "unit", default "keep"',
+            choices=ZERO_NORM),
+        "fold_weight_decay": Option("selector",
+            '"off", "norms", "gradient", "both" or "decoupled", default "off"',
+            choices=FOLD),
         "maximize": Option("flag", "True: ascend; default False"),
         "rounding": Option("selector",
             '"nearest" or "stochastic" of the momentum, default "nearest"; "stochastic": in larc_sgd_step, with '
             "bfloat16 momentum only, needs sgd's step",
             choices=ROUNDING),
+        "zero_grad_norm": Option("selector",
+            '"as_weight", "formula" or "at_least_one", default "as_weight"',
+            choices=ZERO_GRAD),
         "seed": Option("integer", "of stochastic rounding, any number; 0 (default) without"),
+        "weight_norm_threshold": Option("number",
+            ">= 0, default 0: |w| up to it counts as 0 for zero_norm (Chainer: 0.01)"),
+        "max_update": Option("number", ">= 0, default 0 for none: the greatest factor; SCALE only (fastai's clip: 1)"),
     }
 
 
@@ -402,7 +454,10 @@ class SgdOptions(Struct):
         ("step_ptr", c_void_p),
         ("advance_step", c_int32),
         ("nesterov", c_int32),
-        ("reserved", c_int64 * 2),
+        ("lr_in_momentum", c_int32),
+        ("factor_after_momentum", c_int32),
+        ("dampen_first_step", c_int32),
+        ("reserved", c_int32),
     ]
     options = {
         "momentum": Option("number", "mu, [0, 1), default 0.9"),
@@ -414,6 +469,13 @@ class SgdOptions(Struct):
             "True: the step ends by adding 1 to step, unless found_inf is set; default False"),
         "nesterov": Option("flag",
             "True: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default False"),
+        "lr_in_momentum": Option("flag",
+            "True: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default False"),
+        "factor_after_momentum": Option("flag",
+            "True: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI); excludes "
+            "lr_in_momentum; default False"),
+        "dampen_first_step": Option("flag",
+            "True: dampening at t = 1 too (MMPretrain, pytorch_optimizer); default False"),
     }
 
 
@@ -438,8 +500,8 @@ class NovogradValues(TypedDict, total=False):
     average_first_step: bool | None
     amsgrad: bool | None
     bias_correction: bool | None
-    seed_second_moment: bool | None
-    decoupled_weight_decay: bool | None
+    seed_second_moment: Literal["off", "while_zero", "first_step"] | None
+    decoupled_weight_decay: Literal["off", "raw", "normalized"] | None
     lr_in_momentum: bool | None
     maximize: bool | None
     rounding: Literal["nearest", "stochastic"] | None
@@ -457,11 +519,14 @@ class LarcValues(TypedDict, total=False):
     found_inf: Array | None
     nonfinite_layers: Array | None
     mode: Literal["clip", "scale"] | None
-    zero_norm: Literal["keep", "freeze", "floor", "untouched"] | None
-    fold_weight_decay: bool | None
+    zero_norm: Literal["keep", "freeze", "floor", "untouched", "unit"] | None
+    fold_weight_decay: Literal["off", "norms", "gradient", "both", "decoupled"] | None
     maximize: bool | None
     rounding: Literal["nearest", "stochastic"] | None
+    zero_grad_norm: Literal["as_weight", "formula", "at_least_one"] | None
     seed: int | None
+    weight_norm_threshold: float | None
+    max_update: float | None
 
 
 class SgdValues(TypedDict, total=False):
@@ -472,6 +537,9 @@ class SgdValues(TypedDict, total=False):
     step: Integer | None
     advance_step: bool | None
     nesterov: bool | None
+    lr_in_momentum: bool | None
+    factor_after_momentum: bool | None
+    dampen_first_step: bool | None
 
 
 # name: (result, arguments), in the order of layerwise.h

@@ -83,7 +83,7 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, *, 
 
     Returns `layerwise.torch.NovoGrad` or torch.optim's Adam or AdamW, in `layerwise.torch.LARC` with larc_params;
     `layerwise.torch.LARCSGD` for the others, without larc_params with skip_larc: plain SGD. With max_grad_norm, and
-    where the regularizer's part has to be in the gradient itself (with LARC, with NovoGrad, with regularize), a hook
+    where the regularizer's part has to be in the gradient itself (with NovoGrad, with AdamW, with regularize), a hook
     before the step changes the gradients in place. Copies and pickles of torch's optimizers lose it, as all hooks;
     those of this package's keep it.
 
@@ -110,10 +110,12 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, *, 
     _check_iter_size(config)
     if regularize is not None and not l2:
         raise ValueError("regularize is given, and the configuration has no regularizer, or one of scale 0")
-    in_gradient = l2 != 0 and (larc is not None or max_norm is not None or regularize is not None
-                               or name in ("NovoGrad", "AdamW"))
+    in_gradient = l2 != 0 and (max_norm is not None or regularize is not None or name in ("NovoGrad", "AdamW")
+                               or (larc is not None and "fold_weight_decay" in options))
     if l2 and not in_gradient:
         named["weight_decay"] = l2
+        if larc is not None:
+            larc["fold_weight_decay"] = "gradient"
     decay = 0.0
     if as_run and name == "AdamW":
         decay = {**named, **options}["weight_decay"]

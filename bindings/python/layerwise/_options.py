@@ -31,10 +31,14 @@ def defaults(kind: type[Options]) -> Options:
 
 
 def selector(value: Any, name: str, table: Mapping[str, int]) -> int:
-    """The number of a named choice."""
+    """The number of a named choice; where one of them is "off", False is that one and True the first of the others."""
     if isinstance(value, str) and value in table:
         return table[value]
-    raise refusal(_errors.UNKNOWN_FLAG, f"{name} is {value!r}: it must be one of {', '.join(map(repr, table))}")
+    may_be_off = "off" in table
+    if may_be_off and isinstance(value, (bool, np.bool_, int, np.integer)) and value in (0, 1):
+        return int(value)
+    flags = "True, False or " if may_be_off else ""
+    raise refusal(_errors.UNKNOWN_FLAG, f"{name} is {value!r}: it must be {flags}one of {', '.join(map(repr, table))}")
 
 
 def dtype_number(value: Any, name: str) -> int:

@@ -82,7 +82,7 @@ class Plan(PlanHandle):
         """Applies one NovoGrad step to every layer (Ginsburg et al., arXiv 1905.11286).
 
             g' = g / grad_scale, negated by maximize        n2 = sum g'^2
-            v  = n2 where v is 0 and seed_second_moment, else beta2*v + (1-beta2)*n2
+            v  = n2 where seed_second_moment says so: where v is 0, or t is 1; else beta2*v + (1-beta2)*n2
             u  = g' / (sqrt(v + eps_root) + eps) + weight_decay*w
             m  = beta1*m + c*u, c = 1, or 1 - beta1 with grad_averaging;    w = w - lr*m
 
@@ -97,13 +97,13 @@ class Plan(PlanHandle):
         layer_stats        out, float64 (layers, 6), columns `layerwise.Stat`
         lr, grad_scale     a number, or a float32 array of one element that is read when the step runs
         step               t, 1-based, as an int; or an int64 array of one element with the COMPLETED steps, so that
-                           t = step + 1, to which advance_step adds 1. Needed with bias_correction, and with
-                           grad_averaging and average_first_step=False
+                           t = step + 1, to which advance_step adds 1. Needed with bias_correction, with
+                           grad_averaging and average_first_step=False, and with seed_second_moment="first_step"
         found_inf          float32, one element; not 0: the whole step changes nothing
         nonfinite_layers   int64, one element; the number of layers skipped because their gradient is not finite is
                            added to it
-        larc               LARC before NovoGrad, in the same call: a dict of eta, eps, min_update, mode and zero_norm,
-                           each as in larc_scale
+        larc               LARC before NovoGrad, in the same call: a dict of eta, eps, min_update, max_update, mode,
+                           zero_norm, zero_grad_norm and weight_norm_threshold, each as in larc_scale
         grad_sums          in, float64 (layers,), what partial_norms gives or the caller has; not beside larc
         stream             a cudaStream_t as an int, or a stream object; None: the arrays' own stream where they name
                            one, else the legacy default stream. Arrays with `__dlpack__` are made ready for it by
@@ -150,9 +150,11 @@ class Plan(PlanHandle):
         LARS, arXiv 1708.03888; OpenSeq2Seq's and apex's LARC).
 
             g'    = g / grad_scale, negated by maximize
-            r_raw = eta*|w| / (|g'| + weight_decay*|w| + eps)      the weight_decay term only with fold_weight_decay
+            n     = |g'|; fold_weight_decay "norms": |g'| + weight_decay*|w|; "gradient": |g' + weight_decay*w|;
+                    "both": |g' + weight_decay*w| + weight_decay*|w|
+            r_raw = eta*|w| / (n + eps)
             r     = clip:  min(max(r_raw/lr, min_update), 1)       lr * r is then min(lr, r_raw)
-                    scale: max(r_raw, min_update)
+                    scale: max(r_raw, min_update), at most max_update where that is not 0
             g     = r*g', or r*(g' + weight_decay*w) with fold_weight_decay
 
         weights  in, weights_dtype, extent elements; split ones without their remainders
@@ -185,8 +187,11 @@ class Plan(PlanHandle):
         """Applies LARC and SGD with momentum in one step. With skip_larc set for every layer it is plain SGD.
 
             r, g' as in larc_scale     h = r*(g' + weight_decay*w) with fold_weight_decay, else r*g' + weight_decay*w
-            b = h at t = 1 (torch.optim.SGD), else momentum*b + (1 - dampening)*h
+            b = h at t = 1 (torch.optim.SGD) unless dampen_first_step, else momentum*b + (1 - dampening)*h
             w = w - lr*(h + momentum*b with nesterov, else b)
+
+        With lr_in_momentum lr*h stands for h, and 1 for lr; with factor_after_momentum h = g' + weight_decay*w and lr*r
+        stands for lr; with fold_weight_decay "decoupled" w shrinks by 1 - lr*weight_decay first, and h has no decay.
 
         weights          in/out, weights_dtype, extent elements
         grads            in, grads_dtype, extent elements

@@ -68,7 +68,11 @@ def test_none_in_a_group_that_larc_wraps_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize(("kind", "name"), OPTIONS)
 def test_a_flag_is_true_or_false_and_a_number_is_neither(kind: str, name: str) -> None:
-    if name in FLAGS:
+    if name in ("seed_second_moment", "decoupled_weight_decay", "fold_weight_decay"):  # flags that have more choices
+        for value in ("False", 0.5, 2):
+            with pytest.raises(ValueError, match=rf"{name} is .*: it must be True, False or one of 'off', "):
+                MAKERS[kind](parameter(), **{name: value})
+    elif name in FLAGS:
         for value in ("False", 0.5, 2):
             with pytest.raises(TypeError, match=rf"{name} is .*: it must be True or False"):
                 MAKERS[kind](parameter(), **{name: value})

@@ -165,8 +165,9 @@ def test_a_dictionary_as_it_stands_gives_larc_around_novograd() -> None:
     assert isinstance(optimizer, LARC) and isinstance(optimizer.optimizer, NovoGrad)
     group = optimizer.param_groups[0]
     assert (group["betas"], group["eps"], group["eps_root"], group["weight_decay"]) == ((0.95, 0.98), 0, 1e-8, 0.001)
-    assert optimizer.options == {"trust_coefficient": 0.002, "clip": True, "min_update": 1e-7, "eps": 1e-7,
-                                 "zero_norm": "floor", "fold_weight_decay": False, "skip_larc": False,
+    assert optimizer.options == {"trust_coefficient": 0.002, "clip": True, "min_update": 1e-7, "max_update": 0,
+                                 "eps": 1e-7, "zero_norm": "floor", "zero_grad_norm": "as_weight",
+                                 "weight_norm_threshold": 0, "fold_weight_decay": False, "skip_larc": False,
                                  "always_adapt": True, "group_multipliers": "refuse", "threads": 0}
     optimizer.step()
 

@@ -50,7 +50,10 @@ def larc(learning_rate: Any, *, lr_mult: Any = None, wd_mult: Any = None, skip_l
     The scaled gradients keep their dtypes. `update` takes `grad_scale` and `found_inf` as
     layerwise.jax.Transformation does: what comes out is unscaled. Raises as novograd.
     """
-    asked = _larc_options([_abi.LarcOptions], options, learning_rate)
+    asked, larc = _larc_options([_abi.LarcOptions], options)
+    nothing = np.zeros(0, np.float32)
+    with Plan([]) as plan:
+        plan.larc_scale(nothing, nothing.copy(), lr=known_rate(learning_rate), **larc)
 
     def init(params: Any) -> LarcState:
         return LarcState(first_count())
@@ -82,14 +85,15 @@ def larc_sgd(learning_rate: Any, *, momentum_dtype: Literal["float32", "bfloat16
     Raises as novograd.
     """
     refuse_none(momentum=options.get("momentum", 0), momentum_dtype=momentum_dtype)
-    asked = _larc_options([_abi.LarcOptions, _abi.SgdOptions], options, learning_rate)
+    asked, larc = _larc_options([_abi.LarcOptions, _abi.SgdOptions], options)
     # An array or traced momentum may be 0 at times: its state is there all the same.
     has_momentum = isinstance(options.get("momentum"), jax.Array) or asked.known.get("momentum") != 0
     nothing = np.zeros(0, np.float32)
     Plan([], first_moment_dtype=momentum_dtype).close()
     with Plan([]) as plan:
         sgd = {name: value for name, value in asked.known.items() if name in _abi.SgdOptions.options}
-        plan.larc_sgd_step(nothing, nothing, None if sgd.get("momentum") == 0 else nothing, lr=0, step=1, **sgd)
+        plan.larc_sgd_step(nothing, nothing, None if sgd.get("momentum") == 0 else nothing,
+                           lr=known_rate(learning_rate), step=1, **larc, **sgd)
 
     def init(params: Any) -> LarcSgdState:
         return LarcSgdState(first_count(), zeros_beside(params, momentum_dtype) if has_momentum else None)
@@ -109,12 +113,8 @@ def larc_sgd(learning_rate: Any, *, momentum_dtype: Literal["float32", "bfloat16
     return Transformation(init, step)
 
 
-def _larc_options(kinds: list[type[_abi.Struct]], given: Mapping[str, Any], learning_rate: Any) -> Options:
-    """The options, once the library has been asked about LARC's: now rather than inside a traced computation."""
-    asked = ask(kinds, given)
-    larc = {name: value for name, value in asked.known.items() if name in _abi.LarcOptions.options}
-    nothing = np.zeros(0, np.float32)
-    with Plan([]) as plan:
-        plan.larc_scale(nothing, nothing.copy(), lr=known_rate(learning_rate), **larc)
+def _larc_options(kinds: list[type[_abi.Struct]], given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
+    """The options, and LARC's of them for the library to be asked about: now rather than in a traced computation."""
     _handlers.register_early()
-    return asked
+    asked = ask(kinds, given)
+    return asked, {name: value for name, value in asked.known.items() if name in _abi.LarcOptions.options}

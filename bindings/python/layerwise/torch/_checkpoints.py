@@ -86,7 +86,7 @@ def load_apex_state_dict(optimizer: NovoGrad, state_dict: Mapping[str, Any]) -> 
         if any(norms):
             raise ValueError(f"exp_avg_sq has {sum(map(len, norms))} norms more than parameters have exp_avg")
         groups.append({**_with_options(mine, theirs, _APEX_OPTIONS), "norm": norm,
-                       "seed_second_moment": not theirs["init_zero"], "amsgrad": False})
+                       "seed_second_moment": not theirs["init_zero"] and "first_step", "amsgrad": False})
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 

@@ -47,8 +47,10 @@ class LARC(LayerwiseOptimizer):
     clip          True: lr*r is min(lr, r), LARS' rate capped at lr; False: r itself is the factor
     fold_weight_decay  apex's semantics (beside zero_norm="untouched"): the group's weight_decay is in the norm and
                   inside the factor, g = r*(g + weight_decay*w), and the inner optimizer's is 0 while it steps; its
-                  maximize likewise. False: the inner optimizer decays as it always does
-    eps, min_update, zero_norm  as in `layerwise.Plan.larc_scale`; layerwise.h explains each under its name
+                  maximize likewise. "gradient": the same, with |g + weight_decay*w| in r; "both": with
+                  weight_decay*|w| too. False: the inner optimizer decays as it always does
+    eps, min_update, max_update, zero_norm, zero_grad_norm, weight_norm_threshold
+                  as in `layerwise.Plan.larc_scale`; layerwise.h explains each under its name
     skip_larc     True: r is 1; a function of name and parameter that says it of each, or one value for all. A group may
                   hold its own, True or one for each of its parameters
     always_adapt  False: r is 1 too for parameters that do not decay, whose weight_decay is 0: timm's rule
@@ -66,14 +68,16 @@ class LARC(LayerwiseOptimizer):
     _stateful = False
 
     def __init__(self, optimizer: Optimizer, trust_coefficient: float = 0.002, clip: bool = True, eps: float = 1e-8, *,
-                 min_update: float = 0.0, fold_weight_decay: bool = False, zero_norm: str = "keep",
+                 min_update: float = 0.0, max_update: float = 0.0, fold_weight_decay: bool | str = False,
+                 zero_norm: str = "keep", zero_grad_norm: str = "as_weight", weight_norm_threshold: float = 0.0,
                  skip_larc: Any = False, always_adapt: bool = True, group_multipliers: str = "refuse",
                  threads: int = 0) -> None:
         if not all(hasattr(optimizer, name) for name in ("param_groups", "step", "state_dict")):
             raise TypeError(f"optimizer is a {type(optimizer).__name__}: LARC wraps a torch.optim.Optimizer")
         options = {"trust_coefficient": trust_coefficient, "clip": clip, "eps": eps, "min_update": min_update,
-                   "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm, "skip_larc": skip_larc,
-                   "always_adapt": always_adapt, OPTION: group_multipliers, "threads": threads}
+                   "max_update": max_update, "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm,
+                   "zero_grad_norm": zero_grad_norm, "weight_norm_threshold": weight_norm_threshold,
+                   "skip_larc": skip_larc, "always_adapt": always_adapt, OPTION: group_multipliers, "threads": threads}
         make_plain(options)
         self.__setstate__({"optimizer": optimizer, "options": options})
         for group in self.param_groups:
@@ -156,7 +160,7 @@ class LARC(LayerwiseOptimizer):
         return {**group, **self.options, OPTION: whose, "always_adapt": True,  # skip_larc says it from here on
                 "skip_larc": skipped({**group, "always_adapt": always}, whose),
                 "weight_decay": group.get("weight_decay", 0.0) if folded else 0.0,
-                "maximize": folded and bool(group.get("maximize", False))}
+                "maximize": bool(folded) and bool(group.get("maximize", False))}
 
     def _spec(self, group: Group) -> Spec:
         return Spec(threads=self.options["threads"])

@@ -20,7 +20,7 @@ class LARCSGD(LayerwiseOptimizer):
     """LARC (You et al., arXiv 1708.03888) and SGD with momentum in one step: every parameter tensor is a layer.
 
         r = trust_coefficient*|w| / (|g| + eps), with clip r = min(r/lr, 1): lr*r is then min(lr, r), LARS' rate capped
-        h = r*g + weight_decay*w, or r*(g + weight_decay*w) with fold_weight_decay
+        h = r*g + weight_decay*w, or r*(g + weight_decay*w) with fold_weight_decay, |g| + weight_decay*|w| for |g| in r
         b = momentum*b + (1 - dampening)*h, h at first;    w = w - lr*b, or lr*(h + momentum*b) with nesterov
 
     params, lr, maximize, lr_mult, wd_mult, group_multipliers, first_moment_dtype, threads, capturable, flatten,
@@ -28,7 +28,14 @@ class LARCSGD(LayerwiseOptimizer):
                   as of `NovoGrad`
     trust_coefficient  the library's eta
     clip          True: mode "clip"; False: mode "scale", r itself is the factor
-    momentum, dampening, nesterov, weight_decay, eps, min_update, fold_weight_decay, zero_norm
+    fold_weight_decay  True: as above (apex, timm, lightly); "gradient": r has |g + weight_decay*w| (optax, every L2
+                  regularizer); "both": that and weight_decay*|w| (fastai); "decoupled": w *= 1 - lr*weight_decay before
+                  the step (fastai); False: decay is outside r
+    lr_in_momentum  True: b = momentum*b + lr*h, w = w - b (optax, Paddle, TensorFlow, MMPretrain)
+    factor_after_momentum  True: r multiplies b, not h (fastai, ColossalAI, holocron)
+    dampen_first_step  True: (1 - dampening)*h at first too (MMPretrain, pytorch_optimizer)
+    momentum, dampening, nesterov, weight_decay, eps, min_update, max_update, zero_norm, zero_grad_norm,
+    weight_norm_threshold
                   as in `layerwise.Plan.larc_sgd_step`; layerwise.h explains each under its name
     skip_larc     True: r is 1; one for the group, one for each of its parameters, or a function of name and parameter
                   as of `NovoGrad`'s multipliers: `is_bias_or_norm`, say
@@ -40,16 +47,20 @@ class LARCSGD(LayerwiseOptimizer):
 
     def __init__(self, params: Any, lr: float | Tensor | None = None, momentum: float = 0.9, dampening: float = 0.0,
                  weight_decay: float = 0.0, nesterov: bool = False, *, trust_coefficient: float = 0.002,
-                 clip: bool = True, eps: float = 1e-8, min_update: float = 0.0, fold_weight_decay: bool = False,
-                 zero_norm: str = "keep", maximize: bool = False, lr_mult: Any = None, wd_mult: Any = None,
+                 clip: bool = True, eps: float = 1e-8, min_update: float = 0.0, max_update: float = 0.0,
+                 fold_weight_decay: bool | str = False, zero_norm: str = "keep", zero_grad_norm: str = "as_weight",
+                 weight_norm_threshold: float = 0.0, lr_in_momentum: bool = False, factor_after_momentum: bool = False,
+                 dampen_first_step: bool = False, maximize: bool = False, lr_mult: Any = None, wd_mult: Any = None,
                  skip_larc: Any = False, always_adapt: bool = True, group_multipliers: str = "refuse",
                  first_moment_dtype: Any = "float32", threads: int = 0, capturable: bool = False,
                  flatten: bool = False, unscale_in_step: bool = False) -> None:
         super().__init__(params, {
             **COMMON, "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
             "nesterov": nesterov, "trust_coefficient": trust_coefficient, "clip": clip, "eps": eps,
-            "min_update": min_update, "fold_weight_decay": fold_weight_decay, "zero_norm": zero_norm,
-            "maximize": maximize, "lr_mult": lr_mult, "wd_mult": wd_mult, "skip_larc": skip_larc,
+            "min_update": min_update, "max_update": max_update, "fold_weight_decay": fold_weight_decay,
+            "zero_norm": zero_norm, "zero_grad_norm": zero_grad_norm, "weight_norm_threshold": weight_norm_threshold,
+            "lr_in_momentum": lr_in_momentum, "factor_after_momentum": factor_after_momentum,
+            "dampen_first_step": dampen_first_step, "maximize": maximize, "lr_mult": lr_mult, "wd_mult": wd_mult, "skip_larc": skip_larc,
             "always_adapt": always_adapt,
             "first_moment_dtype": first_moment_dtype, "threads": threads, "capturable": capturable, "flatten": flatten},
             group_multipliers, unscale_in_step)
@@ -61,8 +72,8 @@ class LARCSGD(LayerwiseOptimizer):
 
     def _spec(self, group: Group) -> Spec:
         dtype = dtype_of(group["first_moment_dtype"], "first_moment_dtype", ("float32", "bfloat16"))
-        return Spec("momentum_buffer" if group["momentum"] else None, dtype, depends_on_step=group["dampening"] != 0,
-                    threads=group["threads"])
+        return Spec("momentum_buffer" if group["momentum"] else None, dtype,
+                    depends_on_step=group["dampening"] != 0 and not group["dampen_first_step"], threads=group["threads"])
 
     def _options(self, group: Group) -> dict[str, Any]:
         names = ("maximize", *options_of(_abi.SgdOptions))

@@ -27,7 +27,9 @@ class NovoGrad(LayerwiseOptimizer):
                   group has its own
     betas, eps, eps_root, weight_decay, grad_averaging, average_first_step, amsgrad, bias_correction, norm,
     seed_second_moment, decoupled_weight_decay, lr_in_momentum, maximize
-                  as in `layerwise.Plan.novograd_step`; layerwise.h explains each under its name
+                  as in `layerwise.Plan.novograd_step`; layerwise.h explains each under its name.
+                  seed_second_moment may be "first_step": v is |g|^2 on the first step alone, also where that is 0;
+                  decoupled_weight_decay True, apex's, or "normalized", timm's novogradw: w *= 1 - lr*weight_decay first
     lr_mult, wd_mult  multiply lr and weight_decay: one number, one for each parameter of the group
                   (`layerwise.fan_in_lr_multipliers` makes some), or a function of name and parameter that gives each
                   its own when it is added (`is_weight`, say; name is None where none was given); None: 1. Afterwards
@@ -64,7 +66,8 @@ class NovoGrad(LayerwiseOptimizer):
     def __init__(self, params: Any, lr: float | Tensor | None = None, betas: tuple[float, float] = (0.95, 0.98),
                  eps: float = 1e-8, weight_decay: float = 0.001, grad_averaging: bool = False, amsgrad: bool = False,
                  bias_correction: bool = False, *, eps_root: float = 0.0, average_first_step: bool = True,
-                 norm: str = "l2", seed_second_moment: bool = True, decoupled_weight_decay: bool = False,
+                 norm: str = "l2", seed_second_moment: bool | str = True,
+                 decoupled_weight_decay: bool | str = False,
                  lr_in_momentum: bool = False, maximize: bool = False, lr_mult: Any = None, wd_mult: Any = None,
                  group_multipliers: str = "refuse", first_moment_dtype: Any = "float32",
                  second_moment_dtype: Any = "float32", threads: int = 0, capturable: bool = False,
@@ -83,7 +86,8 @@ class NovoGrad(LayerwiseOptimizer):
             "first_moment", dtype_of(group["first_moment_dtype"], "first_moment_dtype", ("float32", "bfloat16")),
             ("second_moment", "max_second_moment") if group["amsgrad"] else ("second_moment",),
             dtype_of(group["second_moment_dtype"], "second_moment_dtype", ("float32", "float64")),
-            bool(group["bias_correction"] or (group["grad_averaging"] and not group["average_first_step"])),
+            bool(group["bias_correction"] or (group["grad_averaging"] and not group["average_first_step"])
+                 or group["seed_second_moment"] == "first_step"),
             group["threads"])
 
     def _options(self, group: Group) -> dict[str, Any]:

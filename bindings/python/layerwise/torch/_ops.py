@@ -39,9 +39,9 @@ def _names(*structs: type[_abi.Struct]) -> Names:
 NOVOGRAD, LARC = _names(_abi.NovogradOptions), _names(_abi.LarcOptions)
 LARC_SGD = _names(_abi.LarcOptions, _abi.SgdOptions)
 
-# The number that an operator is given for a flag or a choice, and back.
+# The number that an operator is given for a flag or a choice, and back. A choice that may be off is a bool in a group.
 _CODES: dict[str, dict[Any, int]] = {
-    name: dict(option.choices) or {False: 0, True: 1}
+    name: dict(option.choices) | ({False: 0, True: 1} if "off" in option.choices or not option.choices else {})
     for struct in (_abi.NovogradOptions, _abi.LarcOptions, _abi.SgdOptions)
     for name, option in struct.options.items() if option.kind in ("flag", "selector")}
 _CHOICES = {name: {code: choice for choice, code in codes.items()} for name, codes in _CODES.items()}

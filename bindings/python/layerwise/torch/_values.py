@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import _abi
 from .._library import check, library
-from .._options import defaults, flag, integer, real
+from .._options import defaults, flag, integer, real, selector
 from ._order import DTYPES
 
 DTYPES_BY_NAME = {name: dtype for dtype, name in DTYPES.items()}
@@ -79,6 +79,16 @@ def text(value: Any, name: str) -> str:
     return str.__str__(value)
 
 
+def choice(value: Any, name: str) -> bool | str:
+    """A choice by its name. One that may be off is kept as False, and the first of the others as True: such an option
+    was a flag, and is one in checkpoints."""
+    table = _CHOICES[name]
+    if "off" not in table:
+        return text(value, name)
+    number = selector(value, name, table)
+    return bool(number) if number < 2 else str(value)
+
+
 def dtype_name(value: Any, _: str) -> str:
     """A dtype's name, from torch's or NumPy's own too."""
     found = str.__str__(value) if isinstance(value, str) else str(getattr(value, "__name__", value))
@@ -125,7 +135,9 @@ def options_of(struct: type[_abi.Struct]) -> tuple[str, ...]:
     return tuple(name for name in struct.options if name not in _NOT_IN_A_GROUP)
 
 
-_OF_THE_LIBRARY: dict[str, Callable[[Any, str], Any]] = {"number": number, "flag": switch, "selector": text}
+_OF_THE_LIBRARY: dict[str, Callable[[Any, str], Any]] = {"number": number, "flag": switch, "selector": choice}
+_CHOICES = {name: option.choices for struct in (_abi.NovogradOptions, _abi.LarcOptions, _abi.SgdOptions)
+            for name, option in struct.options.items() if option.kind == "selector"}
 _KINDS: dict[Callable[[Any, str], Any], tuple[str, ...]] = {
     learning_rate: ("lr",),
     pair: ("betas",),

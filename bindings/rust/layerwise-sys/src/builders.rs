@@ -37,10 +37,10 @@ macro_rules! layerwise_novograd_options {
                 amsgrad: bool,
                 /// true: as Adam's; default false
                 bias_correction: bool,
-                /// true (default): a layer's v that is still 0 becomes n2 instead of being averaged
-                seed_second_moment: bool,
-                /// true: decay is added to the update, not to the momentum (apex's default); default false
-                decoupled_weight_decay: bool,
+                /// [`Seed`], default `WhileZero`; `FirstStep` needs step or step_ptr
+                seed_second_moment: Seed,
+                /// [`Decoupled`], default `Off`
+                decoupled_weight_decay: Decoupled,
                 /// true: lr is inside the momentum (TensorFlow, Keras); default false
                 lr_in_momentum: bool,
                 /// true: ascend; default false
@@ -77,15 +77,21 @@ macro_rules! layerwise_larc_options {
                 mode: Larc,
                 /// [`ZeroNorm`], default `Keep`
                 zero_norm: ZeroNorm,
-                /// true: decay is in the norm and inside the factor, as in apex; default false
-                fold_weight_decay: bool,
+                /// [`Fold`], default `Off`
+                fold_weight_decay: Fold,
                 /// true: ascend; default false
                 maximize: bool,
                 /// [`Rounding`] of the momentum, default `Nearest`; `Stochastic`: in larc_sgd_step, with bfloat16
                 /// momentum only, needs sgd's step or step_ptr
                 rounding: Rounding,
+                /// [`ZeroGrad`], default `AsWeight`
+                zero_grad_norm: ZeroGrad,
                 /// of stochastic rounding, any number; 0 (default) without
                 seed: i64,
+                /// \>= 0, default 0: |w| up to it counts as 0 for zero_norm (Chainer: 0.01)
+                weight_norm_threshold: f64,
+                /// \>= 0, default 0 for none: the greatest factor; SCALE only (fastai's clip: 1)
+                max_update: f64,
             }
         }
     };
@@ -107,6 +113,13 @@ macro_rules! layerwise_sgd_options {
                 advance_step: bool,
                 /// true: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default false
                 nesterov: bool,
+                /// true: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default false
+                lr_in_momentum: bool,
+                /// true: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI); excludes
+                /// lr_in_momentum; default false
+                factor_after_momentum: bool,
+                /// true: dampening at t = 1 too (MMPretrain, pytorch_optimizer); default false
+                dampen_first_step: bool,
             }
         }
     };

@@ -92,10 +92,35 @@ constants! {
     /// the largest magnitude
     LAYERWISE_NORM_INF = 1;
 
+    /// NovoGrad's v is averaged from the first step on
+    LAYERWISE_SEED_OFF = 0;
+    /// a v that is 0 becomes n2: also later, where a layer's gradients have been 0 so far
+    LAYERWISE_SEED_WHILE_ZERO = 1;
+    /// v becomes n2 at t = 1 alone, whatever they are: optax, TensorFlow Addons, apex
+    LAYERWISE_SEED_FIRST_STEP = 2;
+
+    /// weight decay is in NovoGrad's momentum
+    LAYERWISE_DECOUPLED_OFF = 0;
+    /// beside a momentum of gradients that are not normalised: apex's default
+    LAYERWISE_DECOUPLED_RAW = 1;
+    /// beside a momentum of normalised ones, w *= 1 - lr*weight_decay: timm's novogradw
+    LAYERWISE_DECOUPLED_NORMALIZED = 2;
+
     /// min(max(r_raw/lr, min_update), 1): the rate is capped at lr
     LAYERWISE_LARC_CLIP = 0;
     /// max(r_raw, min_update): the factor itself
     LAYERWISE_LARC_SCALE = 1;
+
+    /// weight decay is neither in LARC's norm nor inside its factor
+    LAYERWISE_FOLD_OFF = 0;
+    /// inside the factor, and its norm added to the gradient's: apex, timm, TensorFlow 1
+    LAYERWISE_FOLD_NORMS = 1;
+    /// inside the factor, whose norm is that of the decayed gradient: optax, OpenSeq2Seq
+    LAYERWISE_FOLD_GRADIENT = 2;
+    /// as GRADIENT, and weight decay's norm is added as well: fastai's decouple_wd=False
+    LAYERWISE_FOLD_BOTH = 3;
+    /// before the step, w *= 1 - lr*weight_decay; its norm is added: fastai; only with SGD
+    LAYERWISE_FOLD_DECOUPLED = 4;
 
     /// r is 1 where |w| or |g| is 0: the layer trains as without LARC
     LAYERWISE_ZERO_NORM_KEEP = 0;
@@ -105,6 +130,15 @@ constants! {
     LAYERWISE_ZERO_NORM_FLOOR = 2;
     /// as KEEP, and not decayed: apex's rule
     LAYERWISE_ZERO_NORM_UNTOUCHED = 3;
+    /// r_raw is 1 where |w| or |g| is 0: in CLIP r is then min(1/lr, 1), as in timm
+    LAYERWISE_ZERO_NORM_UNIT = 4;
+
+    /// |g| of 0 is what zero_norm says
+    LAYERWISE_ZERO_GRAD_AS_WEIGHT = 0;
+    /// zero_norm is for |w| alone; the formula where |g| is 0: fastai, Chainer, holocron
+    LAYERWISE_ZERO_GRAD_FORMULA = 1;
+    /// as FORMULA, but r_raw is 1 there where it would be less: objax
+    LAYERWISE_ZERO_GRAD_AT_LEAST_ONE = 2;
 
     /// to the nearest, ties to even
     LAYERWISE_ROUNDING_NEAREST = 0;

@@ -101,14 +101,15 @@ functions! {
     ///
     /// ```text
     ///   g' = g / grad_scale, negated by maximize        n2 = sum g'^2
-    ///   v  = n2 where v is 0 and seed_second_moment, else beta2*v + (1-beta2)*n2
+    ///   v  = n2 where seed_second_moment says so: where v is 0, or t is 1; else beta2*v + (1-beta2)*n2
     ///   vh = v, or its running maximum (amsgrad); divided by 1 - beta2^t with bias_correction
     ///   d  = sqrt(vh + eps_root) + eps                  u  = g'/d + weight_decay*w, 0 for g'/d where d is 0
     ///   m  = beta1*m + c*u                              c  = 1, or 1 - beta1 with grad_averaging
     ///   w  = w - lr*m                                   m divided by 1 - beta1^t with bias_correction
     ///
     ///   infinity norm: n = max |g'|; v holds and blends n; d = vh + eps; bias correction divides vh by sqrt(1 - beta2^t)
-    ///   decoupled:     m = beta1*m + c*g'; w -= lr*(m/d + weight_decay*w), m alone divided by 1 - beta1^t
+    ///   decoupled, raw: m = beta1*m + c*g'; w -= lr*(m/d + weight_decay*w), m alone divided by 1 - beta1^t
+    ///   normalized:    m = beta1*m + c*g'/d; w -= lr*(m + weight_decay*w), m alone divided by 1 - beta1^t
     ///   lr_in_momentum: m = beta1*m + lr*c*u; w -= m; excludes bias_correction and decoupled_weight_decay
     ///
     /// weights            in/out, weights_dtype, not NULL
@@ -141,15 +142,20 @@ functions! {
     ///
     /// ```text
     ///   g'    = g / grad_scale, negated by maximize
-    ///   r_raw = eta*|w| / (|g'| + weight_decay*|w| + eps)      the weight_decay term only with fold_weight_decay
+    ///   n     = |g'|; fold_weight_decay norms: |g'| + weight_decay*|w|; gradient: |g' + weight_decay*w|, summed over elements;
+    ///           both: |g' + weight_decay*w| + weight_decay*|w|
+    ///   r_raw = eta*|w| / (n + eps)
     ///   r     = clip:  min(max(r_raw/lr, min_update), 1)       lr * r is then min(lr, r_raw), LARS' rate capped at lr
-    ///           scale: max(r_raw, min_update)
-    ///   g     = r*g', or r*(g' + weight_decay*w) with fold_weight_decay; without it weight_decay is not used
+    ///           scale: max(r_raw, min_update), at most max_update where that is not 0
+    ///   g     = r*g', or r*(g' + weight_decay*w) folded by norms, gradient or both; else weight_decay is not used
     ///
-    ///   zero_norm: keep: r = 1 where |w| or |g| is 0. untouched: as keep, and not decayed (apex). freeze, floor: the formula,
-    ///   but r is 0, or min_update, where |w| is 0. Where the denominator is 0 r is 1, and in clip, whatever zero_norm says,
-    ///   where lr is 0. A layer with skip_larc has r = 1 and is decayed, whatever its norms.
-    ///   lr is the layer's: lr * lr_mult.
+    ///   zero_norm: keep: r = 1 where |w| or |g| is 0. untouched: as keep, and not decayed (apex). unit: as the formula, but
+    ///   r_raw is 1 there. freeze, floor: the formula, but r is 0, or min_update, where |w| is 0. zero_grad_norm formula: all
+    ///   of this where |w| is 0 alone; at_least_one: and r_raw at least 1 where |g| is. |g| is that of g' + weight_decay*w
+    ///   where the norm is. Where the denominator is 0 r is 1,
+    ///   and in clip, whatever zero_norm says, where lr is 0. A layer with skip_larc has r = 1 and is decayed, whatever its
+    ///   norms.
+    ///   lr is the layer's: lr * lr_mult. The statistics' GRAD_NORM is that of g' + weight_decay*w where r's is.
     ///
     /// The result is unscaled and has its sign: what follows uses grad_scale 1 and maximize 0.
     ///
@@ -172,9 +178,13 @@ functions! {
     /// Applies LARC and SGD with momentum in one step.
     ///
     /// ```text
-    ///   r, g' as in larc_scale     h = r*(g' + weight_decay*w) with fold_weight_decay, else r*g' + weight_decay*w
-    ///   b = h at t = 1 (torch.optim.SGD), else momentum*b + (1 - dampening)*h
+    ///   r, g' as in larc_scale     h = r*(g' + weight_decay*w) folded by norms, gradient or both, else r*g' + weight_decay*w
+    ///   b = h at t = 1 (torch.optim.SGD) unless dampen_first_step, else momentum*b + (1 - dampening)*h
     ///   w = w - lr*(nesterov ? h + momentum*b : b)
+    ///
+    ///   lr_in_momentum:        lr*h in place of h, and w = w - (nesterov ? lr*h + momentum*b : b)
+    ///   factor_after_momentum: h = g' + weight_decay*w, and lr*r in place of lr
+    ///   folded decoupled:      w = w - lr*weight_decay*w first, h without weight_decay; r_raw and n of that w
     ///
     /// weights        in/out, weights_dtype, not NULL
     /// grads          in, grads_dtype, not NULL
@@ -210,7 +220,8 @@ functions! {
     ///   (without r, by which NovoGrad divides again) NovoGrad's
     ///
     /// buffers  as in novograd_step
-    /// larc     in, host, not NULL: eta, eps, min_update, mode and zero_norm. The others left at their defaults, lr NaN:
+    /// larc     in, host, not NULL: eta, eps, min_update, max_update, mode, zero_norm, zero_grad_norm and
+    ///          weight_norm_threshold. The others left at their defaults, lr NaN:
     ///          options has them for both; weight_decay and fold_weight_decay are COMBINATION, since the norm of
     ///          r*(g' + weight_decay*w) does not follow from the two norms
     /// options  in, host, not NULL; its norm LAYERWISE_NORM_L2: the infinity norm is COMBINATION, it would be a second
@@ -298,6 +309,8 @@ functions! {
     /// grad_sums, weight_sums   in, float64 [layer_count], not NULL. A layer is skipped and counted where one is negative or
     ///                          not finite
     /// sums_kind    LAYERWISE_SUMS_LAYERS
+    /// larc         in, host, not NULL; fold_weight_decay GRADIENT or BOTH is COMBINATION: the norm of g' + weight_decay*w does not
+    ///              follow from the two sums
     /// sgd          in, host; NULL: the gradients are scaled, and the weights not written
     /// the others as in larc_sgd_step
     /// ```

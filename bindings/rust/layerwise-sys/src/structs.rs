@@ -109,9 +109,9 @@ structs! {
         amsgrad: i32,
         /// 1: as Adam's; default 0
         bias_correction: i32,
-        /// 1 (default): a layer's v that is still 0 becomes n2 instead of being averaged
+        /// LAYERWISE_SEED_, default WHILE_ZERO; FIRST_STEP needs step or step_ptr
         seed_second_moment: i32,
-        /// 1: decay is added to the update, not to the momentum (apex's default); default 0
+        /// LAYERWISE_DECOUPLED_, default OFF
         decoupled_weight_decay: i32,
         /// 1: lr is inside the momentum (TensorFlow, Keras); default 0
         lr_in_momentum: i32,
@@ -155,19 +155,21 @@ structs! {
         mode: i32,
         /// LAYERWISE_ZERO_NORM_, default KEEP
         zero_norm: i32,
-        /// 1: decay is in the norm and inside the factor, as in apex; default 0
+        /// LAYERWISE_FOLD_, default OFF
         fold_weight_decay: i32,
         /// 1: ascend; default 0
         maximize: i32,
         /// LAYERWISE_ROUNDING_ of the momentum, default NEAREST; STOCHASTIC: in larc_sgd_step, with bfloat16 momentum
         /// only, needs sgd's step or step_ptr
         rounding: i32,
-        /// 0
-        reserved: i32,
+        /// LAYERWISE_ZERO_GRAD_, default AS_WEIGHT
+        zero_grad_norm: i32,
         /// of stochastic rounding, any number; 0 (default) without
         seed: i64,
-        /// 0
-        reserved2: [i64; 2],
+        /// \>= 0, default 0: |w| up to it counts as 0 for zero_norm (Chainer: 0.01)
+        weight_norm_threshold: f64,
+        /// \>= 0, default 0 for none: the greatest factor; SCALE only (fastai's clip: 1)
+        max_update: f64,
     }
 
     /// The hyper-parameters of SGD in larc_sgd_step.
@@ -186,7 +188,14 @@ structs! {
         advance_step: i32,
         /// 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default 0
         nesterov: i32,
+        /// 1: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default 0
+        lr_in_momentum: i32,
+        /// 1: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI); excludes lr_in_momentum;
+        /// default 0
+        factor_after_momentum: i32,
+        /// 1: dampening at t = 1 too (MMPretrain, pytorch_optimizer); default 0
+        dampen_first_step: i32,
         /// 0
-        reserved: [i64; 2],
+        reserved: i32,
     }
 }

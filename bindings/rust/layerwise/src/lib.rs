@@ -18,7 +18,10 @@ pub use dtype::{Bf16, Dtype, Element, LayerStats, Remainder16, F16};
 pub use error::{Error, Result};
 pub use layerwise_sys as sys;
 pub use memory::{Buffer, BufferMut, PerLayerMut};
-pub use options::{LarcMode, LarcOptions, LayerOptions, Norm, NovogradOptions, Rounding, SgdOptions, ZeroNorm};
+pub use options::{
+    Decoupled, Fold, LarcMode, LarcOptions, LayerOptions, Norm, NovogradOptions, Rounding, Seed, SgdOptions, ZeroGrad,
+    ZeroNorm,
+};
 pub use plan::Plan;
 pub use plan_options::{Device, Isa, Layout, PlanOptions};
 pub use pointers::{LarcPointers, LarcSgdPointers, NormPointers, NovogradPointers, ScalarPointers};

@@ -36,6 +36,60 @@ pub enum ZeroNorm {
     Floor = sys::LAYERWISE_ZERO_NORM_FLOOR,
     /// As `Keep`, and not decayed: apex's rule.
     Untouched = sys::LAYERWISE_ZERO_NORM_UNTOUCHED,
+    /// r_raw is 1, which clipping divides by lr and caps: timm's.
+    Unit = sys::LAYERWISE_ZERO_NORM_UNIT,
+}
+
+/// What LARC does where only the gradient's norm is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum ZeroGrad {
+    /// What [`ZeroNorm`] says.
+    AsWeight = sys::LAYERWISE_ZERO_GRAD_AS_WEIGHT,
+    /// The formula: fastai, Chainer, holocron.
+    Formula = sys::LAYERWISE_ZERO_GRAD_FORMULA,
+    /// The formula, r_raw at least 1: objax.
+    AtLeastOne = sys::LAYERWISE_ZERO_GRAD_AT_LEAST_ONE,
+}
+
+/// Where weight decay meets LARC's factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Fold {
+    /// Neither in the norm nor inside the factor.
+    Off = sys::LAYERWISE_FOLD_OFF,
+    /// Inside the factor, its norm added to the gradient's: apex, timm, TensorFlow 1.
+    Norms = sys::LAYERWISE_FOLD_NORMS,
+    /// Inside the factor, whose norm is that of the decayed gradient: optax, OpenSeq2Seq.
+    Gradient = sys::LAYERWISE_FOLD_GRADIENT,
+    /// As `Gradient`, and weight decay's norm is added as well: fastai without decouple_wd.
+    Both = sys::LAYERWISE_FOLD_BOTH,
+    /// Of the weights before the step, its norm added: fastai; only with SGD.
+    Decoupled = sys::LAYERWISE_FOLD_DECOUPLED,
+}
+
+/// When NovoGrad's second moment is the squared norm itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Seed {
+    /// Never: it is averaged from the first step on.
+    Off = sys::LAYERWISE_SEED_OFF,
+    /// Where it is 0.
+    WhileZero = sys::LAYERWISE_SEED_WHILE_ZERO,
+    /// Where t is 1: optax, TensorFlow Addons, apex; needs step.
+    FirstStep = sys::LAYERWISE_SEED_FIRST_STEP,
+}
+
+/// Whether NovoGrad's weight decay is outside its momentum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Decoupled {
+    /// No: it is in the momentum.
+    Off = sys::LAYERWISE_DECOUPLED_OFF,
+    /// Beside a momentum of gradients that are not normalised: apex's default.
+    Raw = sys::LAYERWISE_DECOUPLED_RAW,
+    /// Beside a momentum of normalised ones: timm's novogradw.
+    Normalized = sys::LAYERWISE_DECOUPLED_NORMALIZED,
 }
 
 /// How a bfloat16 first moment is rounded.

@@ -2,7 +2,9 @@
 
 use crate::json::Json;
 use layerwise::sys;
-use layerwise::{sys::abi, Dtype, Isa, LarcMode, Layout, Norm, Query, Rounding, ZeroNorm};
+use layerwise::{
+    sys::abi, Decoupled, Dtype, Fold, Isa, LarcMode, Layout, Norm, Query, Rounding, Seed, ZeroGrad, ZeroNorm,
+};
 
 fn description() -> Json {
     Json::parse(layerwise::abi_description())
@@ -98,7 +100,11 @@ fn every_selector_has_its_enum() {
         ("LAYERWISE_ISA_", Isa::Neon as i32 + 1),
         ("LAYERWISE_NORM_", Norm::Inf as i32 + 1),
         ("LAYERWISE_LARC_", LarcMode::Scale as i32 + 1),
-        ("LAYERWISE_ZERO_NORM_", ZeroNorm::Untouched as i32 + 1),
+        ("LAYERWISE_ZERO_NORM_", ZeroNorm::Unit as i32 + 1),
+        ("LAYERWISE_ZERO_GRAD_", ZeroGrad::AtLeastOne as i32 + 1),
+        ("LAYERWISE_FOLD_", Fold::Decoupled as i32 + 1),
+        ("LAYERWISE_SEED_", Seed::FirstStep as i32 + 1),
+        ("LAYERWISE_DECOUPLED_", Decoupled::Normalized as i32 + 1),
         ("LAYERWISE_ROUNDING_", Rounding::Stochastic as i32 + 1),
         ("LAYERWISE_QUERY_", Query::HeldWeights as i32),
     ];

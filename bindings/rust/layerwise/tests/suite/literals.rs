@@ -1,6 +1,8 @@
 //! Numbers that other projects print, few enough to check by hand.
 
-use layerwise::{LarcBuffers, LarcMode, LarcOptions, LayerStats, NovogradBuffers, NovogradOptions, Plan, PlanOptions};
+use layerwise::{
+    Fold, LarcBuffers, LarcMode, LarcOptions, LayerStats, NovogradBuffers, NovogradOptions, Plan, PlanOptions,
+};
 
 /// TensorFlow Addons, novograd_test.py: two variables of two elements. Bound: the values are near 4, whose float32
 /// neighbours are 2.4e-7 to either side; two steps of a few roundings.
@@ -42,7 +44,7 @@ fn torchlars_adaptive_rate() {
     let (weights, mut grads) = ([1.234f32], [5.678f32]);
     let mut stats = [LayerStats::default()];
     let options = LarcOptions::new(1.0).eta(0.001).eps(1e-8).weight_decay(1e-4);
-    let options = options.mode(LarcMode::Scale).fold_weight_decay(true);
+    let options = options.mode(LarcMode::Scale).fold_weight_decay(Fold::Norms);
     plan.larc_scale(LarcBuffers::new(&weights, &mut grads).layer_stats(&mut stats), &options).unwrap();
     assert!((stats[0].factor - 0.000217325).abs() < 5e-10, "{stats:?}");
 }

@@ -8,8 +8,8 @@
 
 use crate::json::{floats, vectors, Json};
 use layerwise::{
-    LarcBuffers, LarcMode, LarcOptions, LarcSgdBuffers, LayerStats, Norm, NovogradBuffers, NovogradOptions, Plan,
-    PlanOptions, SgdOptions, ZeroNorm,
+    Decoupled, Fold, LarcBuffers, LarcMode, LarcOptions, LarcSgdBuffers, LayerStats, Norm, NovogradBuffers,
+    NovogradOptions, Plan, PlanOptions, Seed, SgdOptions, ZeroNorm,
 };
 
 struct Case<'a> {
@@ -78,8 +78,11 @@ fn novograd_options(given: &Json) -> NovogradOptions {
         .lr_in_momentum(flag("lr_in_momentum", false))
         .maximize(flag("maximize", false))
         .norm(if given.at("norm").text() == "inf" { Norm::Inf } else { Norm::L2 })
-        .seed_second_moment(given.at("first_step").text() != "zero")
-        .decoupled_weight_decay(given.at("decay").text().starts_with("decoupled"))
+        .seed_second_moment(if given.at("first_step").text() == "zero" { Seed::Off } else { Seed::WhileZero })
+        .decoupled_weight_decay(match given.at("decay").text().starts_with("decoupled") {
+            true => Decoupled::Raw,
+            false => Decoupled::Off,
+        })
 }
 
 #[test]
@@ -136,7 +139,7 @@ fn larc_options(given: &Json) -> LarcOptions {
         .min_update(number("min_update"))
         .weight_decay(number("weight_decay"))
         .mode(if either("larc_mode", "mode").text() == "clip" { LarcMode::Clip } else { LarcMode::Scale })
-        .fold_weight_decay(fold.is_some_and(Json::bool))
+        .fold_weight_decay(if fold.is_some_and(Json::bool) { Fold::Norms } else { Fold::Off })
         .zero_norm(zero_norm)
 }
 
