@@ -468,6 +468,7 @@ typedef struct layerwise_sgd_options {
                                     excludes lr_in_momentum; default 0 */
   int32_t dampen_first_step; /* 1: dampening at t = 1 too (MMPretrain, pytorch_optimizer); default 0 */
   int32_t reserved;     /* 0 */
+  double clip_value;    /* >= 0, default 0 for none: the greatest magnitude of an element of h (ColossalAI: 10) */
 } layerwise_sgd_options;
 
 /* Fills options with the defaults. As layerwise_plan_options_init. */
@@ -480,6 +481,7 @@ LAYERWISE_API int32_t layerwise_sgd_options_init(layerwise_sgd_options *options,
  *   w = w - lr*(nesterov ? h + momentum*b : b)
  *
  *   lr_in_momentum:        lr*h in place of h, and w = w - (nesterov ? lr*h + momentum*b : b)
+ *   clip_value:            every element of h is cut to [-clip_value, clip_value] before it enters the momentum
  *   factor_after_momentum: h = g' + weight_decay*w, and lr*r in place of lr
  *   folded decoupled:      w = w - lr*weight_decay*w first, h without weight_decay; r_raw and n of that w
  *

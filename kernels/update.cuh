@@ -131,7 +131,7 @@ struct SgdQuads {
   __device__ __forceinline__ void operator()(Quads& q) const {
 #pragma unroll
     for (int i = 0; i < kThreadElements; ++i) {
-      const float h = larc_decayed_element(layer, q.g.element[i], q.w.element[i]);
+      const float h = sgd_gradient(layer, q.g.element[i], q.w.element[i]);
       q.m.element[i] = sgd_momentum(layer, h, q.m.element[i]);
       q.w.element[i] = sgd_weight(layer, nesterov, h, q.m.element[i], q.w.element[i]);
     }

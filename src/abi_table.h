@@ -191,6 +191,7 @@
   FIELD(layerwise_sgd_options, factor_after_momentum) \
   FIELD(layerwise_sgd_options, dampen_first_step) \
   FIELD(layerwise_sgd_options, reserved) \
+  FIELD(layerwise_sgd_options, clip_value) \
   END_STRUCT(layerwise_sgd_options)
 
 #define LAYERWISE_ABI_FUNCTIONS(FUNCTION) \
@@ -284,4 +285,5 @@
   OPTION(nesterov) \
   OPTION(lr_in_momentum) \
   OPTION(factor_after_momentum) \
-  OPTION(dampen_first_step)
+  OPTION(dampen_first_step) \
+  OPTION(clip_value)

@@ -145,6 +145,7 @@ void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer
     fail(LAYERWISE_ERROR_COMBINATION,
          "nesterov is 1 beside momentum %g and dampening %g; it needs momentum and no dampening", options.momentum,
          options.dampening);
+  check_not_negative(options.clip_value, "clip_value");
   if (options.lr_in_momentum && options.factor_after_momentum)
     fail(LAYERWISE_ERROR_COMBINATION, "lr_in_momentum is 1 beside factor_after_momentum; they exclude each other");
   if (options.momentum == 0 && momentum_buffer)

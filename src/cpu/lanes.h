@@ -84,6 +84,10 @@ LAYERWISE_INLINE Words magnitude_bits(Floats a) {
   return {_mm512_and_si512(_mm512_castps_si512(a.value), _mm512_set1_epi32(0x7fffffff))};
 }
 LAYERWISE_INLINE Words larger(Words a, Words b) { return {_mm512_maskz_max_epu32(0xffff, a.value, b.value)}; }
+LAYERWISE_INLINE Floats cut(Floats a, float limit) {
+  const __m512 most = _mm512_set1_ps(limit), least = _mm512_set1_ps(-limit);
+  return {_mm512_maskz_max_ps(0xffff, least, _mm512_maskz_min_ps(0xffff, most, a.value))};
+}
 
 // The lanes of even, and of odd number, of a and then of b.
 template <int kRegisters>
@@ -140,6 +144,9 @@ LAYERWISE_INLINE Words magnitude_bits(Floats a) {
   return {_mm256_and_si256(_mm256_castps_si256(a.value), _mm256_set1_epi32(0x7fffffff))};
 }
 LAYERWISE_INLINE Words larger(Words a, Words b) { return {_mm256_max_epu32(a.value, b.value)}; }
+LAYERWISE_INLINE Floats cut(Floats a, float limit) {
+  return {_mm256_max_ps(_mm256_set1_ps(-limit), _mm256_min_ps(_mm256_set1_ps(limit), a.value))};
+}
 
 // Lanes meet in each half of a register for itself, which is cheap, and the halves on every third level: after three,
 // the lanes of eight registers are in order. After one, or seven, in_order() sorts them.
@@ -198,6 +205,9 @@ LAYERWISE_INLINE Words magnitude_bits(Floats a) {
   return {vandq_u32(vreinterpretq_u32_f32(a.value), vdupq_n_u32(0x7fffffff))};
 }
 LAYERWISE_INLINE Words larger(Words a, Words b) { return {vmaxq_u32(a.value, b.value)}; }
+LAYERWISE_INLINE Floats cut(Floats a, float limit) {
+  return {vmaxq_f32(vdupq_n_f32(-limit), vminq_f32(vdupq_n_f32(limit), a.value))};
+}
 
 // The lanes of even, and of odd number, of a and then of b.
 template <int kRegisters>
@@ -245,6 +255,10 @@ LAYERWISE_INLINE Floats mul(Floats a, Floats b) { return {a.value * b.value}; }
 [[gnu::noinline]] inline Floats fma(Floats a, Floats b, Floats c) { return {fused(a.value, b.value, c.value)}; }
 LAYERWISE_INLINE Words magnitude_bits(Floats a) { return {bit_cast<Words>(a).value & 0x7fffffffu}; }
 LAYERWISE_INLINE Words larger(Words a, Words b) { return {a.value < b.value ? b.value : a.value}; }
+LAYERWISE_INLINE Floats cut(Floats a, float limit) {
+  const FourFloats most = {limit, limit, limit, limit}, below = a.value > most ? most : a.value;
+  return {below < -most ? -most : below};
+}
 
 // The lanes of even, and of odd number, of a and then of b.
 template <int kRegisters>

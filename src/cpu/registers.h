@@ -69,7 +69,7 @@ struct LarcMomentumUpdate : MomentUpdate<LarcElement, W, G, M> {
   template <class Count>
   LAYERWISE_INLINE void operator()(int64_t at, Count count) const {
     this->step(at, count, [&](Floats g, Floats& m, Floats& w) __attribute__((always_inline)) {
-      const Floats h = larc_decayed_element(this->layer, g, w);
+      const Floats h = sgd_gradient(this->layer, g, w);
       m = sgd_momentum(this->layer, h, m);
       w = sgd_weight(this->layer, kNesterov, h, m, w);
     });
@@ -84,7 +84,7 @@ struct LarcSgdUpdate : TileUpdate<LarcElement, W, G, float> {
   template <class Count>
   LAYERWISE_INLINE void operator()(int64_t at, Count count) const {
     const Floats w = load_lanes(this->weights + at, count);
-    const Floats h = larc_decayed_element(this->layer, load_lanes(this->grads + at, count), w);
+    const Floats h = sgd_gradient(this->layer, load_lanes(this->grads + at, count), w);
     store_lanes(this->weights + at, sgd_weight(this->layer, false, h, h, w), count);
   }
   LAYERWISE_INLINE void fetch_written(int64_t at) const { prefetch_block(this->weights + at); }

@@ -28,6 +28,7 @@ struct LarcElement {
   Factor gradient;      // k*r; with lr in the momentum lr*k*r, with the factor behind it k
   float decay;          // what multiplies w inside h: wd, times what multiplies g' where r does
   float decay_before;   // minus lr*wd where the weights shrink before the step, else 0
+  float limit;          // of what enters the momentum, 0: none
   float momentum;
   float undampened;     // 1 - dampening
   float step_size;      // minus the learning rate; with lr in the momentum -1, with the factor behind it -lr*r
@@ -69,6 +70,13 @@ LAYERWISE_INLINE V larc_element(const LarcElement& layer, V g) {
 template <class V>
 LAYERWISE_INLINE V larc_decayed_element(const LarcElement& layer, V g, V w) {
   return fma(layer.decay, w, larc_element(layer, g));
+}
+
+// That, no larger than the limit.
+template <class V>
+LAYERWISE_INLINE V sgd_gradient(const LarcElement& layer, V g, V w) {
+  const V h = larc_decayed_element(layer, g, w);
+  return layer.limit == 0 ? h : cut(h, layer.limit);
 }
 
 // b = h, or mu*b + (1-dampening)*h.

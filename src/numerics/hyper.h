@@ -36,6 +36,7 @@ struct SgdPlain {
   bool lr_in_momentum;
   bool factor_after_momentum;
   bool dampen_first_step;
+  double clip_value;
 };
 
 }  // namespace layerwise

@@ -59,6 +59,9 @@ LAYERWISE_INLINE double larger(double a, double b) { return a < b ? b : a; }
 LAYERWISE_INLINE uint32_t larger(uint32_t a, uint32_t b) { return a < b ? b : a; }
 LAYERWISE_INLINE double smaller(double a, double b) { return b < a ? b : a; }
 
+// The nearest of [-limit, limit]; NaN stays.
+LAYERWISE_INLINE float cut(float a, float limit) { return a > limit ? limit : a < -limit ? -limit : a; }
+
 // A float's bits without its sign: they order as the magnitudes do, with NaN above infinity.
 LAYERWISE_INLINE uint32_t magnitude_bits(float a) { return bit_cast<uint32_t>(a) & 0x7fffffffu; }
 

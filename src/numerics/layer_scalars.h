@@ -250,6 +250,7 @@ LAYERWISE_INLINE LayerUpdate<LarcElement> larc_layer(const LarcHyper& hyper, con
   element.gradient = split(mul(k, entering));
   element.decay = hyper.decay_before_step ? 0 : to_float(entering_decay);
   element.decay_before = hyper.decay_before_step ? -to_float(mul(lr, weight_decay)) : 0;
+  element.limit = to_float(sgd.lr_in_momentum ? mul(lr, sgd.clip_value) : sgd.clip_value);
   element.momentum = to_float(sgd.momentum);
   element.undampened = to_float(sub(1, sgd.dampening));
   element.step_size = -to_float(rate);

@@ -86,6 +86,8 @@ TEST_CASE("larc_scale and larc_sgd_step refuse numbers outside their ranges", "[
     sgd(kValue, {"momentum"}, [&](auto& o) { o.momentum = momentum; });
   for (double dampening : {-0.5, 1.5, kNan, kInfinity})
     sgd(kValue, {"dampening"}, [&](auto& o) { o.dampening = dampening, o.step = 1; });
+  for (double clip_value : {-0.5, kNan, kInfinity})
+    sgd(kValue, {"clip_value"}, [&](auto& o) { o.clip_value = clip_value; });
   sgd(kValue, {"step", "-1"}, [](auto& o) { o.step = -1; });
 }
 

@@ -132,11 +132,13 @@ inline Bounded larc_gradient(const LarcCall& call, const LarcScalars& layer, dou
 
 struct SgdCall {
   Real momentum, dampening;
+  Real limit;
   bool nesterov, lr_in_momentum, factor_after_momentum, takes_all;  // of the gradient, as the first step does
 
   explicit SgdCall(const layerwise_sgd_options& options)
       : momentum(options.momentum),
         dampening(options.dampening),
+        limit(options.clip_value == 0 ? INFINITY : options.clip_value),
         nesterov(options.nesterov),
         lr_in_momentum(options.lr_in_momentum),
         factor_after_momentum(options.factor_after_momentum),
@@ -160,7 +162,9 @@ struct SgdElement {
 inline SgdElement sgd_element(const LarcCall& larc, const SgdCall& sgd, const LarcScalars& layer, Real lr, double w,
                               double g, double b) {
   const SgdFactors by = sgd_factors(larc, sgd, layer.factor, lr);
-  const Bounded h = larc_sum(larc, layer, by, w, g);
+  Bounded h = larc_sum(larc, layer, by, w, g);
+  const Real limit = sgd.lr_in_momentum && sgd.limit != INFINITY ? lr * sgd.limit : sgd.limit;
+  if (std::fabs(h.value) > limit) h.value = std::copysign(limit, h.value), h.error += kHalfUlp * limit;
   SgdElement result;
   if (sgd.takes_all) {
     result.momentum = h;

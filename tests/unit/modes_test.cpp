@@ -150,6 +150,17 @@ TEST_CASE("factor_after_momentum: the momentum is of plain gradients", "[modes]"
   CHECK(trace.weights == Values{7.5, 6.9140625});
 }
 
+// ColossalAI cuts g + wd*w at 10: here 2 + 1/4*8 = 4 at 3, and -7 + 2 = -5 at -3; b = 3, then 3/2 - 3.
+TEST_CASE("clip_value: what enters the momentum is cut element by element", "[modes]") {
+  auto sgd = momentum_of(0.5);
+  sgd.clip_value = 3, sgd.factor_after_momentum = 1;
+  CHECK(sgd_trace(8, {2, -7}, {0, 0}, ratio_of(1, 0.25, LAYERWISE_FOLD_NORMS), sgd).momenta == Values{3, -1.5});
+  sgd.momentum = 0;
+  auto larc = ratio_of(1, 0.25, LAYERWISE_FOLD_NORMS);
+  larc.weight_norm_threshold = 100;  // r is 1
+  CHECK(sgd_trace(8, {2}, {1}, larc, sgd).weights == Values{5});
+}
+
 TEST_CASE("dampen_first_step: the first gradient enters like the others", "[modes]") {
   auto sgd = momentum_of(0.5);
   sgd.dampening = 0.75;

@@ -458,6 +458,7 @@ class SgdOptions(Struct):
         ("factor_after_momentum", c_int32),
         ("dampen_first_step", c_int32),
         ("reserved", c_int32),
+        ("clip_value", c_double),
     ]
     options = {
         "momentum": Option("number", "mu, [0, 1), default 0.9"),
@@ -476,6 +477,8 @@ class SgdOptions(Struct):
             "lr_in_momentum; default False"),
         "dampen_first_step": Option("flag",
             "True: dampening at t = 1 too (MMPretrain, pytorch_optimizer); default False"),
+        "clip_value": Option("number",
+            ">= 0, default 0 for none: the greatest magnitude of an element of h (ColossalAI: 10)"),
     }
 
 
@@ -540,6 +543,7 @@ class SgdValues(TypedDict, total=False):
     lr_in_momentum: bool | None
     factor_after_momentum: bool | None
     dampen_first_step: bool | None
+    clip_value: float | None
 
 
 # name: (result, arguments), in the order of layerwise.h

@@ -33,6 +33,8 @@ LARC_SGD = [
     {"factor_after_momentum": True},
     {"factor_after_momentum": True, "fold_weight_decay": True, "nesterov": True},
     {"dampening": 0.25, "dampen_first_step": True},
+    {"factor_after_momentum": True, "fold_weight_decay": True, "clip_value": 0.7},
+    {"lr_in_momentum": True, "clip_value": 0.7},
     {"zero_norm": "unit", "mode": "clip", "eta": 9.0},
     {"fold_weight_decay": True, "zero_grad_norm": "formula"},
     {"fold_weight_decay": True, "zero_grad_norm": "at_least_one", "eta": 0.01},
@@ -46,7 +48,7 @@ NOVOGRAD = [
 BASE_SGD = {"mode": "scale", "eta": 0.5, "eps": 1e-8, "weight_decay": 0.05, "momentum": 0.7, "dampening": 0.0,
             "nesterov": False, "min_update": 0.0, "max_update": 0.0, "zero_norm": "keep", "zero_grad_norm": "as_weight",
             "weight_norm_threshold": 0.0, "fold_weight_decay": False, "lr_in_momentum": False,
-            "factor_after_momentum": False, "dampen_first_step": False, "maximize": False}
+            "factor_after_momentum": False, "dampen_first_step": False, "clip_value": 0.0, "maximize": False}
 BASE_NOVOGRAD = {"beta1": 0.9, "beta2": 0.6, "eps": 1e-8, "weight_decay": 0.05, "bias_correction": False,
                  "seed_second_moment": True, "decoupled_weight_decay": False}
 
@@ -93,6 +95,8 @@ def sgd_model(options: dict[str, Any]) -> list[Any]:
                 h, rate = g + decay, lr * r
             else:
                 h, rate = r * (g + decay) if o["fold_weight_decay"] in (True, "gradient", "both") else r * g + decay, lr
+            if o["clip_value"]:
+                h = np.clip(h, -o["clip_value"], o["clip_value"])
             if o["lr_in_momentum"]:
                 h, rate = lr * h, 1
             b = h if t == 0 and not o["dampen_first_step"] else o["momentum"] * b + (1 - o["dampening"]) * h

@@ -34,6 +34,7 @@ class LARCSGD(LayerwiseOptimizer):
     lr_in_momentum  True: b = momentum*b + lr*h, w = w - b (optax, Paddle, TensorFlow, MMPretrain)
     factor_after_momentum  True: r multiplies b, not h (fastai, ColossalAI, holocron)
     dampen_first_step  True: (1 - dampening)*h at first too (MMPretrain, pytorch_optimizer)
+    clip_value    elements of h are cut to it before they enter b (ColossalAI: 10); 0: not
     momentum, dampening, nesterov, weight_decay, eps, min_update, max_update, zero_norm, zero_grad_norm,
     weight_norm_threshold
                   as in `layerwise.Plan.larc_sgd_step`; layerwise.h explains each under its name
@@ -50,8 +51,8 @@ class LARCSGD(LayerwiseOptimizer):
                  clip: bool = True, eps: float = 1e-8, min_update: float = 0.0, max_update: float = 0.0,
                  fold_weight_decay: bool | str = False, zero_norm: str = "keep", zero_grad_norm: str = "as_weight",
                  weight_norm_threshold: float = 0.0, lr_in_momentum: bool = False, factor_after_momentum: bool = False,
-                 dampen_first_step: bool = False, maximize: bool = False, lr_mult: Any = None, wd_mult: Any = None,
-                 skip_larc: Any = False, always_adapt: bool = True, group_multipliers: str = "refuse",
+                 dampen_first_step: bool = False, clip_value: float = 0.0, maximize: bool = False,
+                 lr_mult: Any = None, wd_mult: Any = None, skip_larc: Any = False, always_adapt: bool = True, group_multipliers: str = "refuse",
                  first_moment_dtype: Any = "float32", threads: int = 0, capturable: bool = False,
                  flatten: bool = False, unscale_in_step: bool = False) -> None:
         super().__init__(params, {
@@ -60,8 +61,8 @@ class LARCSGD(LayerwiseOptimizer):
             "min_update": min_update, "max_update": max_update, "fold_weight_decay": fold_weight_decay,
             "zero_norm": zero_norm, "zero_grad_norm": zero_grad_norm, "weight_norm_threshold": weight_norm_threshold,
             "lr_in_momentum": lr_in_momentum, "factor_after_momentum": factor_after_momentum,
-            "dampen_first_step": dampen_first_step, "maximize": maximize, "lr_mult": lr_mult, "wd_mult": wd_mult, "skip_larc": skip_larc,
-            "always_adapt": always_adapt,
+            "dampen_first_step": dampen_first_step, "clip_value": clip_value, "maximize": maximize,
+            "lr_mult": lr_mult, "wd_mult": wd_mult, "skip_larc": skip_larc, "always_adapt": always_adapt,
             "first_moment_dtype": first_moment_dtype, "threads": threads, "capturable": capturable, "flatten": flatten},
             group_multipliers, unscale_in_step)
 
@@ -73,7 +74,8 @@ class LARCSGD(LayerwiseOptimizer):
     def _spec(self, group: Group) -> Spec:
         dtype = dtype_of(group["first_moment_dtype"], "first_moment_dtype", ("float32", "bfloat16"))
         return Spec("momentum_buffer" if group["momentum"] else None, dtype,
-                    depends_on_step=group["dampening"] != 0 and not group["dampen_first_step"], threads=group["threads"])
+                    depends_on_step=group["dampening"] != 0 and not group["dampen_first_step"],
+                    threads=group["threads"])
 
     def _options(self, group: Group) -> dict[str, Any]:
         names = ("maximize", *options_of(_abi.SgdOptions))

@@ -120,6 +120,8 @@ macro_rules! layerwise_sgd_options {
                 factor_after_momentum: bool,
                 /// true: dampening at t = 1 too (MMPretrain, pytorch_optimizer); default false
                 dampen_first_step: bool,
+                /// \>= 0, default 0 for none: the greatest magnitude of an element of h (ColossalAI: 10)
+                clip_value: f64,
             }
         }
     };

@@ -183,6 +183,7 @@ functions! {
     ///   w = w - lr*(nesterov ? h + momentum*b : b)
     ///
     ///   lr_in_momentum:        lr*h in place of h, and w = w - (nesterov ? lr*h + momentum*b : b)
+    ///   clip_value:            every element of h is cut to [-clip_value, clip_value] before it enters the momentum
     ///   factor_after_momentum: h = g' + weight_decay*w, and lr*r in place of lr
     ///   folded decoupled:      w = w - lr*weight_decay*w first, h without weight_decay; r_raw and n of that w
     ///
