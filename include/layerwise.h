@@ -462,11 +462,12 @@ typedef struct layerwise_sgd_options {
   int64_t step;         /* t, 1-based; 0 (default): not given, refused with dampening; not beside step_ptr */
   int64_t *step_ptr;    /* int64, completed steps: t = *step_ptr + 1; NULL: step */
   int32_t advance_step; /* 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0 */
-  int32_t nesterov;     /* 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default 0 */
+  int32_t nesterov;     /* 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch, but
+                           with dampen_first_step; default 0 */
   int32_t lr_in_momentum; /* 1: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default 0 */
   int32_t factor_after_momentum; /* 1: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI);
                                     excludes lr_in_momentum; default 0 */
-  int32_t dampen_first_step; /* 1: dampening at t = 1 too (MMPretrain, pytorch_optimizer); default 0 */
+  int32_t dampen_first_step; /* 1: dampening at t = 1 too, and beside nesterov (pytorch_optimizer); default 0 */
   int32_t reserved;     /* 0 */
   double clip_value;    /* >= 0, default 0 for none: the greatest magnitude of an element of h (ColossalAI: 10) */
 } layerwise_sgd_options;

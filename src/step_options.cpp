@@ -141,9 +141,10 @@ void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer
   check_needs_step(options.momentum != 0 && options.dampening != 0 && !options.dampen_first_step, options.step,
                    options.step_ptr, "dampening");
   check_needs_step(rounding == LAYERWISE_ROUNDING_STOCHASTIC, options.step, options.step_ptr, "stochastic rounding");
-  if (options.nesterov && (options.momentum == 0 || options.dampening != 0))
+  if (options.nesterov && (options.momentum == 0 || (options.dampening != 0 && !options.dampen_first_step)))
     fail(LAYERWISE_ERROR_COMBINATION,
-         "nesterov is 1 beside momentum %g and dampening %g; it needs momentum and no dampening", options.momentum,
+         "nesterov is 1 beside momentum %g and dampening %g; it needs momentum, and no dampening without dampen_first_step",
+         options.momentum,
          options.dampening);
   check_not_negative(options.clip_value, "clip_value");
   if (options.lr_in_momentum && options.factor_after_momentum)

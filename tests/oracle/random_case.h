@@ -250,6 +250,7 @@ inline void draw_modes(Random& random, layerwise_larc_options& larc, layerwise_s
   sgd.lr_in_momentum = place == 0;
   sgd.factor_after_momentum = place == 1;
   sgd.dampen_first_step = random.one_in(4);
+  if (sgd.dampen_first_step && sgd.nesterov) sgd.dampening = 0.25;
   sgd.clip_value = random.pick({0.0, 0.0, 0.001, 0.5});
 }
 

@@ -390,14 +390,14 @@ mutable struct SgdOptions
     step_ptr::Ptr{Int64}
     # 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0
     advance_step::Int32
-    # 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default 0
+    # 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch, but with dampen_first_step; default 0
     nesterov::Int32
     # 1: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default 0
     lr_in_momentum::Int32
     # 1: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI); excludes lr_in_momentum;
     # default 0
     factor_after_momentum::Int32
-    # 1: dampening at t = 1 too (MMPretrain, pytorch_optimizer); default 0
+    # 1: dampening at t = 1 too, and beside nesterov (pytorch_optimizer); default 0
     dampen_first_step::Int32
     # 0
     reserved::Int32

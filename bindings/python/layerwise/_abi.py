@@ -469,14 +469,15 @@ class SgdOptions(Struct):
         "advance_step": Option("flag",
             "True: the step ends by adding 1 to step, unless found_inf is set; default False"),
         "nesterov": Option("flag",
-            "True: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default False"),
+            "True: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch, but with "
+            "dampen_first_step; default False"),
         "lr_in_momentum": Option("flag",
             "True: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default False"),
         "factor_after_momentum": Option("flag",
             "True: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI); excludes "
             "lr_in_momentum; default False"),
         "dampen_first_step": Option("flag",
-            "True: dampening at t = 1 too (MMPretrain, pytorch_optimizer); default False"),
+            "True: dampening at t = 1 too, and beside nesterov (pytorch_optimizer); default False"),
         "clip_value": Option("number",
             ">= 0, default 0 for none: the greatest magnitude of an element of h (ColossalAI: 10)"),
     }

@@ -33,6 +33,7 @@ LARC_SGD = [
     {"factor_after_momentum": True},
     {"factor_after_momentum": True, "fold_weight_decay": True, "nesterov": True},
     {"dampening": 0.25, "dampen_first_step": True},
+    {"dampening": 0.25, "dampen_first_step": True, "nesterov": True},
     {"factor_after_momentum": True, "fold_weight_decay": True, "clip_value": 0.7},
     {"lr_in_momentum": True, "clip_value": 0.7},
     {"zero_norm": "unit", "mode": "clip", "eta": 9.0},

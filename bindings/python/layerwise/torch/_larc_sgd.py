@@ -33,7 +33,7 @@ class LARCSGD(LayerwiseOptimizer):
                   the step (fastai); False: decay is outside r
     lr_in_momentum  True: b = momentum*b + lr*h, w = w - b (optax, Paddle, TensorFlow, MMPretrain)
     factor_after_momentum  True: r multiplies b, not h (fastai, ColossalAI, holocron)
-    dampen_first_step  True: (1 - dampening)*h at first too (MMPretrain, pytorch_optimizer)
+    dampen_first_step  True: (1 - dampening)*h at first too, beside nesterov as well (pytorch_optimizer)
     clip_value    elements of h are cut to it before they enter b (ColossalAI: 10); 0: not
     momentum, dampening, nesterov, weight_decay, eps, min_update, max_update, zero_norm, zero_grad_norm,
     weight_norm_threshold
@@ -52,9 +52,9 @@ class LARCSGD(LayerwiseOptimizer):
                  fold_weight_decay: bool | str = False, zero_norm: str = "keep", zero_grad_norm: str = "as_weight",
                  weight_norm_threshold: float = 0.0, lr_in_momentum: bool = False, factor_after_momentum: bool = False,
                  dampen_first_step: bool = False, clip_value: float = 0.0, maximize: bool = False,
-                 lr_mult: Any = None, wd_mult: Any = None, skip_larc: Any = False, always_adapt: bool = True, group_multipliers: str = "refuse",
-                 first_moment_dtype: Any = "float32", threads: int = 0, capturable: bool = False,
-                 flatten: bool = False, unscale_in_step: bool = False) -> None:
+                 lr_mult: Any = None, wd_mult: Any = None, skip_larc: Any = False, always_adapt: bool = True,
+                 group_multipliers: str = "refuse", first_moment_dtype: Any = "float32", threads: int = 0,
+                 capturable: bool = False, flatten: bool = False, unscale_in_step: bool = False) -> None:
         super().__init__(params, {
             **COMMON, "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
             "nesterov": nesterov, "trust_coefficient": trust_coefficient, "clip": clip, "eps": eps,

@@ -111,14 +111,15 @@ macro_rules! layerwise_sgd_options {
                 step: i64,
                 /// true: the step ends by adding 1 to *step_ptr, unless found_inf is set; default false
                 advance_step: bool,
-                /// true: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch; default false
+                /// true: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch, but with
+                /// dampen_first_step; default false
                 nesterov: bool,
                 /// true: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default false
                 lr_in_momentum: bool,
                 /// true: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI); excludes
                 /// lr_in_momentum; default false
                 factor_after_momentum: bool,
-                /// true: dampening at t = 1 too (MMPretrain, pytorch_optimizer); default false
+                /// true: dampening at t = 1 too, and beside nesterov (pytorch_optimizer); default false
                 dampen_first_step: bool,
                 /// \>= 0, default 0 for none: the greatest magnitude of an element of h (ColossalAI: 10)
                 clip_value: f64,
