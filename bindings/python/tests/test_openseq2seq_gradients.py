@@ -92,6 +92,19 @@ def test_larc_takes_the_norm_of_the_decayed_gradient(optimizer: Any, mode: str) 
     close(got, by_torch(kind, before))
 
 
+def test_larc_with_momentum_decays_in_its_one_pass_and_leaves_gradients_as_they_are() -> None:
+    """Hazard: a pass of its own over weights and gradients, and gradients that a summary or a second step finds decayed."""
+    parameters = network()
+    optimizer: Any = layerwise.from_openseq2seq({**MOMENTUM, **L2, "larc_params": {"larc_eta": 0.01}}, parameters.items(),
+                                                0.1, wd_mult=lambda name, parameter: float(parameter.ndim > 1))
+    optimizer.step()
+    for name, parameter in parameters.items():
+        assert parameter.grad.tolist() == torch.tensor(GRADS[name]).tolist()
+    assert optimizer.param_groups[0]["fold_weight_decay"] == "gradient"
+    norms = {name: values.grad_norm for name, values in optimizer.layer_stats().items()}
+    assert norms["weight"] == pytest.approx(np.linalg.norm([0.6, 0.8])) and norms["bias"] == pytest.approx(10)
+
+
 @pytest.mark.parametrize(("config", "kind"), [
     (MOMENTUM, lambda p: torch.optim.SGD(p, 0.1, momentum=0.9)), (ADAM, lambda p: torch.optim.Adam(p, 0.1, eps=1e-4)),
     (NOVOGRAD, lambda p: layerwise.torch.NovoGrad(p, 0.1, betas=(0.9, 0.5), eps=0, eps_root=1e-8, weight_decay=0.0))])
