@@ -22,6 +22,7 @@ from ._checkpoints import apex_state_dict, load_apex_state_dict, load_timm_state
 from ._filters import is_bias_or_norm, is_weight
 from ._larc import LARC
 from ._larc_sgd import LARCSGD
+from ._like import like, peers
 from ._novograd import NovoGrad
 from ._stats import LayerStats, write_summaries
 from ._tensorflow import TensorFlowState, state_from_openseq2seq
@@ -35,8 +36,10 @@ __all__ = [
     "apex_state_dict",
     "is_bias_or_norm",
     "is_weight",
+    "like",
     "load_apex_state_dict",
     "load_timm_state_dict",
+    "peers",
     "state_from_openseq2seq",
     "timm_state_dict",
     "write_summaries",

@@ -1,0 +1,454 @@
+"""Checkpoints of other libraries' optimizers, read and written by the structure that the table has for each."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._masks import path
+from .._peer_arguments import LABEL, Told
+from .._peers import (
+    DECAYS,
+    GROUPS,
+    MAXIMUM,
+    MAXIMUM_OF_EACH,
+    MOMENT,
+    NEGATIVE_MOMENT,
+    RATE,
+    SECOND,
+    STATELESS,
+    STEP,
+    WEIGHT,
+    Of,
+)
+from ._assignment import Group
+
+_MOMENTS = (MOMENT, NEGATIVE_MOMENT)
+_PLAIN = (bool, int, float, str, tuple, list, type(None))
+INDICES = "_indices"  # what a group remembers of a checkpoint's order
+_COUNTED = ("step", "exp_avg_sq")  # keys of groups that are state
+_NORM_DTYPES = (torch.float16, torch.float32)  # of the parameters, in the order of apex's norms
+
+
+class Place(NamedTuple):
+    """A parameter, and what the templates call it."""
+
+    number: int  # among all groups
+    order: int  # in the peer's own
+    name: str | None
+    label: Any
+    parameter: Tensor
+
+
+class Entries(NamedTuple):
+    """What a checkpoint holds. state: by number, as this package's state_dict has it. indices: of each group's
+    parameters, in the peer's order where its checkpoints go by that; undecayed: of each group."""
+
+    state: dict[int, dict[str, Any]]
+    indices: list[tuple[int, ...]]
+    rate: float | None
+    undecayed: list[list[bool]]
+
+
+def kept(asked: Told, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a group remembers of what its peer was told: plain values, which every checkpoint takes."""
+    return {name: value for name, value in given.items() if isinstance(value, _PLAIN) and name not in _COUNTED}
+
+
+# ---- Reading --------------------------------------------------------------------------------------------------------
+
+def read_groups(asked: Told, groups: Sequence[Group], state: Any) -> list[Mapping[str, Any] | None]:
+    """The groups of a checkpoint; None for each where the peer saves none. Raises ValueError, TypeError."""
+    key = next((key for key, value in asked.peer.state.items() if value is GROUPS), None) if isinstance(
+        asked.peer.state, Mapping) else None
+    if key is None:
+        return [None] * len(groups)
+    if not isinstance(state, Mapping) or key not in state or "state" not in state:
+        found = ", ".join(map(repr, state)) if isinstance(state, Mapping) else f"a {type(state).__name__}"
+        raise ValueError(f"a checkpoint of {asked.name} has state and {key}; this one has {found}")
+    saved = [dict(group) for group in state[key]]
+    counts = [len(group["params"]) for group in saved if "params" in group]
+    if len(saved) != len(groups) or counts not in ([], [len(group["params"]) for group in groups]):
+        raise ValueError(f"the checkpoint of {asked.name} has groups of {counts or len(saved)} parameters; the optimizer "
+                         f"has {[len(group['params']) for group in groups]}")
+    return list(saved)
+
+
+def read_state(asked: Told, optimizer: Any, state: Any, saved: Sequence[Mapping[str, Any] | None],
+               groups: Sequence[Mapping[str, Any]], last_rate: float | None) -> Entries:
+    """saved: the groups of the checkpoint; groups: with this package's options, as they will be once it is loaded.
+
+    Raises ValueError, naming the peer, for leaves that are not its own, and for those that are missing."""
+    leaves = {key: value for key, value in _leaves(state) if not key.startswith(("param_groups/", "hypers/"))}
+    places = _places(asked, optimizer, leaves)
+    kinds = _kinds(groups)
+    steps = {number: group["step"] for number, group in _group_of(optimizer, saved) if group and "step" in group}
+    entries: dict[int, dict[str, Any]] = {place.number: {} for place in places}
+    undecayed: dict[int, bool] = {}
+    rate, step = None, None
+    missing: dict[int, list[str]] = {}
+    for key, kind, place in _expected(asked.peer.state, places, asked):
+        found = [leaf for leaf in leaves if leaf == key or leaf.startswith(key + "/")]
+        if kind is STATELESS:
+            for leaf in found:
+                del leaves[leaf]
+            continue
+        value = leaves.pop(key, None)
+        if value is None:
+            if place is not None and kind in kinds:
+                missing.setdefault(place.number, []).append(key)
+            continue
+        if kind is RATE:
+            rate = _scalar(value, key)
+        elif kind is STEP and place is None:
+            step = int(_scalar(value, key))
+        elif place is not None and kind is DECAYS:
+            undecayed[place.number] = not value
+        elif place is not None and kind is WEIGHT:
+            _refuse_shape(asked, key, _tensor(value), place)
+        elif place is not None:
+            entry = "step" if kind is STEP else kinds.get(kind)
+            if entry is not None:
+                entries[place.number][entry] = _value(asked, kind, value, key, place, last_rate)
+    if leaves:
+        raise ValueError(f"a checkpoint of {asked.name} has no {next(iter(leaves))!r}: this is another optimizer's, or "
+                         "its parameters were others")
+    for number, lacking in missing.items():
+        began = any(entry != "step" for entry in entries[number])
+        if began or not asked.peer.has_groups:
+            raise ValueError(f"the checkpoint of {asked.name} lacks {', '.join(map(repr, lacking))}")
+    if asked.peer.norms_in_groups:
+        _read_norms(asked, optimizer, saved, entries)
+    for number, values in entries.items():
+        count = steps.get(number, step)
+        if values and count is not None and "step" not in values:
+            values["step"] = count
+    order = iter(places)
+    of_groups = [[next(order) for _ in group["params"]] for group in optimizer.param_groups]
+    return Entries({number: values for number, values in entries.items() if values},
+                   [tuple(place.order for place in group if _goes_by_index(asked)) for group in of_groups], rate,
+                   [[undecayed.get(place.number, False) for place in group] for group in of_groups])
+
+
+def _kinds(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The entries of this package's state, by what a template calls them."""
+    if "betas" not in groups[0]:
+        return dict.fromkeys(_MOMENTS, "momentum_buffer") if any(group["momentum"] for group in groups) else {}
+    found = {MOMENT: "first_moment", NEGATIVE_MOMENT: "first_moment", SECOND: "second_moment"}
+    maximum = dict.fromkeys((MAXIMUM, MAXIMUM_OF_EACH), "max_second_moment")
+    return {**found, **maximum} if any(group["amsgrad"] for group in groups) else found
+
+
+def _value(asked: Told, kind: str, value: Any, key: str, place: Place, last_rate: float | None) -> Any:
+    if kind is STEP:
+        return int(_scalar(value, key))
+    tensor = _tensor(value)
+    if kind is MAXIMUM_OF_EACH:
+        _refuse_shape(asked, key, tensor, place)
+        if tensor.numel() and bool((tensor != tensor.reshape(-1)[0]).any()):
+            raise ValueError(f"{key} of {asked.name} has several values: they are all the same in its checkpoints")
+        return tensor.reshape(-1)[:1].sum()
+    if kind not in _MOMENTS:
+        return tensor.reshape(()) if tensor.numel() == 1 else tensor
+    _refuse_shape(asked, key, tensor, place)
+    tensor = -tensor if kind is NEGATIVE_MOMENT else tensor
+    if last_rate is None:
+        return tensor
+    if last_rate == 0 and bool(tensor.count_nonzero()):
+        raise ValueError(f"{key} of {asked.name} is not 0, and the learning rate of its last step is")
+    return tensor / last_rate if last_rate else tensor
+
+
+def _refuse_shape(asked: Told, key: str, tensor: Tensor, place: Place) -> None:
+    if tensor.shape != place.parameter.shape:
+        raise ValueError(f"{key} of {asked.name} has shape {tuple(tensor.shape)}, and its parameter "
+                         f"{tuple(place.parameter.shape)}: were the parameters in another order?")
+
+
+def _group_of(optimizer: Any, saved: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    number = 0
+    for group, each in zip(optimizer.param_groups, saved, strict=True):
+        for _ in group["params"]:
+            yield number, each
+            number += 1
+
+
+def _read_norms(asked: Told, optimizer: Any, saved: Sequence[Any], entries: dict[int, dict[str, Any]]) -> None:
+    """apex: a vector for the float16 and one for the float32 parameters, in the order of those that have a momentum."""
+    number = 0
+    for group, each in zip(optimizer.param_groups, saved, strict=True):
+        norms = [[] if vector is None else list(_tensor(vector)) for vector in each.get("exp_avg_sq") or (None, None)]
+        for parameter in group["params"]:
+            entry = entries[number]
+            if entry:
+                kind = _NORM_DTYPES.index(parameter.dtype) if parameter.dtype in _NORM_DTYPES else 1
+                if not norms[kind]:
+                    raise ValueError(f"the checkpoint of {asked.name} lacks norms: exp_avg_sq[{kind}] is too short")
+                value = norms[kind].pop(0).double()
+                entry["second_moment"] = value.square() if each.get("norm_type", 2) == 2 else value
+            number += 1
+        if any(norms):
+            raise ValueError(f"the checkpoint of {asked.name} has norms of parameters without exp_avg")
+
+
+def _leaves(value: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """The numbers and arrays of nested containers, by their paths."""
+    if hasattr(value, "_fields"):  # a named tuple
+        value = dict(zip(value._fields, value, strict=True))
+    if isinstance(value, (list, tuple)) and not _is_array(value):
+        value = dict(enumerate(value))
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            yield from _leaves(below, f"{before}/{key}")
+    elif value is not None and not isinstance(value, str):
+        yield _key(before), value
+
+
+def _key(key: str) -> str:
+    return path(key.removesuffix(":0"))
+
+
+def _is_array(value: Sequence[Any]) -> bool:
+    return len(value) > 0 and all(isinstance(each, (bool, int, float)) or (
+        isinstance(each, (list, tuple)) and _is_array(each)) for each in value)
+
+
+def _tensor(value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach()
+    for name in ("asnumpy", "numpy"):
+        if hasattr(value, name):
+            value = getattr(value, name)()
+            break
+    if isinstance(value, (list, tuple, int, float)):
+        return torch.tensor(value, dtype=torch.float32)
+    return torch.from_numpy(np.array(value))
+
+
+def _scalar(value: Any, key: str) -> float:
+    tensor = _tensor(value)
+    if tensor.numel() != 1:
+        raise ValueError(f"{key} has {tensor.numel()} values: it must have one")
+    return float(value) if isinstance(value, (int, float)) else float(tensor)
+
+
+# ---- Where it is ----------------------------------------------------------------------------------------------------
+
+def _places(asked: Told, optimizer: Any, leaves: Mapping[str, Any] | None) -> list[Place]:
+    flat = [(group, position, parameter) for group in optimizer.param_groups
+            for position, parameter in enumerate(group["params"])]
+    names = [group["param_names"][position] if "param_names" in group else None for group, position, _ in flat]
+    indices = _indices(asked, optimizer, names, [parameter for _, _, parameter in flat], leaves)
+    return [Place(number, indices[number], names[number], group.get("peer_arguments", {}).get(LABEL), parameter)
+            for number, (group, _, parameter) in enumerate(flat)]
+
+
+def _indices(asked: Told, optimizer: Any, names: Sequence[str | None], parameters: Sequence[Tensor],
+             leaves: Mapping[str, Any] | None) -> Sequence[int]:
+    """The place of each parameter in the peer's own order. It has no groups: where there are several here, the order is
+    that of the shapes in the checkpoint, if no shape is in two groups."""
+    named = asked.arguments.get("param_idx2name")
+    if named:
+        by_name = {name: int(index) for index, name in named.items()}
+        return [by_name[str(name)] for name in names]
+    here = range(len(parameters))
+    if not _goes_by_index(asked) or len(optimizer.param_groups) == 1:
+        return here
+    known = [index for group in optimizer.param_groups for index in group["peer_arguments"].get(INDICES, ())]
+    if len(known) == len(parameters):
+        return known
+    if leaves is None:
+        raise ValueError(f"{asked.name} has no groups and saves its state in the order of its parameters: give params "
+                         "without groups")
+    pattern = next(re.escape(_key(key)).replace(r"\{index\}", r"(\d+)") for key, kind in asked.peer.state.items()
+                   if kind in _MOMENTS)
+    shapes = {int(found[1]): tuple(_tensor(value).shape) for key, value in leaves.items()
+              if (found := re.fullmatch(pattern, key))}
+    groups_with = Counter(shape for group in optimizer.param_groups for shape in {tuple(p.shape) for p in group["params"]})
+    if sorted(shapes.values()) != sorted(tuple(p.shape) for p in parameters) or max(groups_with.values()) > 1:
+        raise ValueError(f"{asked.name} has no groups and saves its state in the order of its parameters, which the "
+                         "shapes do not tell: give params without groups, or param_idx2name where it has that")
+    left = {shape: sorted(index for index, its in shapes.items() if its == shape) for shape in shapes.values()}
+    return [left[tuple(parameter.shape)].pop(0) for parameter in parameters]
+
+
+def _goes_by_index(asked: Told) -> bool:
+    return isinstance(asked.peer.state, Mapping) and any("{index}" in key for key in asked.peer.state)
+
+
+def _fill_in(key: str, place: Place | None, asked: Told) -> str:
+    key = key.replace("{optimizer}", str(asked.arguments.get("name")))
+    if place is None:
+        return key
+    if "{name}" in key and place.name is None:
+        raise ValueError(f"{asked.name} saves its state by names: give params as pairs of name and parameter")
+    return (key.replace("{name}", (place.name or "").strip("/")).replace("{number}", str(place.number))
+            .replace("{index}", str(place.order)))
+
+
+_OF_A_PARAMETER = re.compile(r"\{(name|number|index)\}")
+
+
+def _expected(template: Any, places: Sequence[Place], asked: Told, before: str = "",
+              place: Place | None = None) -> Iterator[tuple[str, str, Place | None]]:
+    """The paths of a checkpoint, what lies there, and of which parameter."""
+    if isinstance(template, list):
+        for number, below in enumerate(template):
+            if isinstance(below, Mapping) and "{number}" in below:
+                yield from _expected(below, places, asked, before, place)
+            else:
+                yield from _expected(below, places, asked, f"{before}/{number}", place)
+    elif isinstance(template, Mapping):
+        for key, below in template.items():
+            if key == "type" or below is GROUPS:
+                continue
+            if key == "{label}":
+                for label in asked.labels or {}:
+                    yield from _expected(below, [each for each in places if each.label == label], asked,
+                                         f"{before}/{label}", place)
+            elif _OF_A_PARAMETER.search(key):
+                for each in places:
+                    yield from _expected(below, places, asked, f"{before}/{_fill_in(key, each, asked)}", each)
+            else:
+                yield from _expected(below, places, asked, f"{before}/{_fill_in(key, None, asked)}", place)
+    else:
+        yield _key(before), template, place
+
+
+# ---- Writing --------------------------------------------------------------------------------------------------------
+
+_NOTHING = object()
+
+
+def write_state(asked: Told, optimizer: Any, rate_inside: float | None) -> Any:
+    """A checkpoint in the peer's structure; tensors are copies."""
+    places = _places(asked, optimizer, None)
+    return _Writer(asked, optimizer, places, rate_inside).write(asked.peer.state, places, None)
+
+
+class _Writer:
+    def __init__(self, asked: Told, optimizer: Any, places: Sequence[Place], rate_inside: float | None) -> None:
+        self.asked, self.optimizer, self.places, self.rate_inside = asked, optimizer, places, rate_inside
+        self.kinds = _kinds(optimizer.param_groups)
+
+    def write(self, template: Any, places: Sequence[Place], place: Place | None) -> Any:
+        if isinstance(template, list):
+            if template and isinstance(template[0], Mapping) and "{number}" in template[0]:
+                found = [self.write(template[0]["{number}"], places, each) for each in places]
+                return [{} if each is _NOTHING else each for each in found]
+            return [self.write(below, places, place) for below in template]
+        if not isinstance(template, Mapping):
+            return self.value(template, place)
+        written: dict[Any, Any] = {}
+        for key, below in template.items():
+            if key == "{label}":
+                for label in self.asked.labels or {}:
+                    written[label] = self.write(below, [each for each in places if each.label == label], place)
+            elif _OF_A_PARAMETER.search(key):
+                written |= self.of_parameters(key, below, places)
+            else:
+                value = below if key == "type" else self.write(below, places, place)
+                if value is not _NOTHING:
+                    written[_fill_in(key, None, self.asked)] = value
+        return written if written or place is None else _NOTHING
+
+    def of_parameters(self, key: str, below: Any, places: Sequence[Place]) -> dict[Any, Any]:
+        written: dict[Any, Any] = {}
+        for each in self.places if self.asked.labels else places:
+            filled = _fill_in(key, each, self.asked)
+            if each in places:
+                value = self.write(below, places, each)
+                if value is not _NOTHING:
+                    written[int(filled) if key in ("{number}", "{index}") else filled] = value
+            else:
+                written[filled] = {"type": "MaskedNode"}
+        return written
+
+    def value(self, kind: str, place: Place | None) -> Any:
+        if kind is GROUPS:
+            return self.groups()
+        if kind is STEP:
+            return self.step(self.places if place is None else [place])
+        if kind is RATE:
+            return torch.tensor([float(self.optimizer.param_groups[0]["lr"])])
+        if place is None or kind in (STATELESS, DECAYS):
+            return _NOTHING
+        if kind is WEIGHT:
+            return place.parameter.detach().clone()
+        state, entry = self.optimizer.state.get(place.parameter) or {}, self.kinds.get(kind)
+        if entry is None or (entry not in state and self.asked.peer.has_groups):
+            return _NOTHING
+        value = state.get(entry)
+        if kind not in _MOMENTS:
+            value = torch.zeros(()) if value is None else value.detach().clone()
+            return torch.full_like(place.parameter, float(value)) if kind is MAXIMUM_OF_EACH else value
+        value = torch.zeros_like(place.parameter, dtype=torch.float32) if value is None else value.detach().clone()
+        value = value if self.rate_inside is None else value * self.rate_inside
+        return -value if kind is NEGATIVE_MOMENT else value
+
+    def step(self, places: Sequence[Place]) -> Any:
+        counts = [int(state["step"]) for each in places if (state := self.optimizer.state.get(each.parameter))]
+        return max(counts) if counts else _NOTHING if len(places) == 1 and self.asked.peer.has_groups else 0
+
+    def groups(self) -> list[dict[str, Any]]:
+        asked, written, numbers = self.asked, [], iter(self.places)
+        of_groups = [name for name in (*(asked.inner.arguments if asked.inner else asked.arguments),
+                                       *asked.peer.group_keys) if name not in (*asked.peer.not_saved, *_COUNTED)]
+        plain = {value.arguments[0]: name for name, value in asked.option_table.items()
+                 if isinstance(value, Of) and value.is_the_argument}
+        for group in self.optimizer.param_groups:
+            told = {**asked.arguments, **group["peer_arguments"]}
+            own = {name: group[plain[name]] if name in plain else told[name] for name in of_groups}
+            carried = {name: value for name, value in group.items()
+                       if name in asked.peer.group_keys and name not in own and value is not None}
+            places = [next(numbers) for _ in group["params"]]
+            counted = self.counted(places)
+            with_params = {} if "hypers" in asked.peer.state else {"params": [each.number for each in places]}
+            written.append({**own, **carried, **counted, **with_params})
+        return written
+
+    def counted(self, places: Sequence[Place]) -> dict[str, Any]:
+        keys: dict[str, Any] = {}
+        if "step" in self.asked.peer.group_keys:
+            count = self.step(places)
+            keys["step"] = 0 if count is _NOTHING else count
+        if self.asked.peer.norms_in_groups:
+            norms: tuple[list[Tensor], list[Tensor]] = ([], [])
+            for each in places:
+                state = self.optimizer.state.get(each.parameter)
+                if state:
+                    value = state["second_moment"].double()
+                    is_l2 = self.optimizer.param_groups[0]["norm"] == "l2"
+                    norms[_NORM_DTYPES.index(each.parameter.dtype)].append(value.sqrt() if is_l2 else value)
+            keys["exp_avg_sq"] = [torch.stack(part).float() if part else torch.zeros(0) for part in norms]
+        return keys
+
+
+# ---- The state of an inner optimizer --------------------------------------------------------------------------------
+
+def refuse_other_state(asked: Told, inner: Any, state: Any) -> None:
+    """Raises ValueError for a checkpoint whose entries are not those that a step of the inner optimizer makes."""
+    if not isinstance(state, Mapping) or not {"state", "param_groups"} <= set(state):
+        raise ValueError(f"a checkpoint of {asked.name} is its optimizer's: state and param_groups")
+    for key, entries in state["state"].items():
+        made = _entries_of(inner, next(group for group in state["param_groups"] if key in group["params"]))
+        if set(entries) != made:
+            raise ValueError(f"the state of parameter {key} has {', '.join(sorted(entries)) or 'nothing'}; "
+                             f"{type(inner).__name__} in {asked.name} has {', '.join(sorted(made)) or 'none'}")
+
+
+def _entries_of(inner: Any, group: Mapping[str, Any]) -> set[str]:
+    """What a step of a new optimizer of the same class and options makes for one parameter."""
+    parameter = torch.nn.Parameter(torch.ones(1))
+    parameter.grad = torch.ones(1)
+    options = {key: value for key, value in group.items() if key in inner.defaults}
+    fresh = type(inner)([parameter], **{**inner.defaults, **options, "capturable": False, "fused": None}
+                        if "capturable" in inner.defaults else {**inner.defaults, **options})
+    fresh.step()
+    return set(fresh.state[parameter])
