@@ -46,6 +46,10 @@ def _pair(first: Any, second: Any) -> tuple[Any, Any]:
     return first, second
 
 
+def _both(first: Any, second: Any) -> bool:
+    return bool(first and second)
+
+
 def _first_given(first: Any, second: Any) -> Any:
     return second if first is None else first
 
@@ -139,6 +143,7 @@ class Peer:
     norms_in_groups  whether its groups hold norms, where ours hold their squares in the state (apex)
     rate_in_moment  whether the momentum of its checkpoints has the last step's learning rate in it, and ours has not
     masks           arguments that are a tree of booleans, a function, or a condition on dimensions
+    decays_at_rate_0  whether weights decay in a step whose rate is 0
     rate, decay     where they are not the group's lr and weight_decay: functions of lr, weight_decay, the arguments and
                     the number of the step; `follows` are the arguments that make it so
     gradient_divisor  what the gradients are divided by
@@ -167,6 +172,7 @@ class Peer:
     follows: tuple[str, ...] = ()
     rate: Callable[..., float] | None = None
     decay: Callable[..., float] | None = None
+    decays_at_rate_0: Of | None = None
     gradient_divisor: Of | None = None
     inner: Mapping[str, Inner] = field(default_factory=dict)
     differs: str = ""
@@ -251,17 +257,9 @@ def _debiased(lr: float, given: Mapping[str, Any], step: int) -> float:
 def _fixed(lr: float, weight_decay: float, given: Mapping[str, Any], step: int) -> float:
     """pytorch_optimizer: decay by lr, or by 1 with fixed_decay, whatever the rate of the step is."""
     rate = _debiased(lr, given, step)
-    if not given["weight_decouple"] or weight_decay == 0 or rate == 0:
+    if not given["weight_decouple"] or rate == 0:
         return weight_decay
     return weight_decay * (1.0 if given["fixed_decay"] else lr) / rate
-
-
-_TINY_RATE = 1e-30  # whose step changes no weight, for decay that does not have lr in it
-
-
-def _never_zero(lr: float, given: Mapping[str, Any], step: int) -> float:
-    rate = _debiased(lr, given, step)
-    return _TINY_RATE if rate == 0 and given["weight_decouple"] and given["fixed_decay"] else rate
 
 
 _SCHEDULE = {"type": "ScaleByScheduleState", "count": STEP}
@@ -308,7 +306,8 @@ PEERS: tuple[Peer, ...] = (
          "decoupled_weight_decay": of("weight_decouple", by={True: "normalized", False: "off"}),
          "maximize": of("maximize")},
         _torch_state(grads_ema=SECOND, moments=MOMENT), also=("pytorch_optimizer.optimizer.novograd.NovoGrad",),
-        group_keys={"step": 0}, without_effect=("foreach",), not_saved=("maximize", "adam_debias"), rate=_never_zero, decay=_fixed,
+        group_keys={"step": 0}, without_effect=("foreach",), not_saved=("maximize", "adam_debias"), rate=_debiased, decay=_fixed,
+        decays_at_rate_0=of("weight_decouple", "fixed_decay", by=_both),
         follows=("fixed_decay", "adam_debias"),
         differs="its v and squares have the parameters' dtype; it leaves the normalised gradient in grad"),
     Peer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -447,8 +448,9 @@ def _entries_of(inner: Any, group: Mapping[str, Any]) -> set[str]:
     """What a step of a new optimizer of the same class and options makes for one parameter."""
     parameter = torch.nn.Parameter(torch.ones(1))
     parameter.grad = torch.ones(1)
-    options = {key: value for key, value in group.items() if key in inner.defaults}
-    fresh = type(inner)([parameter], **{**inner.defaults, **options, "capturable": False, "fused": None}
-                        if "capturable" in inner.defaults else {**inner.defaults, **options})
+    known = inspect.signature(type(inner)).parameters
+    options = {key: value for key, value in {**inner.defaults, **group}.items()
+               if key in known and key not in ("params", "capturable", "fused")}
+    fresh = type(inner)([parameter], **options)
     fresh.step()
     return set(fresh.state[parameter])
