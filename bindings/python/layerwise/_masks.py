@@ -29,8 +29,8 @@ def leaf_values(tree: Any, named: Named, what: str) -> list[Any]:
             inside = leaf_values(labels[2], named, what)
             return [labels[1] if value else labels[3] for value in inside]
         if condition is None:
-            raise ValueError(f"{what} is {tree!r}: it must be a condition as 'ndim > 1', or 'decay where ndim > 1, else "
-                             "no_decay' for labels")
+            raise ValueError(f"{what} is {tree!r}: it must be a condition as 'ndim > 1'; for labels 'decay where ndim "
+                             "> 1, else no_decay'")
         compare = _COMPARISONS[condition[1]]
         return [compare(parameter.ndim, int(condition[2])) for _, parameter in named]
     if callable(tree):
@@ -47,8 +47,8 @@ def leaf_values(tree: Any, named: Named, what: str) -> list[Any]:
 
 def _asked(function: Callable[[Any], Any], named: Named, what: str) -> list[Any]:
     """A function of the tree, as optax has it; one that takes a single parameter fails on a dictionary."""
-    tree = ({name: parameter for name, parameter in named} if all(name is not None for name, _ in named)
-            else [parameter for _, parameter in named])
+    has_names = all(name is not None for name, _ in named)
+    tree = dict(named) if has_names else [parameter for _, parameter in named]
     try:
         found = function(tree)
     except (AttributeError, TypeError):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ._peers import CHAINS, NO_LAMB, NOT_SERVED, PEERS, REQUIRED, Inner, Of, Peer
+from ._peers import CHAINS, NO_LAMB, NOT_SERVED, PEERS, REQUIRED, Inner, Link, Of, Peer
 
 # What a group may say of its own parameters, for peers that have no groups and go by names or masks.
 STATED = {"decayed": ("undecayed", False), "adapted": ("unscaled", False), "excluded": ("both", True),
@@ -164,23 +164,21 @@ def group_arguments(asked: Told, group: Mapping[str, Any], label: Any = None) ->
 
 
 def left_out(asked: Told, given: Mapping[str, Any], kind: str, name: str | None, parameter: Any) -> bool:
-    """Whether a parameter is left out of decay ("undecayed") or of the ratio ("unscaled").
-
-    Raises ValueError where that goes by names and there is none, or where the group says something else.
-    """
+    """Whether a parameter is left out of decay ("undecayed") or of the ratio ("unscaled"): what its group says, else
+    what the peer's rules do. Raises ValueError where those go by names and there is none."""
     stated = [value == meant for key, (what, meant) in STATED.items()
               if (value := given.get(key)) is not None and what in (kind, "both")]
-    rules = getattr(asked.peer, kind)
-    if name is None:
-        for rule in rules:
-            if rule.by_name and not stated and (not rule.arguments or any(given[each] for each in rule.arguments)):
-                raise ValueError(f"{asked.name} goes by names{''.join(f', by {each}' for each in rule.arguments[:1])}: "
-                                 "give params as pairs of name and parameter, model.named_parameters()")
-        rules = [rule for rule in rules if not rule.by_name]
-    found = any(rule(given, name, parameter) for rule in rules)
-    if stated and name is not None and rules and stated[0] != found:
-        raise ValueError(f"{name} is {kind} by its group: {stated[0]}, and by the arguments of {asked.name}: {found}")
-    return any(stated) or found
+    if stated:
+        return any(stated)
+    for rule in getattr(asked.peer, kind):
+        if name is None and rule.by_name:
+            if rule.arguments and not any(given[each] for each in rule.arguments):
+                continue
+            raise ValueError(f"{asked.name} goes by names{''.join(f', by {each}' for each in rule.arguments[:1])}: "
+                             "give params as pairs of name and parameter, model.named_parameters()")
+        if rule(given, name, parameter):
+            return True
+    return False
 
 
 # ---- optax's chain and partition ------------------------------------------------------------------------------------
@@ -190,29 +188,32 @@ def _chain(arguments: Mapping[str, Any]) -> Told:
     elements = [(_name(element), element.get("arguments", {})) for element in arguments.get("chain", ())]
     if len(elements) == 1:
         return told(elements[0][0], elements[0][1])
-    for entry, kinds in CHAINS.items():
-        order = [name for name, _, _ in kinds]
-        names = [name for name, _ in elements]
-        if order[0] in names and names == [name for name in order if name in names]:
-            break
-    else:
-        raise ValueError(f"optax.chain of {', '.join(name for name, _ in elements)} is not served: it must be of "
-                         + ", or of ".join(", ".join(name for name, _, _ in kinds) for kinds in CHAINS.values()))
+    names = [name for name, _ in elements]
+    entry, links = next(((entry, links) for entry, links in CHAINS.items() if _is_chain(names, links)), (None, ()))
+    if entry is None:
+        raise ValueError(f"optax.chain of {', '.join(names)} is not served: it must be of " + ", or of ".join(
+            ", ".join(link.name for link in links) for links in CHAINS.values()))
     given: dict[str, Any] = {}
     state = []
     for name, values in elements:
-        renamed, part = next((names, part) for kind, names, part in kinds if kind == name)
-        refuse_unknown(name, values, renamed)
+        link = next(link for link in links if link.name == name)
+        refuse_unknown(name, values, link.arguments)
         if name == "optax.add_decayed_weights" and given.get("weight_decay"):
             raise ValueError("optax.chain with decay in two of its transformations is not served")
-        given |= {renamed[argument]: value for argument, value in values.items()}
-        state.append(part)
+        given |= {link.arguments[argument]: value for argument, value in values.items()}
+        state.append(link.state)
     peer, _ = find(entry)
     if entry == "optax.scale_by_novograd":
-        given["adds_decayed_weights"] = any(name == "optax.add_decayed_weights" for name, _ in elements)
-    elif "optax.trace" not in [name for name, _ in elements]:
+        given["adds_decayed_weights"] = "optax.add_decayed_weights" in names
+    elif "optax.trace" not in names:
         given["momentum"] = 0.0
     return _complete(replace(peer, state=state), given)
+
+
+def _is_chain(names: Sequence[str], links: Sequence[Link]) -> bool:
+    """Whether the links are these, in their order, without some that are not needed."""
+    return names == [link.name for link in links if link.name in names] and all(
+        link.name in names for link in links if link.needed)
 
 
 def _name(element: Mapping[str, Any]) -> str:

@@ -306,7 +306,8 @@ PEERS: tuple[Peer, ...] = (
          "decoupled_weight_decay": of("weight_decouple", by={True: "normalized", False: "off"}),
          "maximize": of("maximize")},
         _torch_state(grads_ema=SECOND, moments=MOMENT), also=("pytorch_optimizer.optimizer.novograd.NovoGrad",),
-        group_keys={"step": 0}, without_effect=("foreach",), not_saved=("maximize", "adam_debias"), rate=_debiased, decay=_fixed,
+        group_keys={"step": 0}, without_effect=("foreach",), not_saved=("maximize", "adam_debias"), rate=_debiased,
+        decay=_fixed,
         decays_at_rate_0=of("weight_decouple", "fixed_decay", by=_both),
         follows=("fixed_decay", "adam_debias"),
         differs="its v and squares have the parameters' dtype; it leaves the normalised gradient in grad"),
@@ -408,11 +409,10 @@ PEERS: tuple[Peer, ...] = (
     Peer(
         "colossalai.nn.optimizer.Lars", "colossalai 0.5.0", "LARCSGD",
         {"lr": 1e-3, "momentum": 0.0, "eeta": 1e-3, "weight_decay": 0.0, "epsilon": 0.0},
-        {**_LARS, "trust_coefficient": of("eeta"), "eps": of("epsilon"), "max_update": 50.0,
+        {**_LARS, "trust_coefficient": of("eeta"), "eps": of("epsilon"), "max_update": 50.0, "clip_value": 10.0,
          "factor_after_momentum": True},
         _SGD_STATE, also=("colossalai.nn.optimizer.lars.Lars",), group_keys={"lars": True},
-        differs="it cuts every element of g + weight_decay*w to [-10, 10] before the momentum: ours does not, and "
-                "differs wherever an element is greater"),
+        differs="every element of g + weight_decay*w is cut to [-10, 10] before the momentum"),
     Peer(
         "holocron.optim.LARS", "pylocron 0.3.0", "LARCSGD",
         {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, "scale_clip": None},
@@ -583,18 +583,33 @@ NOT_SERVED = {
 }
 NO_LAMB = "layerwise has no LAMB"
 
-# How the transformations of an optax.chain become the arguments of one entry: in this order, each by the names that its
-# own arguments have there. The first is needed; the others may be missing.
-_CHAINED_RATE = ("optax.scale_by_learning_rate", {"learning_rate": "learning_rate"}, _SCHEDULE)
-CHAINS: Mapping[str, tuple[tuple[str, Mapping[str, str], Any], ...]] = {
+
+@dataclass(frozen=True)
+class Link:
+    """A transformation in an optax.chain that becomes the arguments of one entry.
+
+    arguments  what its own are called there
+    state      its part of a checkpoint
+    needed     whether the chain is another one without it
+    """
+
+    name: str
+    arguments: Mapping[str, str]
+    state: Any
+    needed: bool = True
+
+
+_CHAINED_RATE = Link("optax.scale_by_learning_rate", {"learning_rate": "learning_rate"}, _SCHEDULE)
+CHAINS: Mapping[str, tuple[Link, ...]] = {
     "optax.scale_by_novograd": (
-        ("optax.scale_by_novograd", {name: name for name in (*_OPTAX_NOVOGRAD_ARGUMENTS, "mu_dtype")},
-         _SCALE_BY_NOVOGRAD),
-        ("optax.add_decayed_weights", {"weight_decay": "weight_decay", "mask": "mask"}, _MASKED),
+        Link("optax.scale_by_novograd", {name: name for name in (*_OPTAX_NOVOGRAD_ARGUMENTS, "mu_dtype")},
+             _SCALE_BY_NOVOGRAD),
+        Link("optax.add_decayed_weights", {"weight_decay": "weight_decay", "mask": "mask"}, _MASKED, needed=False),
         _CHAINED_RATE),
     "optax.lars": (
-        ("optax.add_decayed_weights", {"weight_decay": "weight_decay", "mask": "weight_decay_mask"}, _MASKED),
-        ("optax.scale_by_trust_ratio", {"trust_coefficient": "trust_coefficient", "eps": "eps"}, _MASKED),
+        Link("optax.add_decayed_weights", {"weight_decay": "weight_decay", "mask": "weight_decay_mask"}, _MASKED,
+             needed=False),
+        Link("optax.scale_by_trust_ratio", {"trust_coefficient": "trust_coefficient", "eps": "eps"}, _MASKED),
         _CHAINED_RATE,
-        ("optax.trace", {"decay": "momentum", "nesterov": "nesterov"}, _TRACE)),
+        Link("optax.trace", {"decay": "momentum", "nesterov": "nesterov"}, _TRACE, needed=False)),
 }

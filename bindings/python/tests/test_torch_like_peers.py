@@ -1,7 +1,8 @@
 """layerwise.torch.like beside the peers themselves, where their packages are: more of their arguments than peers/ has.
 
-Right values: a float32 run of the peer's own class in this process, 20 steps on the layers and gradients of peers/, under a
-constant rate, one in steps, and a warm-up from exactly 0. Packages that do not import whole are loaded by the one file.
+Right values: a float32 run of the peer's own class in this process, 20 steps on the layers and gradients of peers/,
+under a constant rate, one in steps, and a warm-up from exactly 0. Packages that do not import whole are loaded by the
+one file.
 The bound is that of test_torch_like.
 """
 
@@ -91,7 +92,8 @@ def around(wrapper: Any) -> Any:
 
 
 def fastai(params: Any, **arguments: Any) -> Any:
-    basics = {**vars(collections), **vars(collections.abc), **vars(functools), **vars(pytest.importorskip("fastcore.all")), "torch": torch,
+    basics = {**vars(collections), **vars(collections.abc), **vars(functools),
+              **vars(pytest.importorskip("fastcore.all")), "torch": torch,
               "nn": torch.nn, "Tensor": torch.Tensor, "math": math, "Real": float, "tensor": torch.tensor}
     larc = of_file("fastai.optimizer", "Larc", **{"one_file_of_fastai.torch_basics": {**basics, "__all__": [*basics]}})
     optimizer = larc([group["params"] for group in params], **arguments)
@@ -132,7 +134,8 @@ PEERS: dict[str, tuple[Callable[[], Any], list[tuple[Any, dict[str, Any]]]]] = {
         (BOTH, {"lr": 0.02, "adam_debias": True, "weight_decouple": True, "fixed_decay": True}),
     ]),
     "pytorch_optimizer.LARS": (lambda: whole("pytorch_optimizer.LARS"), [
-        (WD, {}), (BOTH, SGD), (BOTH, {**SGD, "nesterov": True, "trust_coefficient": 0.02}), (BOTH, {**SGD, "dampening": 0.5}),
+        (WD, {}), (BOTH, SGD), (BOTH, {**SGD, "nesterov": True, "trust_coefficient": 0.02}),
+        (BOTH, {**SGD, "dampening": 0.5}),
         (BOTH, {**SGD, "momentum": 0.0}), (({"weight_decay": 0.0}, {"weight_decay": 0.0}), {**SGD, "maximize": True}),
     ]),
     "torch_optimizer.NovoGrad": (lambda: of_file("torch_optimizer.novograd", "NovoGrad"), [
@@ -144,9 +147,8 @@ PEERS: dict[str, tuple[Callable[[], Any], list[tuple[Any, dict[str, Any]]]]] = {
     "lightly.utils.lars.LARS": (lambda: of_file("lightly.utils.lars", "LARS"), [
         (WD, {"lr": 0.5}), (BOTH, {**SGD, "nesterov": True}), (WD, {**SGD, "dampening": 0.2, "eps": 0.1}),
     ]),
-    "pl_bolts.optimizers.LARS": (lambda: of_file(
-        "pl_bolts.optimizers.lars", "LARS", **{"pl_bolts.utils.stability": {"under_review": Registry().register_module}}),
-        [(WD, SGD)]),
+    "pl_bolts.optimizers.LARS": (lambda: of_file("pl_bolts.optimizers.lars", "LARS", **{
+        "pl_bolts.utils.stability": {"under_review": Registry().register_module}}), [(WD, SGD)]),
     "mmpretrain.engine.optimizers.LARS": (
         lambda: of_file("mmpretrain.engine.optimizers.lars", "LARS", **{"mmpretrain.registry": mm_registry()}), [
             (WD, {"lr": 0.5}), (BOTH, {**SGD, "nesterov": True, "eta": 0.02}), (BOTH, {**SGD, "dampening": 0.2}),

@@ -45,8 +45,7 @@ def like(name: str, params: Any = None, /, **arguments: Any) -> Any:
     every optimizer here has: `load_peer_state_dict(state)` and `peer_state_dict()`, a checkpoint of the other's own.
 
     Not served, and refused by name: a ratio of the update's norm (NeMo's luc, bitsandbytes' LARS, LAMB, tf-models'
-    classic_momentum=False). ColossalAI cuts every element of g + weight_decay*w to [-10, 10] before its momentum: ours
-    does not.
+    classic_momentum=False).
 
     Raises TypeError for arguments that the other does not have, ValueError for a name that is not in the table and for
     what is not served, and as `NovoGrad`.
@@ -189,8 +188,8 @@ class Like(LayerwiseOptimizer):
         given = group_arguments(asked, group, group.get(LABEL))
         for key in group:
             if key in self.defaults and key not in peer_keys(asked):
-                raise ValueError(f"a parameter group has {key}={group[key]!r}, which {asked.name} does not have; it has "
-                                 f"{', '.join(asked.arguments)}")
+                raise ValueError(f"a parameter group has {key}={group[key]!r}, which {asked.name} does not have; it "
+                                 f"has {', '.join(asked.arguments)}")
         lr = _rate(asked, given)
         if lr is None and asked.options(given)["lr"] is REQUIRED:
             raise TypeError(f"{asked.name} needs {asked.peer.options['lr'].arguments[-1]}")
@@ -216,17 +215,20 @@ class Like(LayerwiseOptimizer):
             return []
         return [group for group in self.param_groups if fixed(self._given(group)) and float(group["lr"] or 0.0) == 0]
 
+    @property
+    def _schedule(self) -> Any:
+        return self._told.options(self._told.arguments)["lr"]
+
     def _follow_schedule(self) -> None:
-        for group in self.param_groups:
-            schedule = self._told.options(self._given(group))["lr"]
-            if callable(schedule):
-                group["lr"] = float(schedule(self._completed_steps(group)))
+        if callable(self._schedule):
+            for group in self.param_groups:
+                schedule = self._told.options(self._given(group))["lr"]
+                group["lr"] = float(schedule(self._completed_steps(group))) if callable(schedule) else schedule
 
     def _trace(self, grad_scale: Any, found_inf: Any) -> None:
-        if any(map(self._follows, self.param_groups)) or any(
-                callable(value) for value in self._told.arguments.values()):
-            raise TypeError(f"{self._told.name} with these arguments follows the learning rate on the host: "
-                            "torch.compile cannot trace its step")
+        if any(map(self._follows, self.param_groups)) or callable(self._schedule) or self._has_rate_in_moment:
+            raise TypeError(f"{self._told.name} with these arguments does a part of its step outside the library: "
+                            "torch.compile cannot trace it")
         super()._trace(self._divided(grad_scale), found_inf)
 
     def _run(self, calls: Any, grad_scale: Any, found_inf: Any) -> None:
@@ -262,7 +264,7 @@ class Like(LayerwiseOptimizer):
     @property
     def _values(self) -> Callable[[Group], tuple[Any, ...]]:
         own = super()._values
-        if not any(map(self._follows, self.param_groups)):
+        if not self._told.peer.follows or not any(map(self._follows, self.param_groups)):
             return own
         return lambda group: (*own(group), float(group["lr"] or 0.0), self._completed_steps(group))
 
@@ -332,8 +334,8 @@ class Like(LayerwiseOptimizer):
         if lr is not None:
             return float(lr)
         if all(group["lr"] == _rate(self._told, self._given(group)) for group in self.param_groups):
-            raise ValueError(f"{self._told.name} with momentum_correction has the learning rate of its last step in its "
-                             "momentum, and not beside it: give lr, or set the groups' lr to it before loading")
+            raise ValueError(f"{self._told.name} with momentum_correction has the learning rate of its last step in "
+                             "its momentum, and not beside it: give lr, or set the groups' lr to it before loading")
         return self._groups_lr()
 
     def _groups_lr(self) -> float:
@@ -352,7 +354,7 @@ class Like(LayerwiseOptimizer):
 
 
 def _forget_at_rate_0(calls: Iterable[Call]) -> None:
-    """A momentum that was multiplied by the rate is 0 after a step whose rate was."""
+    """MXNet's momentum_correction multiplies the momentum by the rate: it is 0 after a step whose rate was."""
     for call in calls:
         if float(call.lr) == 0:
             torch._foreach_zero_(call.tensors.moments)

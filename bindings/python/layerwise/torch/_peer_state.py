@@ -76,8 +76,8 @@ def read_groups(asked: Told, groups: Sequence[Group], state: Any) -> list[Mappin
     saved = [dict(group) for group in state[key]]
     counts = [len(group["params"]) for group in saved if "params" in group]
     if len(saved) != len(groups) or counts not in ([], [len(group["params"]) for group in groups]):
-        raise ValueError(f"the checkpoint of {asked.name} has groups of {counts or len(saved)} parameters; the optimizer "
-                         f"has {[len(group['params']) for group in groups]}")
+        raise ValueError(f"the checkpoint of {asked.name} has groups of {counts or len(saved)} parameters; the "
+                         f"optimizer has {[len(group['params']) for group in groups]}")
     return list(saved)
 
 
@@ -271,7 +271,8 @@ def _indices(asked: Told, optimizer: Any, names: Sequence[str | None], parameter
                    if kind in _MOMENTS)
     shapes = {int(found[1]): tuple(_tensor(value).shape) for key, value in leaves.items()
               if (found := re.fullmatch(pattern, key))}
-    groups_with = Counter(shape for group in optimizer.param_groups for shape in {tuple(p.shape) for p in group["params"]})
+    groups_with = Counter(shape for group in optimizer.param_groups
+                          for shape in {tuple(parameter.shape) for parameter in group["params"]})
     if sorted(shapes.values()) != sorted(tuple(p.shape) for p in parameters) or max(groups_with.values()) > 1:
         raise ValueError(f"{asked.name} has no groups and saves its state in the order of its parameters, which the "
                          "shapes do not tell: give params without groups, or param_idx2name where it has that")
