@@ -19,7 +19,9 @@ LABEL = "label"
 class Told:
     """A peer and all of its arguments, with those of an inner optimizer that is taken into the same step.
 
-    labels  of optax.partition: what the groups with each label are told
+    labels      of optax.partition: what the groups with each label are told
+    inner_name  the class of the inner optimizer, where the name says it: "torchlars.LARS(torch.optim.SGD)"
+    source      what it is made of again
     """
 
     peer: Peer
@@ -27,6 +29,7 @@ class Told:
     inner: Inner | None = None
     labels: Mapping[str, Mapping[str, Any]] | None = None
     param_labels: Any = None
+    inner_name: str | None = None
     source: tuple[Any, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -88,7 +91,9 @@ def told(name: str, arguments: Mapping[str, Any]) -> Told:
     else:
         peer, registered = find(name)
         asked = _complete(peer, {**registered, **arguments})
-    return replace(asked, source=(name, dict(arguments), None, None))
+    wrapped = re.search(r"\(([\w.]+)\)\s*$| with ([\w.]+)\s*$", name)
+    return replace(asked, source=(name, dict(arguments), None, None),
+                   inner_name=(wrapped[1] or wrapped[2]) if wrapped and asked.peer.inner else None)
 
 
 def _told_again(name: str, arguments: Mapping[str, Any], inner: str | None, inner_arguments: Any) -> Told:

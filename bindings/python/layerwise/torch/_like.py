@@ -20,7 +20,7 @@ from ._larc_sgd import LARCSGD
 from ._multipliers import OPTION
 from ._novograd import NovoGrad
 from ._optimizer import LayerwiseOptimizer
-from ._peer_state import INDICES, kept, read_groups, read_state, refuse_other_state, write_state
+from ._peer_state import INDICES, carried, kept, read_groups, read_state, refuse_other_state, write_state
 
 TOLD = "peer_arguments"  # the key under which a group has what the peer was told of it
 
@@ -69,6 +69,8 @@ def _around(asked: Told, params: Any) -> Any:
     inner = asked.arguments["optimizer"]
     if isinstance(inner, Mapping):
         name, arguments = str(inner["class"]), dict(inner.get("arguments", {}))
+        if asked.inner_name not in (None, name):
+            raise ValueError(f"optimizer of {asked.name} is {name}, and its name says {asked.inner_name}")
         fused = with_inner(asked, name, arguments)
         if fused is not None:
             return LARCSGDLike(_as_groups(fused, params), fused)
@@ -186,17 +188,21 @@ class Like(LayerwiseOptimizer):
         asked = self._told
         group = {**param_group, "params": unique_parameters(param_group["params"])}
         given = group_arguments(asked, group, group.get(LABEL))
-        for key in group:
-            if key in self.defaults and key not in peer_keys(asked):
-                raise ValueError(f"a parameter group has {key}={group[key]!r}, which {asked.name} does not have; it "
-                                 f"has {', '.join(asked.arguments)}")
+        self._refuse_not_the_peers(group, {}, "a parameter group")
         lr = _rate(asked, given)
         if lr is None and asked.options(given)["lr"] is REQUIRED:
             raise TypeError(f"{asked.name} needs {asked.peer.options['lr'].arguments[-1]}")
-        carried = {key: value for key, value in group.items() if key not in peer_keys(asked)
-                   or (key in asked.peer.group_keys and key not in self.defaults)}
-        super().add_param_group({**carried, **_options(asked, given, group), "lr": 0.0 if lr is None else lr,
+        super().add_param_group({**carried(asked, group), **_options(asked, given, group),
+                                 "lr": 0.0 if lr is None else lr,
                                  TOLD: {**kept(asked, given), "_rate_is_set_later": lr is None}})
+
+    def _refuse_not_the_peers(self, group: Mapping[str, Any], agreed: Mapping[str, Any], where: str) -> None:
+        """Raises ValueError for an option of this package's that the peer would pass over."""
+        for key, value in group.items():
+            is_ours = key in self.defaults and key not in peer_keys(self._told)
+            if is_ours and (key not in agreed or agreed[key] != value):
+                raise ValueError(f"{where} has {key}={value!r}, which {self._told.name} does not have; it has "
+                                 f"{', '.join(self._told.arguments)}")
 
     # ---- The step ---------------------------------------------------------------------------------------------------
 
@@ -303,8 +309,10 @@ class Like(LayerwiseOptimizer):
         for group, saved, written in zip(self.param_groups, saved_groups, own["param_groups"], strict=True):
             merged = {**written, "lr": written["lr"] or 0.0}
             if saved is not None:
+                self._refuse_not_the_peers(saved, group, "a parameter group of the checkpoint")
                 given = group_arguments(asked, {**group[TOLD], **saved}, group.get(LABEL))
-                merged = {**merged, "wd_mult": None, "skip_larc": False, **_options(asked, given, group),
+                merged = {**merged, **carried(asked, saved), "params": written["params"], "wd_mult": None,
+                          "skip_larc": False, **_options(asked, given, group),
                           "lr": _rate(asked, given), TOLD: {**group[TOLD], **kept(asked, given)}}
             groups.append(merged)
         entries = read_state(asked, self, state, saved_groups, groups, self._last_rate(lr))

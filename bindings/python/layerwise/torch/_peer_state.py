@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .._masks import path
-from .._peer_arguments import LABEL, Told
+from .._peer_arguments import LABEL, Told, peer_keys
 from .._peers import (
     DECAYS,
     GROUPS,
@@ -60,6 +60,13 @@ class Entries(NamedTuple):
 def kept(asked: Told, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a group remembers of what its peer was told: plain values, which every checkpoint takes."""
     return {name: value for name, value in given.items() if isinstance(value, _PLAIN) and name not in _COUNTED}
+
+
+def carried(asked: Told, group: Mapping[str, Any]) -> dict[str, Any]:
+    """What a group keeps as it is: keys of users and frameworks, and the peer's that are not in every group."""
+    known = peer_keys(asked)
+    return {key: value for key, value in group.items() if key not in known
+            or (key in asked.peer.group_keys and key in asked.peer.not_saved)}
 
 
 # ---- Reading --------------------------------------------------------------------------------------------------------
@@ -407,12 +414,12 @@ class _Writer:
         for group in self.optimizer.param_groups:
             told = {**asked.arguments, **group["peer_arguments"]}
             own = {name: group[plain[name]] if name in plain else told[name] for name in of_groups}
-            carried = {name: value for name, value in group.items()
-                       if name in asked.peer.group_keys and name not in own and value is not None}
+            rare = {name: group[name] for name in asked.peer.group_keys
+                    if name in asked.peer.not_saved and group.get(name) is not None}
             places = [next(numbers) for _ in group["params"]]
             counted = self.counted(places)
             with_params = {} if "hypers" in asked.peer.state else {"params": [each.number for each in places]}
-            written.append({**own, **carried, **counted, **with_params})
+            written.append({**own, **rare, **counted, **with_params})
         return written
 
     def counted(self, places: Sequence[Place]) -> dict[str, Any]:
