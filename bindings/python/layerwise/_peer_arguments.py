@@ -76,6 +76,15 @@ def find(name: str) -> tuple[Peer, Mapping[str, Any]]:
     raise ValueError(f"{asked or name!r} is no name of the table: it has {', '.join(peer.name for peer in PEERS)}")
 
 
+def is_known(name: str) -> bool:
+    """Whether a name is one of the table."""
+    try:
+        find(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_short_for(asked: str, full: str) -> bool:
     """Whether the parts of a path are some of another's, in their order, to the class itself."""
     parts = iter(reversed(full.split(".")))

@@ -129,8 +129,28 @@ def test_a_wrappers_inner_optimizer_may_be_an_instance() -> None:
     with pytest.raises(ValueError, match=r"Adam in solo.utils.lars.LARSWrapper has exp_avg, exp_avg_sq, step"):
         like("solo.LARSWrapper", adam).load_peer_state_dict(
             {"state": {0: {"momentum_buffer": torch.ones(3)}}, "param_groups": adam.state_dict()["param_groups"]})
+    step = {"exp_avg": [0.5, 0.25, 1.0], "exp_avg_sq": [1.0, 2.0, 3.0], "step": 10.0}
+    wrapped = like("solo.LARSWrapper", adam)
+    wrapped.load_peer_state_dict({"state": {"0": step}, "param_groups": adam.state_dict()["param_groups"]})
+    state = adam.state[adam.param_groups[0]["params"][0]]
+    assert {name: value.tolist() for name, value in state.items()} == step  # as lists, as files have them
     with pytest.raises(ValueError, match="params are others"):
         like("solo.LARSWrapper", named(), optimizer=adam)
+
+
+def test_a_wrapper_may_hold_another_of_the_names() -> None:
+    inner = {"class": "timm.optim.NvNovoGrad", "arguments": {"lr": 0.1, "weight_decay": 0.01}}
+    ours = like("apex.parallel.LARC", named(), optimizer=inner, trust_coefficient=0.1)
+    other = layerwise.torch.LARC(layerwise.torch.NovoGrad(named(), 0.1, weight_decay=0.01), 0.1, zero_norm="untouched",
+                                 fold_weight_decay=True)
+    for optimizer in (ours, other):
+        for _ in range(2):
+            for parameter in optimizer.param_groups[0]["params"]:
+                parameter.grad = torch.ones_like(parameter)
+            optimizer.step()
+    for one, two in zip(ours.param_groups[0]["params"], other.param_groups[0]["params"], strict=True):
+        assert torch.equal(one, two) and not torch.equal(one, torch.ones_like(one))
+    assert set(ours.peer_state_dict()["state"][0]) == {"step", "exp_avg", "exp_avg_sq"}
 
 
 def test_the_learning_rate_may_be_a_function_of_the_completed_steps() -> None:

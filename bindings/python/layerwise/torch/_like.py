@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .._masks import leaf_values
-from .._peer_arguments import LABEL, Told, group_arguments, left_out, peer_keys, told, with_inner
+from .._peer_arguments import LABEL, Told, group_arguments, is_known, left_out, peer_keys, told, with_inner
 from .._peers import PEERS, REQUIRED
 from ._assignment import Group
 from ._calls import AllAccepted, Call
@@ -20,7 +20,7 @@ from ._larc_sgd import LARCSGD
 from ._multipliers import OPTION
 from ._novograd import NovoGrad
 from ._optimizer import LayerwiseOptimizer
-from ._peer_state import INDICES, carried, kept, read_groups, read_state, refuse_other_state, write_state
+from ._peer_state import INDICES, carried, inner_state, kept, read_groups, read_state, write_state
 
 TOLD = "peer_arguments"  # the key under which a group has what the peer was told of it
 
@@ -84,9 +84,12 @@ def _around(asked: Told, params: Any) -> Any:
 
 
 def _make_inner(asked: Told, name: str, params: Any, arguments: Mapping[str, Any]) -> Any:
+    wraps_any = asked.peer.ours == "LARC"
+    if wraps_any and is_known(name):
+        return like(name, params, **arguments)
     made = getattr(torch.optim, name.rpartition(".")[2], None)
-    if asked.peer.ours != "LARC" or made is None or not name.startswith("torch.optim."):
-        known = [*asked.peer.inner, *(["any of torch.optim"] if asked.peer.ours == "LARC" else [])]
+    if not wraps_any or made is None or not name.startswith("torch.optim."):
+        known = [*asked.peer.inner, *(["any of torch.optim", "a name that `like` takes"] if wraps_any else [])]
         raise ValueError(f"optimizer of {asked.name} is {name!r}: it must be one of {', '.join(known)}")
     return made(unique_parameters(params) if not isinstance(params, Tensor) else params, **arguments)
 
@@ -396,11 +399,15 @@ class LARCLike(LARC):
     def load_peer_state_dict(self, state: Any) -> None:
         """Loads a checkpoint of the peer, which is its inner optimizer's own. Raises ValueError for state that the
         inner optimizer's step does not make."""
-        refuse_other_state(self._told, self.optimizer, state)
-        self.load_state_dict(state)
+        if isinstance(self.optimizer, Like):
+            self.optimizer.load_peer_state_dict(state)
+        else:
+            self.load_state_dict(inner_state(self._told, self.optimizer, state))
 
     def peer_state_dict(self) -> Any:
         """The inner optimizer's state_dict, without what this package keeps in its groups."""
+        if isinstance(self.optimizer, Like):
+            return self.optimizer.peer_state_dict()
         saved = self.state_dict()
         own = ("skip_larc", "wd_mult", "lr_mult")
         return {**saved, "param_groups": [{key: value for key, value in group.items() if key not in own}

@@ -441,19 +441,28 @@ class _Writer:
 
 # ---- The state of an inner optimizer --------------------------------------------------------------------------------
 
-def refuse_other_state(asked: Told, inner: Any, state: Any) -> None:
-    """Raises ValueError for a checkpoint whose entries are not those that a step of the inner optimizer makes."""
+def inner_state(asked: Told, inner: Any, state: Any) -> dict[str, Any]:
+    """A checkpoint of an inner optimizer as its load_state_dict takes it. Raises ValueError for entries that are not
+    those that a step of it makes."""
     if not isinstance(state, Mapping) or not {"state", "param_groups"} <= set(state):
         raise ValueError(f"a checkpoint of {asked.name} is its optimizer's: state and param_groups")
+    found: dict[int, dict[str, Any]] = {}
     for key, entries in state["state"].items():
-        made = _entries_of(inner, next(group for group in state["param_groups"] if key in group["params"]))
-        if set(entries) != made:
-            raise ValueError(f"the state of parameter {key} has {', '.join(sorted(entries)) or 'nothing'}; "
+        number = int(key)
+        group = next((group for group in state["param_groups"] if number in group["params"]), None)
+        if group is None:
+            raise ValueError(f"a checkpoint of {asked.name} has state of parameter {number}, which is in no group")
+        made = _made_by_a_step(inner, group)
+        if set(entries) != set(made):
+            raise ValueError(f"the state of parameter {number} has {', '.join(sorted(entries)) or 'nothing'}; "
                              f"{type(inner).__name__} in {asked.name} has {', '.join(sorted(made)) or 'none'}")
+        found[number] = {name: _tensor(value).to(made[name].dtype) if isinstance(made[name], Tensor) else value
+                         for name, value in entries.items()}
+    return {**state, "state": found}
 
 
-def _entries_of(inner: Any, group: Mapping[str, Any]) -> set[str]:
-    """What a step of a new optimizer of the same class and options makes for one parameter."""
+def _made_by_a_step(inner: Any, group: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of one parameter after a step of a new optimizer of the same class and options."""
     parameter = torch.nn.Parameter(torch.ones(1))
     parameter.grad = torch.ones(1)
     known = inspect.signature(type(inner)).parameters
@@ -461,4 +470,4 @@ def _entries_of(inner: Any, group: Mapping[str, Any]) -> set[str]:
                if key in known and key not in ("params", "capturable", "fused")}
     fresh = type(inner)([parameter], **options)
     fresh.step()
-    return set(fresh.state[parameter])
+    return dict(fresh.state[parameter])
