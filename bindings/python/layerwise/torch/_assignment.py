@@ -35,6 +35,10 @@ class Spec(NamedTuple):
     depends_on_step: bool = False
     threads: int = 0
 
+    def entries(self) -> tuple[str, ...]:
+        """The entries of a parameter's state that a step takes."""
+        return (*((self.moment,) if self.moment is not None else ()), *self.per_layer, "step")
+
 
 class Key(NamedTuple):
     """What the layers of a bucket have in common, beside their group."""

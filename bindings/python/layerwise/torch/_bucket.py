@@ -7,11 +7,12 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .. import STAT_COUNT
-from ._memory import RepeatablePlan, memory_of
+from ._memory import HostCall, HostScalars, RepeatablePlan, memory_of
 from ._order import DTYPES, ordered_like, same_order
 from ._steps import StepCounts
 
@@ -71,6 +72,7 @@ class Bucket:
         self._plan: RepeatablePlan | None = None
         self._plan_threads = 0
         self._addresses: list[int] = []
+        self._repeatable: RepeatableCall | None = None
         self.handle = next(_numbers)
         _buckets[self.handle] = self
 
@@ -99,6 +101,7 @@ class Bucket:
                 for name, tensors in buffers.items()]
         self._check_memory(rows[0])
         self._multiply(layers, multipliers)
+        self._repeatable = None
         plan = self._ready_plan()
         parts = [layers] if steps is None or self._steps is None else self._steps.parts(layers, steps, self.capturing())
         gathered = {name: None if tensors is None else self._gather(name, layers, tensors)
@@ -113,12 +116,24 @@ class Bucket:
         for name, tensors in (per_layer or {}).items():
             if tensors is not None:
                 self._scatter(name, layers, tensors)
+        made = self._memories[0].repeated
+        if made is not None and len(parts) == 1:
+            vectors = [whole.numpy() for name, whole in gathered.items() if whole is not None]
+            self._repeatable = RepeatableCall(made, layers, vectors, steps is not None, self._steps is not None)
         if steps is not None:
             self._advance(layers, steps, arguments.get("found_inf"))
         if method == "larc_scale":
             for grad, scaled in zip(grads, ordered, strict=True):
                 if scaled is not grad:
                     grad.copy_(scaled)
+
+    def repeatable(self) -> RepeatableCall | None:
+        """The last call, where it can be made again; None where it was several, or a device reads its tables."""
+        return self._repeatable
+
+    def can_repeat(self, made: RepeatableCall) -> bool:
+        """Whether it is still the last call, and the plan has as many threads as one would have now."""
+        return made is self._repeatable and self._plan_threads == (self._threads or self._memories[0].threads())
 
     def _gather(self, name: str, layers: Sequence[int], tensors: Sequence[Tensor]) -> Tensor:
         if name not in self._vectors:
@@ -197,6 +212,61 @@ class Bucket:
             raise ValueError(f"layers {both[0]} and {both[1]} are the same memory in two parameters: share the "
                              "parameter itself instead, so that it is updated once")
         self._addresses = addresses
+
+
+class RepeatableCall:
+    """A call of a bucket on the host, to be made again with other numbers, and gradients at other addresses.
+
+    call     of the library
+    layers   which layers take part
+    vectors  the arrays of one value for each of the bucket's layers, which the call reads and writes
+    has_step, depends_on_step  whether the layers count their steps, and whether the call is told how many
+    """
+
+    def __init__(self, call: HostCall, layers: Sequence[int], vectors: Sequence[np.ndarray[Any, Any]],
+                 has_step: bool, depends_on_step: bool) -> None:
+        self.call, self.layers = call, len(layers)
+        whole = list(layers) == list(range(call.tables.shape[1]))
+        self._columns: Any = slice(None) if whole else np.array(layers)
+        self._vectors = vectors
+        self._has_step, self._depends_on_step = has_step, depends_on_step
+        self._scalars: list[HostScalars] = []
+        self._steps: HostScalars | None = None
+
+    def settle(self, rows: np.ndarray[Any, Any]) -> bool:
+        """rows: the addresses, one for each of these layers, of the buffers, of what the vectors are made of, and of
+        the numbers of steps. False where the call was not made with these, or one memory serves two layers."""
+        buffers, scalars = rows[:len(self.call.tables)], rows[len(self.call.tables):]
+        if len(scalars) != len(self._vectors) + self._has_step or len(np.unique(scalars)) != scalars.size:
+            return False
+        if not np.array_equal(buffers, self.call.tables[:, self._columns]):
+            return False
+        dtypes = [vector.dtype for vector in self._vectors] + [np.dtype(np.int64)] * self._has_step
+        if any((row % dtype.itemsize).any() for row, dtype in zip(scalars, dtypes, strict=True)):
+            return False
+        self._scalars = [HostScalars(row, dtype) for row, dtype in zip(scalars, dtypes, strict=True)]
+        self._steps = self._scalars.pop() if self._has_step else None
+        return True
+
+    def completed(self) -> int | None:
+        """The number of completed steps that the call is to be told; None: it is told none; -1: the layers differ."""
+        if self._steps is None or not self._depends_on_step:
+            return None
+        counts = self._steps.read()
+        return int(counts[0]) if (counts == counts[0]).all() else -1
+
+    def run(self, rows: np.ndarray[Any, Any], numbers: dict[str, Any], completed: int | None) -> None:
+        """rows: as for `settle`; numbers: options of the library by name."""
+        self.call.tables[:, self._columns] = rows[:len(self.call.tables)]
+        if completed is not None:
+            numbers["step"] = completed + 1
+        for vector, scalars in zip(self._vectors, self._scalars, strict=True):
+            vector[self._columns] = scalars.read()
+        self.call.plan.again(self.call.taken, numbers)
+        for vector, scalars in zip(self._vectors, self._scalars, strict=True):
+            scalars.write(vector[self._columns])
+        if self._steps is not None:
+            self._steps.write(self._steps.read() + 1)
 
 
 def _only(layers: Sequence[int], rows: list[list[int]]) -> list[list[int]]:

@@ -76,11 +76,16 @@ class Tensors(NamedTuple):
 
 
 class Call(NamedTuple):
+    """entries: of each layer's state, those that it takes, in the order moment, values of a layer, step; group: the
+    number of the first of its layers' groups."""
+
     bucket: Bucket
     lr: Any
     options: dict[str, Any]
     tensors: Tensors
     multipliers: list[list[float]]
+    entries: tuple[str, ...]
+    group: int
 
 
 def neutral(name: str) -> float:

@@ -118,11 +118,14 @@ class LARC(LayerwiseOptimizer):
 
     @torch.compiler.disable
     def _scale(self, accepted: AllAccepted, grad_scale: Any, found_inf: Any) -> None:
-        calls = self._look(accepted)
+        due = self._due(accepted, grad_scale, found_inf)
+        calls = self._look(accepted) if due is None else []
         self._refuse_expanded(calls)
         if isinstance(self.optimizer, LayerwiseOptimizer):  # what it refuses, it refuses before gradients are scaled
-            self.optimizer._look(self.optimizer._accept_all())
-        self._run(calls, grad_scale, found_inf)
+            inner = self.optimizer._accept_all()
+            if self.optimizer._due(inner, None, None) is None:
+                self.optimizer._look(inner)
+        self._run(due or calls, accepted, grad_scale, found_inf)
 
     def _refuse_expanded(self, calls: Sequence[Call]) -> None:
         """Raises ValueError for a gradient that cannot be written in place."""

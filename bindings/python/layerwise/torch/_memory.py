@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +34,14 @@ class RepeatablePlan(Plan):
         super()._run(function, addresses, options, stream)
 
 
+class HostCall(NamedTuple):
+    """A call of the library that can be made again."""
+
+    plan: RepeatablePlan
+    taken: tuple[Any, ...]
+    tables: np.ndarray[Any, Any]  # uint64, a row for each buffer and a column for each layer, which the call reads
+
+
 class HostMemory:
     """What a CPU plan takes. A step that differs from the one before in lr, in its number and in the addresses of its
     layers alone takes that one again: checking the rest anew takes longer than a small step."""
@@ -42,6 +50,7 @@ class HostMemory:
         self._tables = np.zeros((0, 0), np.uint64)
         self._key: tuple[Any, ...] = ()
         self._taken: tuple[Any, ...] = ()
+        self.repeated: HostCall | None = None  # the last step, where it was the one before taken again
 
     def run(self, plan: RepeatablePlan, method: str, rows: dict[str, list[int]], values: dict[str, Any],
             completed: Tensor | None) -> None:
@@ -61,7 +70,9 @@ class HostMemory:
         if key == self._key:
             self._tables[:] = list(rows.values())
             plan.again(self._taken, numbers)
+            self.repeated = HostCall(plan, self._taken, self._tables)
             return
+        self.repeated = None
         self._tables = np.array(list(rows.values()), np.uint64)
         arrays = {name: value.detach().numpy() if isinstance(value, Tensor) else value
                   for name, value in values.items()}
@@ -82,6 +93,32 @@ class HostMemory:
         return torch.get_num_threads()
 
 
+class _Everywhere:
+    """The memory of this process as NumPy is told of it, but for its first bytes: an array at 0 would be none."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.__array_interface__ = {"data": (dtype.itemsize, False), "shape": (2**62 // dtype.itemsize,),
+                                    "typestr": dtype.str, "version": 3}
+
+
+class HostScalars:
+    """Scalars that lie anywhere on the host, all read or written at once: torch takes as long for each one alone.
+
+    addresses  uint64, each a multiple of the scalars' size; what lies there must live
+    """
+
+    def __init__(self, addresses: np.ndarray[Any, Any], dtype: Any) -> None:
+        kind = np.dtype(dtype)
+        self._memory = np.asarray(_Everywhere(kind))
+        self._places = addresses.astype(np.int64) // kind.itemsize - 1
+
+    def read(self) -> np.ndarray[Any, Any]:
+        return self._memory[self._places]
+
+    def write(self, values: np.ndarray[Any, Any]) -> None:
+        self._memory[self._places] = values
+
+
 class CudaMemory:
     """What a CUDA plan takes. Tables are read by the device when the step runs, so they are copied there.
 
@@ -91,6 +128,7 @@ class CudaMemory:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        self.repeated: HostCall | None = None
         self._last: tuple[int, Rows] | None = None
         self._tables: list[Any] = []
         self._spare: Tensor | None = None

@@ -91,16 +91,16 @@ def _writes_and_returns_nothing(*_: Any, **__: Any) -> None:
 def run(operator: Any, **arguments: Any) -> None:
     """Calls the operator; or its function, where nothing is there that would see the difference: the way through
     torch's dispatcher is most of a small step's time."""
-    if _is_watched():
+    if is_watched():
         operator(**arguments)
         return
     function, written = _plain[operator]
     for name in written:
-        _tell_autograd(arguments[name])  # before the call, which remembers the versions of what it counts
+        tell_autograd(arguments[name])  # before the call, which remembers the versions of what it counts
     function(**arguments)
 
 
-def _tell_autograd(tensors: Tensor | Sequence[Tensor]) -> None:
+def tell_autograd(tensors: Tensor | Sequence[Tensor]) -> None:
     """That they are written. Older PyTorch takes one tensor at a time."""
     try:
         increment_version(tensors)
@@ -109,7 +109,7 @@ def _tell_autograd(tensors: Tensor | Sequence[Tensor]) -> None:
             increment_version(tensor)
 
 
-def _is_watched() -> bool:
+def is_watched() -> bool:
     """Whether a compiler, a tracer, a profiler, a mode or a transform of torch's wants to see each operator."""
     return (torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
             or torch._C._len_torch_function_stack() > 0 or torch._C._get_tracing_state() is not None

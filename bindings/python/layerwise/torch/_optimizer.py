@@ -45,6 +45,7 @@ from ._multipliers import (
     was_claimed,
 )
 from ._order import can_be_packed, check_parameter, pack
+from ._repetition import Due, Repetition
 from ._shards import local
 from ._state import check_state, fresh_state, in_sight, loaded_state, make_ready, out_of_torchs_sight, staying
 from ._stats import LayerStats, rows
@@ -71,6 +72,7 @@ class LayerwiseOptimizer(Optimizer):
         self._assignment = Assignment()
         self._nonfinite: dict[torch.device, Tensor] = {}
         self._has_stepped = False
+        self._repetition: Repetition | None = None
         self._accepted: dict[int, Accepted] = {}  # by the identity of the group's list of parameters
 
     def _spec(self, group: Group) -> Spec:
@@ -153,8 +155,21 @@ class LayerwiseOptimizer(Optimizer):
     def _step(self, grad_scale: Any, found_inf: Any) -> None:
         if self._is_asked_for_state_alone():
             self.init_state()
-        else:
-            self._run(self._look(self._accept_all()), grad_scale, found_inf)
+            return
+        accepted = self._accept_all()
+        self._run(self._due(accepted, grad_scale, found_inf) or self._look(accepted), accepted, grad_scale, found_inf)
+
+    def _due(self, accepted: AllAccepted, grad_scale: Any, found_inf: Any) -> Due | None:
+        """Not None where the step before can be taken again."""
+        if self._repetition is None or grad_scale is not None or found_inf is not None:
+            return None
+        return self._repetition.due(accepted, self._parameters(), self.state)
+
+    def _parameters(self) -> list[Tensor]:
+        """All of them, whether they take part or not."""
+        if len(self.param_groups) == 1:
+            return self.param_groups[0]["params"]
+        return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def _look(self, accepted: AllAccepted) -> list[Call]:
         """What a step is to do. Raises where a group is refused, before anything is written."""
@@ -169,7 +184,9 @@ class LayerwiseOptimizer(Optimizer):
                     self._assignment.pinned.add(bucket)
                 tensors = Tensors([], [], [], [], [], [])
                 self._fill(tensors, members, specs[number])
-                calls.append(Call(bucket, lr, options, tensors, call_multipliers(members, accepted.options)))
+                entries = specs[number].entries() if self._stateful else ()
+                calls.append(Call(bucket, lr, options, tensors, call_multipliers(members, accepted.options), entries,
+                                  number))
         if len(calls) > 1:
             self._refuse_shared_memory(calls)
         return calls
@@ -184,9 +201,18 @@ class LayerwiseOptimizer(Optimizer):
         raise ValueError(f"{' and '.join(names)} are the same memory in two parameters: share the parameter itself "
                          "instead, so that it is updated once")
 
-    def _run(self, calls: Sequence[Call], grad_scale: Any, found_inf: Any) -> None:
+    def _run(self, work: Due | Sequence[Call], accepted: AllAccepted, grad_scale: Any, found_inf: Any) -> None:
+        """work: what `_due` or `_look` gave."""
         self._has_stepped = True
-        for bucket, lr, options, tensors, multipliers in calls:
+        if isinstance(work, Due):
+            work.repetition.take(work, accepted.rates, self._nonfinite)
+            return
+        self._launch_all(work, grad_scale, found_inf)
+        self._repetition = None if grad_scale is not None or found_inf is not None else Repetition.of(
+            work, accepted, self._parameters(), self.state if self._stateful else None)
+
+    def _launch_all(self, calls: Sequence[Call], grad_scale: Any, found_inf: Any) -> None:
+        for bucket, lr, options, tensors, multipliers, *_ in calls:
             device, resolved = bucket.device, Resolved()
             weights, grads, moments = map(resolved.of, tensors[:3])
             launch = Launch(

@@ -1,0 +1,112 @@
+"""A step that is taken again.
+
+A step looks at everything that it depends on, one by one. Where the next one finds all of it as it was, but for lr, the
+number of the step and the gradients' addresses, it makes the same calls of the library again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import is_
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._bucket import Bucket, RepeatableCall
+from ._calls import AllAccepted, Call, scalar_on
+from ._ops import is_watched, tell_autograd
+from ._watch import Layers, Sight, Watch
+
+
+class Due(NamedTuple):
+    """A repetition that may be taken: what it found, and the steps that the layers of each call have completed."""
+
+    repetition: Repetition
+    sight: Sight
+    completed: list[int | None]
+
+
+class Repetition:
+    """The calls of a step on the host, none of which changed anything but memory. Keeps no parameter, gradient or state
+    alive."""
+
+    @staticmethod
+    def of(calls: Sequence[Call], accepted: AllAccepted, parameters: Sequence[Tensor],
+           state: Mapping[Any, Any] | None) -> Repetition | None:
+        """Of the calls that were just made; None where they cannot be made again.
+
+        parameters  all of the optimizer's, in their order
+        state       by parameter; None for an optimizer that writes gradients alone
+        """
+        made = [call.bucket.repeatable() for call in calls]
+        if not made or None in made or len({call.bucket for call in calls}) < len(calls):
+            return None
+        known = set(map(id, parameters))
+        if not all(id(weight) in known for call in calls for weight in call.tensors.weights):
+            return None  # the local tensors of others
+        repetition = Repetition(calls, [each for each in made if each is not None], accepted, parameters, state)
+        return repetition if repetition._sees_the_same(parameters, state) else None
+
+    def __init__(self, calls: Sequence[Call], made: Sequence[RepeatableCall], accepted: AllAccepted,
+                 parameters: Sequence[Tensor], state: Mapping[Any, Any] | None) -> None:
+        self._accepted, self._labels = accepted.options, accepted.labels()
+        self._buckets, self._made = [call.bucket for call in calls], made
+        self._by_tensor = [isinstance(call.lr, Tensor) for call in calls]
+        self._groups = [call.group for call in calls]
+        self._stateful = state is not None
+        self._watch = Watch([Layers(call.tensors.weights, call.entries) for call in calls], parameters, state or {})
+        self._rows: list[slice] = []
+        end = 0
+        for call in calls:
+            begin, end = end, end + (2 + len(call.entries)) * len(call.tensors.layers)
+            self._rows.append(slice(begin, end))
+        self._known = np.zeros(0, np.uint64)
+        self._stays = np.zeros(0, bool)
+
+    def _sees_the_same(self, parameters: Sequence[Tensor], state: Mapping[Any, Any] | None) -> bool:
+        """Whether the tensors are where the calls found them: none was copied, because of its order, say."""
+        sight = self._watch.look(parameters, state or {})
+        if sight is None:
+            return False
+        self._known, self._stays = sight.addresses, np.ones(len(sight.addresses), bool)
+        rows_of_calls = self._split(sight.addresses)
+        for rows, stays in zip(rows_of_calls, self._split(self._stays), strict=True):
+            stays[1] = False
+        return all(made.settle(rows) for made, rows in zip(self._made, rows_of_calls, strict=True))
+
+    def _split(self, values: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+        """For each call a row for the weights, the gradients and each entry of the state."""
+        return [values[part].reshape(-1, made.layers) for part, made in zip(self._rows, self._made, strict=True)]
+
+    def due(self, accepted: AllAccepted, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> Due | None:
+        """None where anything is not as it was."""
+        if len(accepted.options) != len(self._accepted) or not all(map(is_, accepted.options, self._accepted)):
+            return None
+        if len(self._accepted) > 1 and accepted.labels() != self._labels:
+            return None
+        if is_watched() or not all(map(Bucket.can_repeat, self._buckets, self._made)):
+            return None
+        for group, by_tensor in zip(self._groups, self._by_tensor, strict=True):
+            if isinstance(accepted.rates[group], Tensor) != by_tensor:
+                return None
+        sight = self._watch.look(parameters, state)
+        if sight is None or (self._stays & (sight.addresses != self._known)).any():
+            return None
+        completed = [made.completed() for made in self._made]
+        return None if -1 in completed else Due(self, sight, completed)
+
+    def take(self, due: Due, rates: Sequence[Any], nonfinite: Mapping[torch.device, Tensor]) -> None:
+        """rates: lr of each group. nonfinite: by device, what counts the layers that were not finite."""
+        tensors, addresses = due.sight
+        for number, (bucket, made) in enumerate(zip(self._buckets, self._made, strict=True)):
+            begin, end, count = self._rows[number].start, self._rows[number].stop, made.layers
+            written = tensors[begin:begin + count] + tensors[begin + 2 * count:end] if self._stateful else (
+                tensors[begin + count:begin + 2 * count])
+            tell_autograd([*written, bucket.layer_stats, nonfinite[bucket.device]])
+            lr = rates[self._groups[number]]
+            in_memory = scalar_on(bucket.device, lr)
+            made.run(addresses[begin:end].reshape(-1, count),
+                     {"lr": lr or 0.0} if in_memory is None else {"lr_ptr": in_memory.data_ptr()},
+                     due.completed[number])
