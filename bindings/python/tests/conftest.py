@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+
+# Tests that are about it say how a step finds its tensors; the others compile nothing, and take nothing from a cache.
+os.environ.setdefault("LAYERWISE_TORCH_LIBRARY", "none")
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 VECTORS = REPOSITORY / "tests" / "vectors"

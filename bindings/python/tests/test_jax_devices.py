@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_jax_handlers import compiler, python
+from processes import compiler, python
 
 BEFORE = """
 import re, sys

@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import compiler, python
 
-import layerwise
+from layerwise import library_path
 
 pytest.importorskip("jax", reason="jax is not installed here")
 
@@ -56,23 +55,6 @@ else:
     step = serialize_executable.deserialize_and_load(*pickle.loads(open(sys.argv[1], "rb").read()))
     print([round(float(weight), 5) for weight in step(params, grads, state)[0]["w"]])
 """
-
-
-def python(code: str, *arguments: object, **environment: object) -> list[str]:
-    paths = {"LAYERWISE_LIBRARY": layerwise.library_path(), "PYTHONPATH": str(Path(layerwise.__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
-                          timeout=300, env={**os.environ, **paths, **{k: str(v) for k, v in environment.items()}})
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.splitlines()
-
-
-def compiler() -> str:
-    from layerwise.jax import _handlers
-
-    try:
-        return _handlers._compiler()[0]
-    except layerwise.LibraryError as problem:
-        pytest.skip(str(problem))
 
 
 @pytest.fixture(scope="module")
@@ -199,5 +181,5 @@ def test_handlers_built_for_a_newer_jaxlib_are_refused_and_leave_jax_working(tmp
 
 
 def test_a_file_that_holds_no_handlers_is_named() -> None:
-    lines = python(STEP, LAYERWISE_JAX_LIBRARY=layerwise.library_path())
+    lines = python(STEP, LAYERWISE_JAX_LIBRARY=library_path())
     assert "holds no handlers of layerwise" in lines[1]

@@ -15,7 +15,8 @@ import pytest
 import torch_models  # skips where PyTorch is missing
 from torch_models import LARC, LARCSGD, NovoGrad
 
-from layerwise.torch import _optimizer, _repetition, _watch
+from layerwise import LibraryError
+from layerwise.torch import _native, _optimizer, _repetition, _watch
 
 torch = torch_models.torch
 
@@ -27,6 +28,26 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "LARC(NovoGrad)": lambda params: LARC(NovoGrad(params, 0.01)),
 }
 each_grouping = pytest.mark.parametrize("grouped", [False, True], ids=["one group", "a group each"])
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The functions of watch.cpp."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAYERWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        try:
+            return _native.Functions(_native.build().make())
+        except LibraryError as problem:
+            pytest.skip(f"watch.cpp cannot be compiled here: {problem}")
+
+
+@pytest.fixture(params=["in Python", "compiled"])
+def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How a step finds its tensors."""
+    functions = request.getfixturevalue("compiled") if request.param == "compiled" else None
+    monkeypatch.setattr(_native.native, "found", lambda: functions)
+    monkeypatch.setattr(_native.native, "functions", functions)
+    return str(request.param)
 
 
 @pytest.fixture
@@ -256,7 +277,7 @@ CASES = [(maker, name) for maker in MAKERS for name in CHANGES] + [
 @each_grouping
 @pytest.mark.parametrize(("maker", "name"), CASES)
 def test_a_change_between_steps_is_noticed_as_by_a_step_that_looks_at_everything(
-        maker: str, name: str, grouped: bool, taken: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        maker: str, name: str, grouped: bool, road: str, taken: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     change = {**CHANGES, **STATE_CHANGES}[name]
     repeating, looking = Training(MAKERS[maker], grouped), Training(MAKERS[maker], grouped)
     said = [repeating.step() for _ in range(4)]
@@ -274,7 +295,7 @@ def test_a_change_between_steps_is_noticed_as_by_a_step_that_looks_at_everything
 @each_grouping
 @pytest.mark.parametrize("maker", MAKERS)
 def test_a_schedule_moving_gradients_and_written_state_leave_a_step_a_repetition(
-        maker: str, grouped: bool, taken: list[Any]) -> None:
+        maker: str, grouped: bool, road: str, taken: list[Any]) -> None:
     training = Training(MAKERS[maker], grouped)
     for number in range(10):
         for group in training.optimizer.param_groups:
@@ -289,12 +310,13 @@ def test_a_schedule_moving_gradients_and_written_state_leave_a_step_a_repetition
 def test_where_torch_cannot_compare_tensors_a_step_looks_at_everything(
         taken: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_watch, "_guards_work", lambda: False)
+    monkeypatch.setattr(_native.native, "found", lambda: None)
     training = Training(MAKERS["NovoGrad"], False)
     assert not any(training.step() for _ in range(4)) and not taken
 
 
 @pytest.mark.parametrize("maker", ["NovoGrad counting", "LARCSGD", "LARC(SGD)"])
-def test_compiled_steps_between_leave_an_eager_step_its_own_gradients(maker: str) -> None:
+def test_compiled_steps_between_leave_an_eager_step_its_own_gradients(maker: str, road: str) -> None:
     """A compiled step runs on the same buckets, past the optimizer's own bookkeeping."""
     torch._dynamo.reset()
     mixed, looking = Training(MAKERS[maker], False), Training(MAKERS[maker], False)

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import ctypes
 import functools
-import hashlib
 import os
 import re
-import shlex
-import shutil
-import stat
-import subprocess
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,11 +14,11 @@ from pathlib import Path
 import jax
 import jaxlib
 
+from .._build import CACHE_VARIABLE, Build, compiler
 from .._errors import LibraryError
 from .._library import library_path
 
 LIBRARY_VARIABLE = "LAYERWISE_JAX_LIBRARY"
-CACHE_VARIABLE = "LAYERWISE_CACHE"
 STEPS = ("novograd_step", "novograd_norms", "novograd_apply", "larc_norms", "larc_scale", "larc_scale_apply",
          "larc_sgd_step", "larc_sgd_apply")
 
@@ -113,42 +106,9 @@ def build() -> Path:
     """The handlers, compiled into the cache folder unless they are there. Raises LibraryError, OSError."""
     header = _header_folder()
     sources = [*(_HERE / name for name in ("handlers.cpp", "operands.h", "plans.h")), header / "layerwise.h"]
-    command = [*_compiler(), "-std=c++20", "-O2", "-fPIC", "-shared", f"-I{header}", "-isystem", jax.ffi.include_dir(),
+    command = [*compiler(), "-std=c++20", "-O2", "-fPIC", "-shared", f"-I{header}", "-isystem", jax.ffi.include_dir(),
                str(sources[0]), *_link_flags(library_path())]
-    content = b"".join(path.read_bytes() for path in sources) + repr((command, jaxlib.__version__)).encode()
-    folder, name = _cache_folder(), f"jax-handlers-{hashlib.sha256(content).hexdigest()[:16]}.so"
-    built = folder / name
-    if os.path.exists(folder):
-        _refuse_others(folder)
-    if os.path.isfile(built):
-        _refuse_others(built)
-    else:
-        built = _writable(folder) / name
-        with tempfile.TemporaryDirectory(dir=built.parent) as scratch:  # another process may do the same
-            unfinished = Path(scratch) / built.name
-            done = subprocess.run([*command, "-o", str(unfinished)], capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                errors = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr]
-                raise LibraryError("\n    ".join([f"{shlex.join(command)} failed:", *errors[:5]]))
-            unfinished.chmod(0o755)
-            os.replace(unfinished, built)
-    return built
-
-
-def _refuse_others(path: Path) -> None:
-    """Raises LibraryError for a file or folder that another user could have written: what is loaded from there runs in
-    this process."""
-    if not hasattr(os, "geteuid"):
-        return
-    found = path.stat()
-    if found.st_uid not in (os.geteuid(), 0):
-        problem = f"belongs to user {found.st_uid}, this process to user {os.geteuid()}"
-    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        problem = f"has mode {stat.S_IMODE(found.st_mode):04o}, so that others may write it"
-    else:
-        return
-    raise LibraryError(f"{path} {problem}, and handlers are code: none are loaded from there. Make it yours alone "
-                       f"(chown, chmod go-w), or let {CACHE_VARIABLE} name a folder of your own")
+    return Build("jax-handlers", command, sources, jaxlib.__version__).make()
 
 
 def _header_folder() -> Path:
@@ -159,37 +119,6 @@ def _header_folder() -> Path:
     raise LibraryError("layerwise.h is neither in the package nor in a source checkout around it")
 
 
-def _compiler() -> list[str]:
-    named = os.environ.get("CXX")
-    if named:
-        return shlex.split(named)
-    for name in ("c++", "g++", "clang++"):
-        if shutil.which(name):
-            return [name]
-    raise LibraryError("no C++ compiler: CXX is not set, and there is no c++, g++ or clang++")
-
-
 def _link_flags(library: str) -> list[str]:
     """The library as it was found. It is loaded before the handlers are, which then find it by its soname."""
     return [library] if os.sep in library else [f"-l:{library}"]
-
-
-def _cache_folder() -> Path:
-    folder = os.environ.get(CACHE_VARIABLE)
-    if folder:
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "layerwise"
-
-
-def _writable(folder: Path) -> Path:
-    """The folder, made; where nothing can be written, a temporary one of this process, unless the folder was named."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-        return folder
-    except OSError as problem:
-        if os.environ.get(CACHE_VARIABLE):
-            raise LibraryError(f"{CACHE_VARIABLE} is {folder}, where nothing can be written: {problem}") from None
-    temporary = tempfile.mkdtemp(prefix="layerwise-")
-    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-    return Path(temporary)

@@ -138,7 +138,8 @@ def bring_lr(group: Group) -> Any:
     lr = group["lr"]
     if isinstance(lr, Tensor) and group.get("capturable") and lr.device.type == "cpu":
         device = next((p.device for p in group["params"] if p.grad is not None), lr.device)
-        group["lr"] = lr = lr.to(device)
+        with torch.no_grad():
+            group["lr"] = lr = lr.to(device)
     return lr
 
 

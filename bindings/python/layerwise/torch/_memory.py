@@ -27,8 +27,8 @@ class RepeatablePlan(Plan):
     def again(self, taken: tuple[Any, ...], numbers: dict[str, Any]) -> None:
         """Takes a step once more with these numbers. What was checked when it was taken first must hold still."""
         function, addresses, options, stream = taken
-        for struct in options:
-            for name, number in numbers.items():
+        for name, number in numbers.items():
+            for struct in options:
                 if hasattr(struct, name):
                     setattr(struct, name, number)
         super()._run(function, addresses, options, stream)
@@ -110,7 +110,8 @@ class HostScalars:
     def __init__(self, addresses: np.ndarray[Any, Any], dtype: Any) -> None:
         kind = np.dtype(dtype)
         self._memory = np.asarray(_Everywhere(kind))
-        self._places = addresses.astype(np.int64) // kind.itemsize - 1
+        places = addresses.astype(np.int64) // kind.itemsize - 1
+        self._places: Any = slice(places[0], places[0] + 1) if len(places) == 1 else places  # a view is taken at once
 
     def read(self) -> np.ndarray[Any, Any]:
         return self._memory[self._places]

@@ -128,7 +128,6 @@ class LayerwiseOptimizer(Optimizer):
         refuse_given(self.defaults)
         return [name for name in SHARED_NAMES if name not in group]
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Performs one step. closure, where given, computes the gradients and returns the loss, which is returned.
 
@@ -146,18 +145,26 @@ class LayerwiseOptimizer(Optimizer):
                 loss = closure()
         grad_scale, found_inf = given_tensor(self, "grad_scale"), given_tensor(self, "found_inf")
         if torch.compiler.is_compiling():
-            self._trace(grad_scale, found_inf)
+            with torch.no_grad():
+                self._trace(grad_scale, found_inf)
         else:
             self._step(grad_scale, found_inf)
         return loss
 
     @torch.compiler.disable  # where torch gives up compiling `step` it tries what that calls
     def _step(self, grad_scale: Any, found_inf: Any) -> None:
-        if self._is_asked_for_state_alone():
-            self.init_state()
-            return
-        accepted = self._accept_all()
-        self._run(self._due(accepted, grad_scale, found_inf) or self._look(accepted), accepted, grad_scale, found_inf)
+        if self._repetition is not None:  # which finds a state: the step is asked for more
+            accepted = self._accept_all()
+            due = self._due(accepted, grad_scale, found_inf)
+            if due is not None:
+                self._run(due, accepted, grad_scale, found_inf)
+                return
+        with torch.no_grad():
+            if self._is_asked_for_state_alone():
+                self.init_state()
+                return
+            accepted = self._accept_all()
+            self._run(self._look(accepted), accepted, grad_scale, found_inf)
 
     def _due(self, accepted: AllAccepted, grad_scale: Any, found_inf: Any) -> Due | None:
         """Not None where the step before can be taken again."""

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from operator import is_
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ._bucket import Bucket, RepeatableCall
 from ._calls import AllAccepted, Call, scalar_on
-from ._ops import is_watched, tell_autograd
-from ._watch import Layers, Sight, Watch
+from ._ops import is_watched
+from ._native import native
+from ._watch import Compiled, Layers, Sight, watch
 
 
 class Due(NamedTuple):
@@ -56,29 +56,20 @@ class Repetition:
         self._by_tensor = [isinstance(call.lr, Tensor) for call in calls]
         self._groups = [call.group for call in calls]
         self._stateful = state is not None
-        self._watch = Watch([Layers(call.tensors.weights, call.entries) for call in calls], parameters, state or {})
-        self._rows: list[slice] = []
+        self._watch = watch([Layers(call.tensors.weights, call.entries) for call in calls], parameters, state or {})
+        self._parts: list[slice] = []
         end = 0
         for call in calls:
             begin, end = end, end + (2 + len(call.entries)) * len(call.tensors.layers)
-            self._rows.append(slice(begin, end))
-        self._known = np.zeros(0, np.uint64)
-        self._stays = np.zeros(0, bool)
+            self._parts.append(slice(begin, end))
 
     def _sees_the_same(self, parameters: Sequence[Tensor], state: Mapping[Any, Any] | None) -> bool:
         """Whether the tensors are where the calls found them: none was copied, because of its order, say."""
         sight = self._watch.look(parameters, state or {})
         if sight is None:
             return False
-        self._known, self._stays = sight.addresses, np.ones(len(sight.addresses), bool)
-        rows_of_calls = self._split(sight.addresses)
-        for rows, stays in zip(rows_of_calls, self._split(self._stays), strict=True):
-            stays[1] = False
-        return all(made.settle(rows) for made, rows in zip(self._made, rows_of_calls, strict=True))
-
-    def _split(self, values: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
-        """For each call a row for the weights, the gradients and each entry of the state."""
-        return [values[part].reshape(-1, made.layers) for part, made in zip(self._rows, self._made, strict=True)]
+        return all(made.settle(sight.addresses[part].reshape(-1, made.layers))
+                   for made, part in zip(self._made, self._parts, strict=True))
 
     def due(self, accepted: AllAccepted, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> Due | None:
         """None where anything is not as it was."""
@@ -86,27 +77,31 @@ class Repetition:
             return None
         if len(self._accepted) > 1 and accepted.labels() != self._labels:
             return None
+        if native.functions is not None and not isinstance(self._watch, Compiled):
+            return None  # the next repetition is
         if is_watched() or not all(map(Bucket.can_repeat, self._buckets, self._made)):
             return None
         for group, by_tensor in zip(self._groups, self._by_tensor, strict=True):
             if isinstance(accepted.rates[group], Tensor) != by_tensor:
                 return None
         sight = self._watch.look(parameters, state)
-        if sight is None or (self._stays & (sight.addresses != self._known)).any():
+        if sight is None:
             return None
         completed = [made.completed() for made in self._made]
         return None if -1 in completed else Due(self, sight, completed)
 
     def take(self, due: Due, rates: Sequence[Any], nonfinite: Mapping[torch.device, Tensor]) -> None:
         """rates: lr of each group. nonfinite: by device, what counts the layers that were not finite."""
+        if not isinstance(self._watch, Compiled):
+            native.repeated()
         tensors, addresses = due.sight
         for number, (bucket, made) in enumerate(zip(self._buckets, self._made, strict=True)):
-            begin, end, count = self._rows[number].start, self._rows[number].stop, made.layers
+            begin, end, count = self._parts[number].start, self._parts[number].stop, made.layers
             written = tensors[begin:begin + count] + tensors[begin + 2 * count:end] if self._stateful else (
                 tensors[begin + count:begin + 2 * count])
-            tell_autograd([*written, bucket.layer_stats, nonfinite[bucket.device]])
+            self._watch.tell_written([*written, bucket.layer_stats, nonfinite[bucket.device]])
             lr = rates[self._groups[number]]
-            in_memory = scalar_on(bucket.device, lr)
+            in_memory = scalar_on(bucket.device, lr.detach()) if isinstance(lr, Tensor) else None
             made.run(addresses[begin:end].reshape(-1, count),
                      {"lr": lr or 0.0} if in_memory is None else {"lr_ptr": in_memory.data_ptr()},
                      due.completed[number])

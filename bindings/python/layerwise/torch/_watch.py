@@ -1,7 +1,7 @@
 """Whether the tensors of a step are what they were when they were looked at one by one.
 
-torch compares them, all in one call, as its compiler's guards do: type, dispatch keys (device, layout, lazily negated,
-wrappers), dtype, shape and strides. Addresses are told apart by the caller: gradients have others at every step.
+Compared are their types, dispatch keys (layout, lazily negated, wrappers), dtypes, devices, shapes, strides and, but for
+gradients, which have others at every step, addresses.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+
+from ._native import native
+from ._ops import tell_autograd
 
 Addresses = np.ndarray[Any, Any]  # uint64
 
@@ -47,19 +50,66 @@ class Watch:
 
     def __init__(self, calls: Sequence[Layers], parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> None:
         places = {id(parameter): place for place, parameter in enumerate(parameters)}
-        taking = [places[id(parameter)] for layers in calls for parameter in layers.parameters]
+        self._calls = [(tuple(places[id(parameter)] for parameter in layers.parameters), layers.entries)
+                       for layers in calls]
+        self.tensors = sum(len(taking) * (2 + len(entries)) for taking, entries in self._calls)
+
+    def look(self, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> Sight | None:
+        """None where anything is not what it was. What it gave before must not be used any more."""
+        raise NotImplementedError
+
+    def tell_written(self, tensors: list[Tensor]) -> None:
+        """Tells autograd that these of a sight are written."""
+        raise NotImplementedError
+
+
+def watch(calls: Sequence[Layers], parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> Watch:
+    kind = InPython if native.found() is None else Compiled
+    return kind(calls, parameters, state)
+
+
+class Compiled(Watch):
+    """In watch.cpp."""
+
+    def __init__(self, calls: Sequence[Layers], parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> None:
+        super().__init__(calls, parameters, state)
+        functions = native.found()
+        assert functions is not None
+        self._functions = functions
+        self._addresses = np.zeros(self.tensors, np.uint64)
+        self._to = self._addresses.ctypes.data
+        self._watch = self._functions.watch(self._calls, parameters, state)  # which notes at its first look what is there
+
+    def look(self, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> Sight | None:
+        if type(parameters) is not list or not isinstance(state, dict) or self._watch is None:
+            return None
+        tensors = self._functions.look(self._watch, parameters, state, self._to)
+        return None if tensors is None else Sight(tensors, self._addresses)
+
+    def tell_written(self, tensors: list[Tensor]) -> None:
+        self._functions.written(tensors)
+
+
+class InPython(Watch):
+    """torch compares the tensors, all in one call, as its compiler's guards do."""
+
+    def __init__(self, calls: Sequence[Layers], parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> None:
+        super().__init__(calls, parameters, state)
+        taking = [place for places, _ in self._calls for place in places]
         self._all = [weakref.ref(parameter) for parameter in parameters]
         self._taking = _picker(taking, len(parameters))
-        self._absent = _picker(sorted(set(places.values()).difference(taking)), len(parameters))
-        self._counts = [(len(layers.parameters), [itemgetter(entry) for entry in layers.entries]) for layers in calls]
-        self._has_state = any(layers.entries for layers in calls)
+        self._absent = _picker(sorted(set(range(len(parameters))).difference(taking)), len(parameters))
+        self._counts = [(len(places), [itemgetter(entry) for entry in entries]) for places, entries in self._calls]
+        self._has_state = any(entries for _, entries in self._calls)
         self._same: Callable[..., bool] | None = None
+        self._stays = np.concatenate([
+            np.repeat([True, False, *[True] * len(entries)], len(places)) for places, entries in self._calls])
         tensors = self._find(parameters, state)
         if tensors is not None and all(type(tensor) in _PLAIN for tensor in tensors):
             self._same = _guards(tensors)
+            self._addresses = _addresses_of(tensors)
 
     def look(self, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> Sight | None:
-        """None where anything is not what it was."""
         if self._same is None or len(parameters) != len(self._all):
             return None
         if not all(map(is_, parameters, [reference() for reference in self._all])):
@@ -67,7 +117,8 @@ class Watch:
         tensors = self._find(parameters, state)
         if tensors is None or not self._same(*tensors):
             return None
-        return Sight(tensors, np.fromiter(map(Tensor.data_ptr, tensors), np.uint64, len(tensors)))
+        addresses = _addresses_of(tensors)
+        return Sight(tensors, addresses) if (addresses == self._addresses)[self._stays].all() else None
 
     def _find(self, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> list[Any] | None:
         taking = self._taking(parameters)
@@ -88,6 +139,13 @@ class Watch:
         except (KeyError, TypeError):  # state that is not there
             return None
         return found
+
+    def tell_written(self, tensors: list[Tensor]) -> None:
+        tell_autograd(tensors)
+
+
+def _addresses_of(tensors: Sequence[Tensor]) -> Addresses:
+    return np.fromiter(map(Tensor.data_ptr, tensors), np.uint64, len(tensors))
 
 
 def _has_gradient(parameter: Tensor) -> bool:

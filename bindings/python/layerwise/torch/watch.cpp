@@ -1,0 +1,228 @@
+// What _watch.py does, compiled: finds the tensors of a step, and whether they are those that it was made with.
+#include <torch/csrc/autograd/python_variable.h>
+
+#include <cstdint>
+#include <exception>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace {
+
+struct Reference {
+  PyObject* object;
+  explicit Reference(PyObject* owned = nullptr) : object(owned) {}
+  Reference(Reference&& other) noexcept : object(std::exchange(other.object, nullptr)) {}
+  Reference(const Reference&) = delete;
+  ~Reference() { Py_XDECREF(object); }
+};
+
+// All that a step depends on but the address. Keeps no memory alive.
+struct Kind {
+  c10::DispatchKeySet keys;
+  caffe2::TypeMeta dtype;
+  c10::Device device = c10::kCPU;
+  std::vector<int64_t> sizes, strides;
+
+  explicit Kind(const c10::TensorImpl& tensor)
+      : keys(tensor.key_set()),
+        dtype(tensor.dtype()),
+        device(tensor.device()),
+        sizes(tensor.sizes().vec()),
+        strides(tensor.strides().vec()) {}
+
+  bool is_that_of(const c10::TensorImpl& tensor) const {
+    return tensor.key_set() == keys && tensor.dtype() == dtype && tensor.device() == device &&
+           tensor.sizes().equals(sizes) && tensor.strides().equals(strides);
+  }
+};
+
+struct Layer {
+  Py_ssize_t place;                                        // among the optimizer's parameters
+  c10::weak_intrusive_ptr<c10::TensorImpl> parameter;      // no other tensor is there as long as this is
+};
+
+struct Call {
+  std::vector<Layer> layers;
+  std::vector<Reference> entries;  // of a state, by name
+};
+
+constexpr Py_ssize_t kOther = -1;  // the place of a key of the state that is none of the parameters
+
+class Watch {
+ public:
+  // calls: a list of pairs, the places of a call's layers among the parameters and the names of its states' entries.
+  Watch(PyObject* calls, PyObject* parameters, PyObject* state) : absent_(PyList_GET_SIZE(parameters), true) {
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(calls); ++i) {
+      PyObject* const call = PyList_GET_ITEM(calls, i);
+      PyObject *const places = PyTuple_GET_ITEM(call, 0), *const entries = PyTuple_GET_ITEM(call, 1);
+      calls_.emplace_back();
+      for (Py_ssize_t layer = 0; layer < PyTuple_GET_SIZE(places); ++layer)
+        calls_.back().layers.push_back(layer_at(PyLong_AsSsize_t(PyTuple_GET_ITEM(places, layer)), parameters));
+      for (Py_ssize_t entry = 0; entry < PyTuple_GET_SIZE(entries); ++entry)
+        calls_.back().entries.emplace_back(Py_NewRef(PyTuple_GET_ITEM(entries, entry)));
+      has_state_ |= !calls_.back().entries.empty();
+      const size_t layers = calls_.back().layers.size();
+      is_gradient_.insert(is_gradient_.end(), layers, false);
+      is_gradient_.insert(is_gradient_.end(), layers, true);
+      is_gradient_.insert(is_gradient_.end(), layers * calls_.back().entries.size(), false);
+    }
+    if (has_state_) remember_order(parameters, state);
+  }
+
+  // The tensors, new references, whose addresses are written; empty where any is missing or not what it was. At first
+  // what they are is noted.
+  std::vector<Reference> look(PyObject* parameters, PyObject* state, uint64_t* addresses) {
+    std::vector<Reference> found = find(parameters, state);
+    for (size_t i = 0; i < found.size(); ++i) {
+      addresses[i] = reinterpret_cast<uint64_t>(THPVariable_Unpack(found[i].object).mutable_data_ptr());
+      if (is_first_) addresses_.push_back(addresses[i]);
+      if (addresses[i] != addresses_[i] && !is_gradient_[i]) return {};
+    }
+    is_first_ = false;
+    return found;
+  }
+
+ private:
+  std::vector<Reference> find(PyObject* parameters, PyObject* state) {
+    if (PyList_GET_SIZE(parameters) != static_cast<Py_ssize_t>(absent_.size()) || !none_is_added(parameters) ||
+        (has_state_ && !find_states(parameters, state)))
+      return {};
+    std::vector<Reference> found;
+    found.reserve(kinds_.size());
+    for (const Call& call : calls_) {
+      for (const Layer& layer : call.layers)
+        if (!add(found, Py_NewRef(PyList_GET_ITEM(parameters, layer.place))) ||
+            THPVariable_Unpack(found.back().object).unsafeGetTensorImpl() != layer.parameter._unsafe_get_target())
+          return {};
+      for (const Layer& layer : call.layers) {
+        const at::Tensor& grad = THPVariable_Unpack(PyList_GET_ITEM(parameters, layer.place)).grad();
+        if (!grad.defined() || !add(found, THPVariable_Wrap(grad))) return {};
+      }
+      for (const Reference& entry : call.entries)
+        for (const Layer& layer : call.layers) {
+          PyObject* const value = PyDict_GetItemWithError(states_[layer.place], entry.object);
+          if (!value || !add(found, Py_NewRef(value))) return {};
+        }
+    }
+    return found;
+  }
+
+  Layer layer_at(Py_ssize_t place, PyObject* parameters) {
+    absent_.at(place) = false;
+    const at::Tensor& parameter = THPVariable_Unpack(PyList_GET_ITEM(parameters, place));
+    return {place, c10::weak_intrusive_ptr<c10::TensorImpl>(parameter.getIntrusivePtr())};
+  }
+
+  bool none_is_added(PyObject* parameters) const {
+    for (size_t place = 0; place < absent_.size(); ++place) {
+      if (!absent_[place]) continue;
+      PyObject* const parameter = PyList_GET_ITEM(parameters, place);
+      if (!THPVariable_CheckExact(parameter) || THPVariable_Unpack(parameter).grad().defined()) return false;
+    }
+    return true;
+  }
+
+  // A walk through the state in its own order takes no hash of a tensor, which Python code would make.
+  void remember_order(PyObject* parameters, PyObject* state) {
+    std::unordered_map<PyObject*, Py_ssize_t> places;
+    for (Py_ssize_t place = 0; place < PyList_GET_SIZE(parameters); ++place)
+      places.emplace(PyList_GET_ITEM(parameters, place), place);
+    Py_ssize_t position = 0;
+    PyObject *key = nullptr, *value = nullptr;
+    while (PyDict_Next(state, &position, &key, &value)) {
+      const auto found = places.find(key);
+      order_.push_back(found == places.end() ? kOther : found->second);
+    }
+  }
+
+  bool find_states(PyObject* parameters, PyObject* state) {
+    if (PyDict_GET_SIZE(state) != static_cast<Py_ssize_t>(order_.size())) return false;
+    states_.assign(absent_.size(), nullptr);
+    Py_ssize_t position = 0;
+    PyObject *key = nullptr, *value = nullptr;
+    for (const Py_ssize_t place : order_) {
+      if (!PyDict_Next(state, &position, &key, &value)) return false;
+      if (place == kOther) continue;
+      if (PyList_GET_ITEM(parameters, place) != key || !PyDict_CheckExact(value)) return false;
+      states_[place] = value;
+    }
+    for (const Call& call : calls_)
+      for (const Layer& layer : call.layers)
+        if (!states_[layer.place]) return false;
+    return true;
+  }
+
+  bool add(std::vector<Reference>& found, PyObject* owned) {
+    const size_t index = found.size();
+    found.emplace_back(owned);
+    if (!owned || !THPVariable_CheckExact(owned)) return false;
+    const c10::TensorImpl& tensor = *THPVariable_Unpack(owned).unsafeGetTensorImpl();
+    if (is_first_) kinds_.emplace_back(tensor);
+    return index < kinds_.size() && kinds_[index].is_that_of(tensor);
+  }
+
+  std::vector<Call> calls_;
+  std::vector<bool> absent_;  // for each parameter whether it must be without a gradient
+  bool has_state_ = false;
+  std::vector<Py_ssize_t> order_;  // of the state's keys: their places among the parameters
+  std::vector<PyObject*> states_;  // of one look, borrowed
+  // For each tensor of a look:
+  std::vector<bool> is_gradient_;
+  std::vector<Kind> kinds_;
+  std::vector<uint64_t> addresses_;
+  bool is_first_ = true;
+};
+
+constexpr const char* kName = "layerwise.torch.Watch";
+
+// What torch refuses, as memory that a tensor does not have, is nothing that was there before.
+template <class Function>
+PyObject* none_on_refusal(const Function& function) {
+  PyObject* result = nullptr;
+  try {
+    result = function();
+  } catch (const std::exception&) {
+  }
+  if (result) return result;
+  PyErr_Clear();
+  return Py_NewRef(Py_None);
+}
+
+}  // namespace
+
+// A capsule, for layerwise_torch_look. See Watch's constructor.
+extern "C" PyObject* layerwise_torch_watch(PyObject* calls, PyObject* parameters, PyObject* state) {
+  return none_on_refusal([&] {
+    return PyCapsule_New(new Watch(calls, parameters, state), kName, [](PyObject* capsule) {
+      delete static_cast<Watch*>(PyCapsule_GetPointer(capsule, kName));
+    });
+  });
+}
+
+// A list of the tensors, whose addresses are written; None where not all are what they were.
+extern "C" PyObject* layerwise_torch_look(PyObject* capsule, PyObject* parameters, PyObject* state,
+                                          uint64_t* addresses) {
+  return none_on_refusal([&]() -> PyObject* {
+    auto* const watch = static_cast<Watch*>(PyCapsule_GetPointer(capsule, kName));
+    if (!watch) return nullptr;
+    std::vector<Reference> tensors = watch->look(parameters, state, addresses);
+    if (tensors.empty()) return nullptr;
+    PyObject* const list = PyList_New(static_cast<Py_ssize_t>(tensors.size()));
+    for (size_t i = 0; list && i < tensors.size(); ++i)
+      PyList_SET_ITEM(list, static_cast<Py_ssize_t>(i), std::exchange(tensors[i].object, nullptr));
+    return list;
+  });
+}
+
+// Tells autograd that the tensors of a list are written. Their types were looked at.
+extern "C" PyObject* layerwise_torch_written(PyObject* tensors) {
+  try {
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(tensors); ++i)
+      THPVariable_Unpack(PyList_GET_ITEM(tensors, i)).unsafeGetTensorImpl()->bump_version();
+  } catch (const std::exception& problem) {
+    PyErr_SetString(PyExc_RuntimeError, problem.what());
+    return nullptr;
+  }
+  return Py_NewRef(Py_None);
+}
