@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
 from typing import Any, NamedTuple, Protocol, Union
@@ -178,6 +179,26 @@ def _is_contiguous(shape: tuple[int, ...], strides: tuple[int, ...], unit: int) 
             return False
         expected *= length
     return True
+
+
+# Of arrays in the machine's byte order.
+_NAMES = {np.dtype(name): name for name in ("float32", "float16", "float64", "uint8", "bool", "int16", "uint16", "int64",
+                                            "uint64")}
+
+
+def plain_address(array: Any, dtypes: tuple[str, ...], length: int, exact: bool = False) -> int | None:
+    """The address of a NumPy array that can be written and that a rule with these allows; None for whatever else there
+    is, an array that breaks the rule included: `check_array` looks closer, and takes ten times as long."""
+    if type(array) is not np.ndarray or _NAMES.get(array.dtype) not in dtypes:
+        return None
+    size = array.size
+    if size < length or (exact and size != length):
+        return None
+    buffer: Any = array
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(buffer))  # refuses what is not contiguous, or read-only
+    except (TypeError, ValueError, BufferError):
+        return None
 
 
 def check_array(array: Any, rule: Rule, stream: int | None = None) -> Seen:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import _abi, _errors
-from ._arrays import Rule, Seen, check_array, look_at
+from ._arrays import Rule, Seen, check_array, look_at, plain_address
 from ._errors import refusal
 
 
@@ -37,25 +37,25 @@ class Buffers:
 
     def elements(self, array: Any, name: str, dtype: str, writable: bool) -> int | None:
         """A buffer of one value an element: an array, or in a scattered plan one array a layer or a pointer table."""
-        if not self._shape.scattered:
-            return self._one(array, Rule(name, _accepted(dtype), self._shape.extent, self._shape.device, writable,
-                                         why=" (the plan's extent)"))
+        shape = self._shape
+        if not shape.scattered:
+            return self._one(array, name, _accepted(dtype), shape.extent, writable, why=" (the plan's extent)")
         if isinstance(array, (list, tuple)):
-            if self._shape.device >= 0:
+            if shape.device >= 0:
                 raise refusal(_errors.INVALID_VALUE, f"{name} is a list: a scattered CUDA plan reads its table of "
                               "addresses on the device; make it with plan.pointer_table and copy it there")
-            return self._one(pointer_table(self._shape, array, name, dtype, writable), _table_rule(self._shape, name))
-        return self._one(array, _table_rule(self._shape, name))
+            array = pointer_table(shape, array, name, dtype, writable)
+        return self._one(array, f"{name} (a table of addresses)", ("uint64",), shape.layers, exact=True,
+                         why=" (layers)")
 
     def per_layer(self, array: Any, name: str, dtypes: tuple[str, ...], writable: bool, width: int = 1) -> int | None:
         """A buffer of `width` values a layer."""
         rule = " (layers)" if width == 1 else f" (layers * {width})"
-        return self._one(array, Rule(name, dtypes, self._shape.layers * width, self._shape.device, writable, exact=True,
-                                     why=rule))
+        return self._one(array, name, dtypes, self._shape.layers * width, writable, exact=True, why=rule)
 
     def scalar(self, array: Any, name: str, dtype: str, writable: bool) -> int | None:
         """A number in memory, read when the step runs."""
-        return self._one(array, Rule(name, (dtype,), 1, self._shape.device, writable, exact=True))
+        return self._one(array, name, (dtype,), 1, writable, exact=True)
 
     def stream(self) -> int | None:
         """The stream to run on: the caller's, else the one that the arrays were made on where they agree."""
@@ -68,24 +68,25 @@ class Buffers:
             self._alive += [look_at(array, name, found).keeper for array, name in self._exported]
         return found
 
-    def _one(self, array: Any, rule: Rule) -> int | None:
+    def _one(self, array: Any, name: str, dtypes: tuple[str, ...], length: int, writable: bool = False,
+             exact: bool = False, why: str = "") -> int | None:
+        self._alive.append(array)
+        address = plain_address(array, dtypes, length, exact) if self._shape.device < 0 else None
+        if address is not None:
+            return address
+        rule = Rule(name, dtypes, length, self._shape.device, writable, exact, why)
         seen: Seen = check_array(array, rule, self._stream)
         if seen.stream is not None:
             self._streams.add(int(seen.stream))
         if seen.on_cuda and seen.keeper is not None:
-            self._exported.append((array, rule.name))
-        self._alive += [array, seen.keeper]
+            self._exported.append((array, name))
+        self._alive.append(seen.keeper)
         return seen.address or None
 
 
 def _accepted(dtype: str) -> tuple[str, ...]:
     """The array dtypes that hold a buffer's: remainders are bare bits, which no array library has a dtype for."""
     return ("int16", "uint16") if dtype == "remainder16" else (dtype,)
-
-
-def _table_rule(shape: Shape, name: str) -> Rule:
-    return Rule(f"{name} (a table of addresses)", ("uint64",), shape.layers, shape.device, exact=True,
-                why=" (layers)")
 
 
 def pointer_table(shape: Shape, arrays: Sequence[Any], name: str, dtype: str,
@@ -95,11 +96,14 @@ def pointer_table(shape: Shape, arrays: Sequence[Any], name: str, dtype: str,
         raise refusal(_errors.INVALID_VALUE, f"{name} has {len(arrays)} arrays: it must have {shape.layers} (layers)")
     addresses = [0] * shape.layers
     owners: dict[int, int] = {}
+    on_host, accepted = shape.device < 0, _accepted(dtype)
     for layer, array in enumerate(arrays):
         if array is None:
             continue
-        address = check_array(array, Rule(f"{name}[{layer}]", _accepted(dtype), shape.ends[layer], shape.device, writable,
-                                          why=" (the layer's size and offset)")).address
+        address = plain_address(array, accepted, shape.ends[layer]) if on_host else None
+        if address is None:
+            address = check_array(array, Rule(f"{name}[{layer}]", accepted, shape.ends[layer], shape.device, writable,
+                                              why=" (the layer's size and offset)")).address
         if writable and shape.sizes[layer] and owners.setdefault(address, layer) != layer:
             raise refusal(_errors.ALIASED, f"{name}[{layer}] is the same memory as {name}[{owners[address]}]: each "
                                            "layer must have its own")

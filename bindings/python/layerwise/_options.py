@@ -85,17 +85,44 @@ def is_array(value: Any) -> bool:
         hasattr(value, name) for name in ("__cuda_array_interface__", "__dlpack__"))
 
 
+_OF_EACH_STEP = ("step", "advance_step", "grad_scale", "seed")
+_PLAIN = (float, int, bool, str, type(None))
+_filled: dict[tuple[Any, ...], tuple[bytes, ...]] = {}
+
+
+def filled(kinds: Sequence[type[_abi.Struct]], buffers: Buffers, values: Mapping[str, Any], **lr: Any) -> list[Any]:
+    """Structs of these kinds as their initializers and `fill` make them; lr goes into the first."""
+    plain = {name: value for name, value in values.items() if type(value) in _PLAIN and name not in _OF_EACH_STEP}
+    key = *kinds, repr(plain)
+    known = _filled.get(key)
+    if known is None:
+        structs = list(map(defaults, kinds))
+        fill(structs, buffers, plain)
+        if len(_filled) >= 64:
+            _filled.clear()
+        known = _filled[key] = tuple(map(bytes, structs))
+    structs = [kind.from_buffer_copy(content) for kind, content in zip(kinds, known, strict=True)]
+    fill(structs, buffers, lr)
+    if len(plain) < len(values):
+        fill(structs, buffers, {name: value for name, value in values.items() if name not in plain})
+    return structs
+
+
 def fill(structs: Sequence[_abi.Struct], buffers: Buffers, values: Mapping[str, Any]) -> None:
     """Writes every value that is not None into the field of its name, in the struct that has one; arrays as the
     addresses they have. Raises TypeError for a name that no struct has, and as the values ask for."""
     for name, value in values.items():
-        struct = next((struct for struct in structs if name in struct.options), None)
-        if struct is None:
+        for struct in structs:
+            if name in struct.options:
+                break
+        else:
             raise TypeError(f"got an unexpected keyword argument {name!r}: it is no option of this step")
         option = struct.options[name]
         if value is None:
             continue
-        if option.kind == "pointer":
+        if type(value) is float and option.kind == "number":
+            setattr(struct, name, value)
+        elif option.kind == "pointer":
             setattr(struct, name, _scalar_address(value, name, buffers, option.memory, option.written))
         elif option.memory and is_array(value):
             written = name == "step" and bool(values.get("advance_step"))

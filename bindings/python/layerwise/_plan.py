@@ -15,7 +15,7 @@ from ._errors import refusal
 from ._handle import PlanHandle
 from ._keywords import Unpack, takes
 from ._library import check, library
-from ._options import defaults, fill, selector
+from ._options import filled, selector
 
 Buffer = Array | Sequence[Array | None]
 
@@ -119,8 +119,8 @@ class Plan(PlanHandle):
         Raises ArgumentError, DtypeError, TypeError, before anything is written; CudaError; BackendError after a step
         of this plan that failed (see reset).
         """
-        buffers, struct = Buffers(self._shape, stream), defaults(_abi.NovogradOptions)
-        fill([struct], buffers, dict(lr=lr, **options))
+        buffers = Buffers(self._shape, stream)
+        [struct] = filled([_abi.NovogradOptions], buffers, options, lr=lr)
         if larc is not None and grad_sums is not None:
             raise refusal(_errors.COMBINATION, "grad_sums is given beside larc: LARC needs the weights' norms too")
         second = (self._dtypes["second_moment_dtype"],)
@@ -132,8 +132,7 @@ class Plan(PlanHandle):
             else buffers.per_layer(max_second_moment, "max_second_moment", second, True),
             self._extra(buffers, weights_extra), *_mask_and_stats(buffers, layer_mask, layer_stats)]
         if larc is not None:
-            ahead = defaults(_abi.LarcOptions)
-            fill([ahead], buffers, _checked_larc(larc))
+            [ahead] = filled([_abi.LarcOptions], buffers, _checked_larc(larc))
             self._run(library().layerwise_larc_novograd_step, addresses, [ahead, struct], buffers.stream())
         elif grad_sums is not None:
             addresses += [_sums(buffers, grad_sums, "grad_sums", False), _abi.SUMS_LAYERS]
@@ -167,8 +166,8 @@ class Plan(PlanHandle):
 
         What follows uses grad_scale 1 and maximize False. Raises as novograd_step.
         """
-        buffers, struct = Buffers(self._shape, stream), defaults(_abi.LarcOptions)
-        fill([struct], buffers, dict(lr=lr, **options))
+        buffers = Buffers(self._shape, stream)
+        [struct] = filled([_abi.LarcOptions], buffers, options, lr=lr)
         addresses = [self._elements(buffers, weights, "weights", False), self._elements(buffers, grads, "grads", True),
                      *_mask_and_stats(buffers, layer_mask, layer_stats)]
         if grad_sums is None and weight_sums is None:
@@ -208,8 +207,8 @@ class Plan(PlanHandle):
 
         Raises as novograd_step.
         """
-        buffers, larc, sgd = Buffers(self._shape, stream), defaults(_abi.LarcOptions), defaults(_abi.SgdOptions)
-        fill([larc, sgd], buffers, dict(lr=lr, **options))
+        buffers = Buffers(self._shape, stream)
+        larc, sgd = filled([_abi.LarcOptions, _abi.SgdOptions], buffers, options, lr=lr)
         if sgd.momentum != 0 and momentum_buffer is None:
             raise refusal(_errors.NULL_ARGUMENT, f"momentum_buffer is None: momentum {sgd.momentum:g} needs it")
         addresses = [

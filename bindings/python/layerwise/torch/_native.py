@@ -77,6 +77,7 @@ class _Native:
         self._thread = threading.Thread(target=self._compile, name="layerwise-torch-watch", daemon=True)
         self._compiling: subprocess.Popen[str] | None = None
         self._is_ending = False
+        self._owner = 0
 
     def found(self) -> Functions | None:
         """The functions, where they can be had without compiling. Raises OSError and LibraryError for a library that is
@@ -98,6 +99,7 @@ class _Native:
             self._thread.start()
 
     def _compile(self) -> None:
+        self._owner = os.getpid()
         atexit.register(self._stop)
         with contextlib.suppress(LibraryError, OSError):
             self.functions = Functions(build().make(self._run))
@@ -114,7 +116,9 @@ class _Native:
         return subprocess.CompletedProcess(command, process.returncode, "", errors)
 
     def _stop(self) -> None:
-        """At the end of the process: nothing goes on, and nothing unfinished is left."""
+        """At the end of the process: nothing goes on, and nothing unfinished is left. Not at a forked child's."""
+        if os.getpid() != self._owner:
+            return
         self._is_ending = True
         if self._compiling is not None:
             with contextlib.suppress(OSError):
