@@ -21,6 +21,7 @@ from ._multipliers import OPTION
 from ._novograd import NovoGrad
 from ._optimizer import LayerwiseOptimizer
 from ._peer_state import INDICES, carried, inner_state, kept, read_groups, read_state, write_state
+from ._repetition import Due
 
 TOLD = "peer_arguments"  # the key under which a group has what the peer was told of it
 
@@ -240,10 +241,15 @@ class Like(LayerwiseOptimizer):
                             "torch.compile cannot trace it")
         super()._trace(self._divided(grad_scale), found_inf)
 
-    def _run(self, calls: Any, grad_scale: Any, found_inf: Any) -> None:
-        super()._run(calls, self._divided(grad_scale), found_inf)
+    def _due(self, accepted: AllAccepted, grad_scale: Any, found_inf: Any) -> Due | None:
         if self._has_rate_in_moment:
-            _forget_at_rate_0(calls)
+            return None  # what is forgotten at rate 0 is looked at after each step
+        return super()._due(accepted, self._divided(grad_scale), found_inf)
+
+    def _run(self, work: Any, accepted: AllAccepted, grad_scale: Any, found_inf: Any) -> None:
+        super()._run(work, accepted, self._divided(grad_scale), found_inf)
+        if self._has_rate_in_moment:
+            _forget_at_rate_0(work)
 
     def _divided(self, grad_scale: Any) -> Any:
         """What gradients are divided by, the peer's own rescaling included."""
