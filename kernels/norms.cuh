@@ -27,6 +27,12 @@ struct DecayedElements {
   }
 };
 
+// A mode that has its two streams in registers must not cost the others theirs.
+template <class Source>
+inline constexpr int kRowsSummedAtOnce = kRows;
+template <class G, class Weights>
+inline constexpr int kRowsSummedAtOnce<DecayedElements<G, Weights>> = 2;
+
 // What a norm sums of a quad that it has read.
 template <class Policy, class Source>
 __device__ __forceinline__ FloatQuad summed_four(const Source&, int, const FloatQuad& read) {
@@ -54,16 +60,22 @@ __device__ __forceinline__ typename Reduction::Accumulator thread_sum(const Sour
   using Accumulator = typename Reduction::Accumulator;
   Accumulator sums[kThreadElements] = {};
   const bool whole = count == kTileElements && elements.aligned();
+  constexpr int kRowsAtOnce = kRowsSummedAtOnce<Source>;
   if (whole) {
-    FloatQuad rows[kRows];
+#pragma unroll 1
+    for (int first = 0; first < kRows; first += kRowsAtOnce) {
+      FloatQuad rows[kRowsAtOnce];
 #pragma unroll
-    for (int row = 0; row < kRows; ++row) rows[row] = elements.template load_four<Policy>(row_element(row));
+      for (int row = 0; row < kRowsAtOnce; ++row)
+        rows[row] = elements.template load_four<Policy>(row_element(first + row));
 #pragma unroll
-    for (int row = 0; row < kRows; ++row) {
-      keep(row_element(row), rows[row]);
-      const FloatQuad quad = summed_four<Policy>(elements, row_element(row), rows[row]);
+      for (int row = 0; row < kRowsAtOnce; ++row) {
+        const int at = row_element(first + row);
+        keep(at, rows[row]);
+        const FloatQuad quad = summed_four<Policy>(elements, at, rows[row]);
 #pragma unroll
-      for (int i = 0; i < kThreadElements; ++i) sums[i] = Reduction::accumulate(sums[i], quad.element[i], by...);
+        for (int i = 0; i < kThreadElements; ++i) sums[i] = Reduction::accumulate(sums[i], quad.element[i], by...);
+      }
     }
   } else {
 #pragma unroll 2
@@ -78,13 +90,12 @@ __device__ __forceinline__ typename Reduction::Accumulator thread_sum(const Sour
   return Reduction::combine(Reduction::combine(sums[0], sums[1]), Reduction::combine(sums[2], sums[3]));
 }
 
-// A tile's sum, in every thread. Called by whole blocks.
-template <class Reduction, class Policy, class Source, class Keep, class... By>
-__device__ __forceinline__ typename Reduction::Accumulator block_sum(const Source& elements, int count,
-                                                                     Keep keep, By... by) {
+// The tree over a block's threads, in every thread. Whatever was summed, the shared memory is one.
+template <class Reduction>
+__device__ __forceinline__ typename Reduction::Accumulator block_tree(typename Reduction::Accumulator value) {
   using Accumulator = typename Reduction::Accumulator;
   LAYERWISE_SHARED(warp_sums, Accumulator[kWarps]);
-  const Accumulator sum = warp_tree<Reduction>(thread_sum<Reduction, Policy>(elements, count, keep, by...));
+  const Accumulator sum = warp_tree<Reduction>(value);
   if (threadIdx.x % 32 == 0) warp_sums[threadIdx.x / 32] = sum;
   __syncthreads();
   Accumulator tree[kWarps];
@@ -97,6 +108,13 @@ __device__ __forceinline__ typename Reduction::Accumulator block_sum(const Sourc
     for (int i = 0; i < kWarps / 2; ++i)
       if (i < pairs) tree[i] = Reduction::combine(tree[2 * i], tree[2 * i + 1]);
   return tree[0];
+}
+
+// A tile's sum, in every thread. Called by whole blocks.
+template <class Reduction, class Policy, class Source, class Keep, class... By>
+__device__ __forceinline__ typename Reduction::Accumulator block_sum(const Source& elements, int count,
+                                                                     Keep keep, By... by) {
+  return block_tree<Reduction>(thread_sum<Reduction, Policy>(elements, count, keep, by...));
 }
 
 template <class Reduction, class Policy, class Source, class Keep>
