@@ -125,6 +125,18 @@ __device__ __forceinline__ double tile_norm(const Source& elements, int count, K
   return Reduction::widen(block_sum<Reduction, Policy>(elements, count, KeepNothing(), by), by);
 }
 
+// One copy of the loop for both ranges: scaling by 1 changes no bit.
+template <class Reduction, class Policy, class G, class Weights, class Keep>
+__device__ __forceinline__ double tile_norm(const DecayedElements<G, Weights>& elements, int count, Keep keep) {
+  Rescale by{1.0f, 1.0};
+#pragma unroll 1
+  for (bool again = false;; again = true) {
+    const auto sum = block_sum<Reduction, Policy>(elements, count, keep, by);
+    if (again || Reduction::in_range(sum)) return Reduction::widen(sum, by);
+    by = Reduction::rescale(sum);
+  }
+}
+
 // What becomes of the sums decides: Step is NovogradStep or PartialNorms.
 __device__ __forceinline__ bool uses_infinity_norm(const NovogradStep& step) { return step.hyper.infinity_norm; }
 __device__ __forceinline__ bool uses_infinity_norm(const PartialNorms& norms) { return norms.infinity_norm; }
@@ -158,21 +170,8 @@ struct BothNorms {
   template <class Policy, class Held>
   static __device__ __forceinline__ Sums<2> of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
                                                     const Held& held) {
-    const Elements<G> grads{tile_address<const G>(plan, tile, step.buffers.grads)};
     Sums<2> sums;
-    if constexpr (cuda::std::is_same_v<Step, LarcStep>) {
-      if (step.larc.decayed_norm) {
-        // Only a mode of LARC: the weights are read twice, by the same block, one right after the other.
-        sums.of[1] = of_weights<Policy>(plan, step, tile, held);
-        const float decay = decay_of_raw_gradient(step.larc, plan.options[tile.layer]);
-        sums.of[0] = with_weights(plan, step, tile, [&](const auto& weights) {
-          const DecayedElements<G, cuda::std::remove_cvref_t<decltype(weights)>> decayed{grads, weights, decay};
-          return tile_norm<SquareSum, Policy>(decayed, tile.count, keep_in(held.grads));
-        });
-        return sums;
-      }
-    }
-    sums.of[0] = tile_norm<SquareSum, Policy>(grads, tile.count, keep_in(held.grads));
+    sums.of[0] = of_grads<Policy>(plan, step, tile, held);
     sums.of[1] = of_weights<Policy>(plan, step, tile, held);
     return sums;
   }
@@ -181,6 +180,21 @@ struct BothNorms {
   }
 
  private:
+  template <class Policy, class Held>
+  static __device__ __forceinline__ double of_grads(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                    const Held& held) {
+    const Elements<G> grads{tile_address<const G>(plan, tile, step.buffers.grads)};
+    if constexpr (cuda::std::is_same_v<Step, LarcStep>) {
+      if (step.larc.decayed_norm) {  // the weights are read here and again for their own norm, by the same block
+        const float decay = decay_of_raw_gradient(step.larc, plan.options[tile.layer]);
+        return with_weights(plan, step, tile, [&](const auto& weights) {
+          const DecayedElements<G, cuda::std::remove_cvref_t<decltype(weights)>> decayed{grads, weights, decay};
+          return tile_norm<SquareSum, Policy>(decayed, tile.count, keep_in(held.grads));
+        });
+      }
+    }
+    return tile_norm<SquareSum, Policy>(grads, tile.count, keep_in(held.grads));
+  }
   // Calls sum(weights) for a tile's, as they are stored.
   template <class Sum>
   static __device__ __forceinline__ double with_weights(const DevicePlan& plan, const Step& step, const Tile& tile,
