@@ -21,10 +21,11 @@ except ImportError as problem:
     raise ImportError("layerwise.jax needs JAX with jax.ffi: pip install jax (0.6.2 or later)") from problem
 
 from ._larc import LarcSgdState, LarcState, larc, larc_sgd
+from ._like import like
 from ._novograd import NovogradState, novograd, novograd_state_by_leaf
 from ._transformation import Transformation
 
-__all__ = ["LarcSgdState", "LarcState", "NovogradState", "Transformation", "larc", "larc_sgd", "novograd",
-           "novograd_state_by_leaf"]
+__all__ = ["LarcSgdState", "LarcState", "NovogradState", "Transformation", "larc", "larc_sgd", "like",
+           "novograd", "novograd_state_by_leaf"]
 
 del _ffi

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._masks import path
 from .._peer_arguments import LABEL, Told, peer_keys
+from .._peer_structure import OF_A_PARAMETER, Place, expected, fill_in, leaf_key, leaves
 from .._peers import (
     DECAYS,
     GROUPS,
@@ -35,16 +35,6 @@ _PLAIN = (bool, int, float, str, tuple, list, type(None))
 INDICES = "_indices"  # what a group remembers of a checkpoint's order
 _COUNTED = ("step", "exp_avg_sq")  # keys of groups that are state
 _NORM_DTYPES = (torch.float16, torch.float32)  # of the parameters, in the order of apex's norms
-
-
-class Place(NamedTuple):
-    """A parameter, and what the templates call it."""
-
-    number: int  # among all groups
-    order: int  # in the peer's own
-    name: str | None
-    label: Any
-    parameter: Tensor
 
 
 class Entries(NamedTuple):
@@ -93,21 +83,21 @@ def read_state(asked: Told, optimizer: Any, state: Any, saved: Sequence[Mapping[
     """saved: the groups of the checkpoint; groups: with this package's options, as they will be once it is loaded.
 
     Raises ValueError, naming the peer, for leaves that are not its own, and for those that are missing."""
-    leaves = {key: value for key, value in _leaves(state) if not key.startswith(("param_groups/", "hypers/"))}
-    places = _places(asked, optimizer, leaves)
+    given = {key: value for key, value in leaves(state) if not key.startswith(("param_groups/", "hypers/"))}
+    places = _places(asked, optimizer, given)
     kinds = _kinds(groups)
     steps = {number: group["step"] for number, group in _group_of(optimizer, saved) if group and "step" in group}
     entries: dict[int, dict[str, Any]] = {place.number: {} for place in places}
     undecayed: dict[int, bool] = {}
     rate, step = None, None
     missing: dict[int, list[str]] = {}
-    for key, kind, place in _expected(asked.peer.state, places, asked):
-        found = [leaf for leaf in leaves if leaf == key or leaf.startswith(key + "/")]
+    for key, kind, place in expected(asked.peer.state, places, asked):
+        found = [leaf for leaf in given if leaf == key or leaf.startswith(key + "/")]
         if kind is STATELESS:
             for leaf in found:
-                del leaves[leaf]
+                del given[leaf]
             continue
-        value = leaves.pop(key, None)
+        value = given.pop(key, None)
         if value is None:
             if place is not None and kind in kinds:
                 missing.setdefault(place.number, []).append(key)
@@ -124,8 +114,8 @@ def read_state(asked: Told, optimizer: Any, state: Any, saved: Sequence[Mapping[
             entry = "step" if kind is STEP else kinds.get(kind)
             if entry is not None:
                 entries[place.number][entry] = _value(asked, kind, value, key, place, last_rate)
-    if leaves:
-        raise ValueError(f"a checkpoint of {asked.name} has no {next(iter(leaves))!r}: this is another optimizer's, or "
+    if given:
+        raise ValueError(f"a checkpoint of {asked.name} has no {next(iter(given))!r}: this is another optimizer's, or "
                          "its parameters were others")
     for number, lacking in missing.items():
         began = any(entry != "step" for entry in entries[number])
@@ -205,28 +195,6 @@ def _read_norms(asked: Told, optimizer: Any, saved: Sequence[Any], entries: dict
             raise ValueError(f"the checkpoint of {asked.name} has norms of parameters without exp_avg")
 
 
-def _leaves(value: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """The numbers and arrays of nested containers, by their paths."""
-    if hasattr(value, "_fields"):  # a named tuple
-        value = dict(zip(value._fields, value, strict=True))
-    if isinstance(value, (list, tuple)) and not _is_array(value):
-        value = dict(enumerate(value))
-    if isinstance(value, Mapping):
-        for key, below in value.items():
-            yield from _leaves(below, f"{before}/{key}")
-    elif value is not None and not isinstance(value, str):
-        yield _key(before), value
-
-
-def _key(key: str) -> str:
-    return path(key.removesuffix(":0"))
-
-
-def _is_array(value: Sequence[Any]) -> bool:
-    return len(value) > 0 and all(isinstance(each, (bool, int, float)) or (
-        isinstance(each, (list, tuple)) and _is_array(each)) for each in value)
-
-
 def _tensor(value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value.detach()
@@ -248,17 +216,17 @@ def _scalar(value: Any, key: str) -> float:
 
 # ---- Where it is ----------------------------------------------------------------------------------------------------
 
-def _places(asked: Told, optimizer: Any, leaves: Mapping[str, Any] | None) -> list[Place]:
+def _places(asked: Told, optimizer: Any, given: Mapping[str, Any] | None) -> list[Place]:
     flat = [(group, position, parameter) for group in optimizer.param_groups
             for position, parameter in enumerate(group["params"])]
     names = [group["param_names"][position] if "param_names" in group else None for group, position, _ in flat]
-    indices = _indices(asked, optimizer, names, [parameter for _, _, parameter in flat], leaves)
+    indices = _indices(asked, optimizer, names, [parameter for _, _, parameter in flat], given)
     return [Place(number, indices[number], names[number], group.get("peer_arguments", {}).get(LABEL), parameter)
             for number, (group, _, parameter) in enumerate(flat)]
 
 
 def _indices(asked: Told, optimizer: Any, names: Sequence[str | None], parameters: Sequence[Tensor],
-             leaves: Mapping[str, Any] | None) -> Sequence[int]:
+             given: Mapping[str, Any] | None) -> Sequence[int]:
     """The place of each parameter in the peer's own order. It has no groups: where there are several here, the order is
     that of the shapes in the checkpoint, if no shape is in two groups."""
     named = asked.arguments.get("param_idx2name")
@@ -271,12 +239,12 @@ def _indices(asked: Told, optimizer: Any, names: Sequence[str | None], parameter
     known = [index for group in optimizer.param_groups for index in group["peer_arguments"].get(INDICES, ())]
     if len(known) == len(parameters):
         return known
-    if leaves is None:
+    if given is None:
         raise ValueError(f"{asked.name} has no groups and saves its state in the order of its parameters: give params "
                          "without groups")
-    pattern = next(re.escape(_key(key)).replace(r"\{index\}", r"(\d+)") for key, kind in asked.peer.state.items()
+    pattern = next(re.escape(leaf_key(key)).replace(r"\{index\}", r"(\d+)") for key, kind in asked.peer.state.items()
                    if kind in _MOMENTS)
-    shapes = {int(found[1]): tuple(_tensor(value).shape) for key, value in leaves.items()
+    shapes = {int(found[1]): tuple(_tensor(value).shape) for key, value in given.items()
               if (found := re.fullmatch(pattern, key))}
     groups_with = Counter(shape for group in optimizer.param_groups
                           for shape in {tuple(parameter.shape) for parameter in group["params"]})
@@ -289,45 +257,6 @@ def _indices(asked: Told, optimizer: Any, names: Sequence[str | None], parameter
 
 def _goes_by_index(asked: Told) -> bool:
     return isinstance(asked.peer.state, Mapping) and any("{index}" in key for key in asked.peer.state)
-
-
-def _fill_in(key: str, place: Place | None, asked: Told) -> str:
-    key = key.replace("{optimizer}", str(asked.arguments.get("name")))
-    if place is None:
-        return key
-    if "{name}" in key and place.name is None:
-        raise ValueError(f"{asked.name} saves its state by names: give params as pairs of name and parameter")
-    return (key.replace("{name}", (place.name or "").strip("/")).replace("{number}", str(place.number))
-            .replace("{index}", str(place.order)))
-
-
-_OF_A_PARAMETER = re.compile(r"\{(name|number|index)\}")
-
-
-def _expected(template: Any, places: Sequence[Place], asked: Told, before: str = "",
-              place: Place | None = None) -> Iterator[tuple[str, str, Place | None]]:
-    """The paths of a checkpoint, what lies there, and of which parameter."""
-    if isinstance(template, list):
-        for number, below in enumerate(template):
-            if isinstance(below, Mapping) and "{number}" in below:
-                yield from _expected(below, places, asked, before, place)
-            else:
-                yield from _expected(below, places, asked, f"{before}/{number}", place)
-    elif isinstance(template, Mapping):
-        for key, below in template.items():
-            if key == "type" or below is GROUPS:
-                continue
-            if key == "{label}":
-                for label in asked.labels or {}:
-                    yield from _expected(below, [each for each in places if each.label == label], asked,
-                                         f"{before}/{label}", place)
-            elif _OF_A_PARAMETER.search(key):
-                for each in places:
-                    yield from _expected(below, places, asked, f"{before}/{_fill_in(key, each, asked)}", each)
-            else:
-                yield from _expected(below, places, asked, f"{before}/{_fill_in(key, None, asked)}", place)
-    else:
-        yield _key(before), template, place
 
 
 # ---- Writing --------------------------------------------------------------------------------------------------------
@@ -359,18 +288,18 @@ class _Writer:
             if key == "{label}":
                 for label in self.asked.labels or {}:
                     written[label] = self.write(below, [each for each in places if each.label == label], place)
-            elif _OF_A_PARAMETER.search(key):
+            elif OF_A_PARAMETER.search(key):
                 written |= self.of_parameters(key, below, places)
             else:
                 value = below if key == "type" else self.write(below, places, place)
                 if value is not _NOTHING:
-                    written[_fill_in(key, None, self.asked)] = value
+                    written[fill_in(key, None, self.asked)] = value
         return written if written or place is None else _NOTHING
 
     def of_parameters(self, key: str, below: Any, places: Sequence[Place]) -> dict[Any, Any]:
         written: dict[Any, Any] = {}
         for each in self.places if self.asked.labels else places:
-            filled = _fill_in(key, each, self.asked)
+            filled = fill_in(key, each, self.asked)
             if each in places:
                 value = self.write(below, places, each)
                 if value is not _NOTHING:
