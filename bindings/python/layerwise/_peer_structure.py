@@ -49,7 +49,8 @@ def fill_in(key: str, place: Place | None, asked: Told) -> str:
         return key
     if "{name}" in key and place.name is None:
         raise ValueError(f"{asked.name} saves its state by names: give params as pairs of name and parameter")
-    return (key.replace("{name}", (place.name or "").strip("/")).replace("{number}", str(place.number))
+    name = (place.name or "").strip("/").removesuffix(":0")
+    return (key.replace("{name}", name).replace("{number}", str(place.number))
             .replace("{index}", str(place.order)))
 
 

@@ -103,6 +103,10 @@ def _is_switched(switched_on: Any, _: str | None, __: Any) -> bool:
     return bool(switched_on)
 
 
+def _is_switched_off(switched_on: Any, _: str | None, __: Any) -> bool:
+    return not switched_on
+
+
 def _is_masked(mask: Any, name: str | None, parameter: Any) -> bool:
     return mask is not None and not mask(name, parameter)
 
@@ -140,6 +144,7 @@ class Peer:
     served          the only values of an argument that are served, and why
     without_effect  arguments that change no number
     not_saved       arguments and group keys that the groups of its checkpoints lack
+    saved_if_set    those of them that its groups have where they are set
     norms_in_groups  whether its groups hold norms, where ours hold their squares in the state (apex)
     rate_in_moment  whether the momentum of its checkpoints has the last step's learning rate in it, and ours has not
     masks           arguments that are a tree of booleans, a function, or a condition on dimensions
@@ -166,6 +171,7 @@ class Peer:
     served: Mapping[str, tuple[tuple[Any, ...], str]] = field(default_factory=dict)
     without_effect: tuple[str, ...] = ()
     not_saved: tuple[str, ...] = ()
+    saved_if_set: tuple[str, ...] = ()
     norms_in_groups: bool = False
     rate_in_moment: Of | None = None
     masks: tuple[str, ...] = ()
@@ -306,8 +312,8 @@ PEERS: tuple[Peer, ...] = (
          "decoupled_weight_decay": of("weight_decouple", by={True: "normalized", False: "off"}),
          "maximize": of("maximize")},
         _torch_state(grads_ema=SECOND, moments=MOMENT), also=("pytorch_optimizer.optimizer.novograd.NovoGrad",),
-        group_keys={"step": 0}, without_effect=("foreach",), not_saved=("maximize", "adam_debias"), rate=_debiased,
-        decay=_fixed,
+        group_keys={"step": 0}, without_effect=("foreach",), not_saved=("maximize", "adam_debias"),
+        saved_if_set=("adam_debias",), rate=_debiased, decay=_fixed,
         decays_at_rate_0=of("weight_decouple", "fixed_decay", by=_both),
         follows=("fixed_decay", "adam_debias"),
         differs="its v and squares have the parameters' dtype; it leaves the normalised gradient in grad"),
@@ -412,7 +418,9 @@ PEERS: tuple[Peer, ...] = (
         {**_LARS, "trust_coefficient": of("eeta"), "eps": of("epsilon"), "max_update": 50.0, "clip_value": 10.0,
          "factor_after_momentum": True},
         _SGD_STATE, also=("colossalai.nn.optimizer.lars.Lars",), group_keys={"lars": True},
-        differs="every element of g + weight_decay*w is cut to [-10, 10] before the momentum"),
+        undecayed=(Excluded(("lars",), _is_switched_off),), unscaled=(Excluded(("lars",), _is_switched_off),),
+        differs="every element of g + weight_decay*w is cut to [-10, 10] before the momentum; "
+                "groups with lars=False are neither scaled nor decayed"),
     Peer(
         "holocron.optim.LARS", "pylocron 0.3.0", "LARCSGD",
         {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, "scale_clip": None},
@@ -488,7 +496,7 @@ PEERS: tuple[Peer, ...] = (
         "mxnet.optimizer.LARS", "mxnet 1.9.1", "LARCSGD",
         {"learning_rate": 0.01, "momentum": 0.0, "eta": 0.001, "eps": 0.0, "momentum_correction": True, "wd": 0.0,
          "rescale_grad": 1.0, "clip_gradient": None, "lr_scheduler": None, "multi_precision": False,
-         "param_idx2name": None, "begin_num_update": 0, "aggregate_num": None, "use_fused_step": True},
+         "param_idx2name": None, "begin_num_update": 0, "lazy_update": True},
         {**_LARS, "lr": of("learning_rate"), "weight_decay": of("wd"), "trust_coefficient": of("eta"),
          "eps": of("eps"), "lr_in_momentum": of("momentum_correction", by={True: False, False: True})},
         {"{index}": NEGATIVE_MOMENT}, also=("mxnet.optimizer.lars.LARS",), has_groups=False,
@@ -496,7 +504,7 @@ PEERS: tuple[Peer, ...] = (
         unscaled=(Excluded((), _mxnet_unscaled, by_name=True),),
         served={"multi_precision": ((False,), _MASTERS), "clip_gradient": ((None,), "clip gradients before the step"),
                 "lr_scheduler": ((None,), "give a function as learning_rate, or set the groups' lr")},
-        without_effect=("begin_num_update", "aggregate_num", "use_fused_step", "param_idx2name"),
+        without_effect=("begin_num_update", "lazy_update", "param_idx2name"),
         gradient_divisor=of("rescale_grad", by=lambda value: 1.0 / value),
         rate_in_moment=of("momentum_correction"),
         differs="with momentum_correction lr is not inside, as if all parameters were in one update call (through "
@@ -508,7 +516,7 @@ PEERS: tuple[Peer, ...] = (
         {**_LARS, "trust_coefficient": of("tcoef"), "eps": 0.0, "nesterov": of("nesterov"),
          "lr_in_momentum": of("classic"), "factor_after_momentum": of("classic", by={True: False, False: True})},
         {"params.{index}": WEIGHT, "lr": RATE, "b.{index}": MOMENT}, has_groups=False,
-        unscaled=(Excluded(("tcoef",), lambda tcoef, _, __: tcoef == 0),),
+        unscaled=(Excluded(("tcoef",), _is_switched_off),),
         served={"pre_wd": ((True,), "decay after the momentum with its norm in the ratio is not served"),
                 "ns_coefficients": ((None,), "Newton-Schulz iterations are Muon's")},
         without_effect=("ns_steps", "device", "fused"),

@@ -232,3 +232,12 @@ def test_it_computes_what_the_peer_itself_does(name: str, number: int, schedule:
             difference = float((again[layer].detach().double() - expected).abs().max())
             assert difference <= BOUND * float(expected.abs().max()), f"{layer}, resumed"
         their_optimizer.load_state_dict(resumed.peer_state_dict())
+        for parameter, other in zip(theirs.values(), again.values(), strict=True):
+            parameter.data.copy_(other.data)
+        for step in range(3, 6):
+            stepped(theirs, their_optimizer, step, base / 2)
+            stepped(again, resumed, step, base / 2)
+        for layer, parameter in theirs.items():
+            expected = parameter.detach().double()
+            difference = float((again[layer].detach().double() - expected).abs().max())
+            assert difference <= BOUND * float(expected.abs().max()), f"{layer}, and back"

@@ -200,6 +200,31 @@ def test_another_checkpoint_is_refused_by_the_peers_name_and_nothing_is_loaded(n
         assert after["param_groups"] == before["param_groups"] and not after["state"], what
 
 
+def test_colossalais_groups_without_lars_are_neither_scaled_nor_decayed() -> None:
+    first, second = named(), named()
+    ours = like("colossalai.nn.optimizer.Lars", [{"params": first, "lars": False}], lr=0.1, momentum=0.9,
+                weight_decay=0.1)
+    plain = torch.optim.SGD([parameter for _, parameter in second], lr=0.1, momentum=0.9)
+    for optimizer, parameters in ((ours, first), (plain, second)):
+        for _ in range(3):
+            for _, parameter in parameters:
+                parameter.grad = torch.ones_like(parameter)
+            optimizer.step()
+    for (_, one), (_, other) in zip(first, second, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_checkpoint_of_a_plain_optimizer_of_ours_loads() -> None:
+    parameters = named()
+    plain = layerwise.torch.LARCSGD(parameters, 0.1)
+    for _, parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    plain.step()
+    optimizer = like("tinygrad.LARS", named())
+    optimizer.load_state_dict(plain.state_dict())
+    assert set(optimizer.peer_state_dict()) == {"params.0", "params.1", "lr", "b.0", "b.1"}
+
+
 def test_mxnets_momentum_needs_the_rate_of_its_last_step() -> None:
     run = run_of("mxnet.LARS-correction")
     replay = Replay(run, run["expected_weights_per_step"][9])

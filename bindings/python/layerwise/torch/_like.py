@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -104,9 +105,9 @@ def _refuse_other_parameters(asked: Told, inner: Any, params: Any) -> None:
 
 def _as_groups(asked: Told, params: Any) -> list[Group]:
     """Groups, as dictionaries; fastai's are lists of parameters."""
-    if params is None or isinstance(params, (Tensor, str)):
+    if params is None or isinstance(params, (Tensor, str, set)):
         raise TypeError(f"params is a {type(params).__name__}: it must be parameters, pairs of name and parameter, or "
-                        "groups")
+                        "groups, in an order")
     given = [params] if isinstance(params, Mapping) else list(params)
     if all(isinstance(each, (list, tuple)) and not _is_pair(each) for each in given):
         given = [{"params": list(each)} for each in given]
@@ -319,10 +320,10 @@ class Like(LayerwiseOptimizer):
             merged = {**written, "lr": written["lr"] or 0.0}
             if saved is not None:
                 self._refuse_not_the_peers(saved, group, "a parameter group of the checkpoint")
-                given = group_arguments(asked, {**group[TOLD], **saved}, group.get(LABEL))
+                given = group_arguments(asked, {**group.get(TOLD, {}), **saved}, group.get(LABEL))
                 merged = {**merged, **carried(asked, saved), "params": written["params"], "wd_mult": None,
                           "skip_larc": False, **_options(asked, given, group),
-                          "lr": _rate(asked, given), TOLD: {**group[TOLD], **kept(asked, given)}}
+                          "lr": _rate(asked, given), TOLD: {**group.get(TOLD, {}), **kept(asked, given)}}
             groups.append(merged)
         entries = read_state(asked, self, state, saved_groups, groups, self._last_rate(lr))
         unset = [group["lr"] is None for group in self.param_groups]
@@ -330,7 +331,7 @@ class Like(LayerwiseOptimizer):
             groups = [{**group, "lr": entries.rate} for group in groups]
         for group, indices, undecayed in zip(groups, entries.indices, entries.undecayed, strict=True):
             if indices:
-                group[TOLD] = {**group[TOLD], INDICES: indices}
+                group[TOLD] = {**group.get(TOLD, {}), INDICES: indices}
             if any(undecayed):
                 group["wd_mult"] = tuple(float(not each) for each in undecayed)
         self.load_state_dict({"state": entries.state, "param_groups": groups})
@@ -411,10 +412,10 @@ class LARCLike(LARC):
             self.load_state_dict(inner_state(self._told, self.optimizer, state))
 
     def peer_state_dict(self) -> Any:
-        """The inner optimizer's state_dict, without what this package keeps in its groups."""
+        """The inner optimizer's state_dict, without what this package keeps in its groups; tensors are copies."""
         if isinstance(self.optimizer, Like):
             return self.optimizer.peer_state_dict()
-        saved = self.state_dict()
+        saved = copy.deepcopy(self.state_dict())
         own = ("skip_larc", "wd_mult", "lr_mult")
         return {**saved, "param_groups": [{key: value for key, value in group.items() if key not in own}
                                           for group in saved["param_groups"]]}

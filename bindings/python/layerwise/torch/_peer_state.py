@@ -236,7 +236,7 @@ def _indices(asked: Told, optimizer: Any, names: Sequence[str | None], parameter
     here = range(len(parameters))
     if not _goes_by_index(asked) or len(optimizer.param_groups) == 1:
         return here
-    known = [index for group in optimizer.param_groups for index in group["peer_arguments"].get(INDICES, ())]
+    known = [index for group in optimizer.param_groups for index in group.get("peer_arguments", {}).get(INDICES, ())]
     if len(known) == len(parameters):
         return known
     if given is None:
@@ -341,10 +341,11 @@ class _Writer:
         plain = {value.arguments[0]: name for name, value in asked.option_table.items()
                  if isinstance(value, Of) and value.is_the_argument}
         for group in self.optimizer.param_groups:
-            told = {**asked.arguments, **group["peer_arguments"]}
+            told = {**asked.arguments, **group.get("peer_arguments", {})}
             own = {name: group[plain[name]] if name in plain else told[name] for name in of_groups}
             rare = {name: group[name] for name in asked.peer.group_keys
                     if name in asked.peer.not_saved and group.get(name) is not None}
+            rare |= {name: told[name] for name in asked.peer.saved_if_set if told[name]}
             places = [next(numbers) for _ in group["params"]]
             counted = self.counted(places)
             with_params = {} if "hypers" in asked.peer.state else {"params": [each.number for each in places]}
