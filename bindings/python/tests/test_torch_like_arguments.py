@@ -74,12 +74,35 @@ def sgd(lr_of: list[float], ratio: Callable[..., float], *extra: float, wd: floa
     return weights
 
 
+def novograd(lr_of: list[float], *, b1: float, b2: float, eps: float, wd: float, mode: str = "", averaging: bool = False,
+             average_first: bool = True, corrected: bool = False, amsgrad: bool = False, infinity: bool = False,
+             seeded: bool = True, inside: bool = False) -> list[Any]:
+    """The weights after the last step. mode raw: the momentum is of the raw gradient (apex)."""
+    weights = [np.array(w) for w in PROBLEM["initial_weights"]]
+    moments, seconds, greatest = [np.zeros_like(w) for w in weights], [0.0] * len(weights), [0.0] * len(weights)
+    for t, (lr, row) in enumerate(zip(lr_of, GRADS, strict=True), 1):
+        c1, c2 = (1 - b1**t, np.sqrt(1 - b2**t)) if corrected else (1.0, 1.0)
+        for k, (w, g) in enumerate(zip(weights, row, strict=True)):
+            n2 = np.abs(g).max() if infinity else (g * g).sum()
+            seconds[k] = n2 if seeded and t == 1 else b2 * seconds[k] + (1 - b2) * n2
+            greatest[k] = max(greatest[k], seconds[k])
+            v = greatest[k] if amsgrad else seconds[k]
+            d = (v if infinity else np.sqrt(v)) / c2 + eps
+            c = 1 - b1 if averaging and (t > 1 or average_first) else 1.0
+            u = g if mode == "raw" else g / d + wd * w
+            moments[k] = b1 * moments[k] + c * u * (lr if inside else 1.0)
+            step = moments[k] / c1 / d + wd * w if mode == "raw" else moments[k] / c1
+            weights[k] = w - (1.0 if inside else lr) * step
+    return weights
+
+
 def inner(name: str, **arguments: Any) -> dict[str, Any]:
     return {"optimizer": {"class": name, "arguments": arguments}}
 
 
 MOMENTUM, NESTEROV = "chainer.optimizers.MomentumSGD", "chainer.optimizers.NesterovAG"
 FLAT = ("bn1", "bias")
+FLOAT32 = float(np.float32(0.999))
 CASES: list[tuple[str, dict[str, Any], float, Callable[[list[float]], list[Any]]]] = [
     ("tensorflow.contrib.opt.LARSOptimizer",
      {"learning_rate": 0.9, "weight_decay": 0.05, "eeta": 0.02, "epsilon": 0.1, "use_nesterov": True,
@@ -128,6 +151,18 @@ CASES: list[tuple[str, dict[str, Any], float, Callable[[list[float]], list[Any]]
      lambda lr: sgd(lr, chainer, 1e-2, 1e-9, wd=0.05, mu=0.0)),
     ("colossalai.nn.optimizer.Lars", {"momentum": 0.9, "eeta": 1.0, "weight_decay": 0.01, "epsilon": 0.1}, 0.01,
      lambda lr: sgd(lr, lars, 1.0, 0.1, wd=0.01, inside=False, after=True, clamp=10.0, greatest=50.0)),
+    ("apex.FusedNovoGrad", {"weight_decay": 0.05, "grad_averaging": False, "bias_correction": False, "eps": 0.1}, 0.02,
+     lambda lr: novograd(lr, b1=np.float32(0.9), b2=FLOAT32, eps=0.1, wd=0.05, mode="raw")),
+    ("apex.FusedNovoGrad", {"weight_decay": 0.05, "init_zero": True, "norm_type": 0, "betas": (0.95, 0.5)}, 0.02,
+     lambda lr: novograd(lr, b1=float(np.float32(0.95)), b2=0.5, eps=1e-8, wd=0.05, mode="raw", averaging=True,
+                         corrected=True, infinity=True, seeded=False)),
+    ("apex.FusedNovoGrad", {"weight_decay": 0.05, "reg_inside_moment": True, "grad_averaging": False}, 0.02,
+     lambda lr: novograd(lr, b1=float(np.float32(0.9)), b2=FLOAT32, eps=1e-8, wd=0.05, corrected=True)),
+    ("tfa.optimizers.NovoGrad", {"weight_decay": 0.05, "amsgrad": True, "grad_averaging": True, "beta_2": 0.5}, 0.1,
+     lambda lr: novograd(lr, b1=float(np.float32(0.9)), b2=0.5, eps=1e-7, wd=0.05, amsgrad=True, averaging=True,
+                         average_first=False, inside=True)),
+    ("tfa.optimizers.NovoGrad", {"lr": 0.02, "epsilon": 0.0}, 0.02,
+     lambda lr: novograd(lr, b1=float(np.float32(0.9)), b2=FLOAT32, eps=1e-7, wd=0.0, inside=True)),
     ("colossalai.nn.optimizer.Lars", {"eeta": 60.0, "weight_decay": 0.01}, 1e-4,
      lambda lr: sgd(lr, lars, 60.0, wd=0.01, mu=0.0, inside=False, after=True, clamp=10.0, greatest=50.0)),
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import subprocess
 import sys
 from typing import Any
@@ -125,6 +126,9 @@ def test_a_wrappers_inner_optimizer_may_be_an_instance() -> None:
     for number in range(10, 20):
         second.step(number)
         assert second.distance(number) < 2e-6
+    for other in (copy.deepcopy(second), pickle.loads(pickle.dumps(first))):
+        other.step(19)
+        assert other.optimizer.like == "solo.utils.lars.LARSWrapper"
     adam = torch.optim.Adam([torch.nn.Parameter(torch.ones(3))], lr=0.1)
     with pytest.raises(ValueError, match=r"Adam in solo.utils.lars.LARSWrapper has exp_avg, exp_avg_sq, step"):
         like("solo.LARSWrapper", adam).load_peer_state_dict(
@@ -162,6 +166,15 @@ def test_the_learning_rate_may_be_a_function_of_the_completed_steps() -> None:
     for number in range(10, 20):
         replay.step(number)
         assert replay.distance(number) < 2e-6
+    tinygrad = run_of("tinygrad.LARS")
+    uncounted = {**tinygrad, "arguments": {**tinygrad["arguments"], "lr": lambda count: tinygrad["lr_per_step"][count]}}
+    with pytest.raises(ValueError, match=r"tinygrad.nn.optim.LARS holds no number of steps.*: give step"):
+        resumed(uncounted)
+    replay = Replay(uncounted, uncounted["expected_weights_per_step"][9])
+    replay.set_lr = lambda lr: None
+    replay.optimizer.load_peer_state_dict(uncounted["state_after_10"], step=10)
+    replay.step(10)
+    assert replay.distance(10) < 2e-6
     unset = resumed(run_of("optax.lars-masks"))
     unset.set_lr = lambda lr: None
     before = {name: parameter.detach().clone() for name, parameter in unset.parameters.items()}

@@ -43,8 +43,9 @@ def like(name: str, params: Any = None, /, **arguments: Any) -> Any:
                   leave it to you: set the groups' lr before each step
 
     Returns a `NovoGrad`, a `LARCSGD`, or a `LARC` around a torch optimizer. Its groups have this package's options, lr
-    and weight_decay among them, which schedulers may write; what the other's step makes of them follows. Beside what
-    every optimizer here has: `load_peer_state_dict(state)` and `peer_state_dict()`, a checkpoint of the other's own.
+    and weight_decay among them, which schedulers may write; what the other's step makes of them follows. Steps are
+    counted by the gradients of each parameter: one whose first gradient comes later takes its first step then. Beside
+    what every optimizer here has: `load_peer_state_dict(state)` and `peer_state_dict()`, a checkpoint of the other's.
 
     Not served, and refused by name: a ratio of the update's norm (NeMo's luc, bitsandbytes' LARS, LAMB, tf-models'
     classic_momentum=False).
@@ -179,9 +180,6 @@ class Like(LayerwiseOptimizer):
         given = group_arguments(asked, {}, next(iter(asked.labels or (None,))))
         defaults = {OPTION: "apply", **asked.options(given), "lr": 0.0}
         super().__init__(params, **defaults)  # type: ignore[arg-type]
-        for group in self.param_groups:
-            if group[TOLD].get("_rate_is_set_later"):
-                group["lr"] = None
 
     @property
     def like(self) -> str:
@@ -198,8 +196,8 @@ class Like(LayerwiseOptimizer):
         if lr is None and asked.options(given)["lr"] is REQUIRED:
             raise TypeError(f"{asked.name} needs {asked.peer.options['lr'].arguments[-1]}")
         super().add_param_group({**carried(asked, group), **_options(asked, given, group),
-                                 "lr": 0.0 if lr is None else lr,
-                                 TOLD: {**kept(asked, given), "_rate_is_set_later": lr is None}})
+                                 "lr": 0.0 if lr is None else lr, TOLD: kept(asked, given)})
+        self.param_groups[-1]["lr"] = lr
 
     def _refuse_not_the_peers(self, group: Mapping[str, Any], agreed: Mapping[str, Any], where: str) -> None:
         """Raises ValueError for an option of this package's that the peer would pass over."""
@@ -304,11 +302,13 @@ class Like(LayerwiseOptimizer):
 
     # ---- The peer's checkpoints -------------------------------------------------------------------------------------
 
-    def load_peer_state_dict(self, state: Any, *, lr: float | None = None) -> None:
+    def load_peer_state_dict(self, state: Any, *, lr: float | None = None, step: int | None = None) -> None:
         """Loads a checkpoint of the peer, in its own structure: state, and the options of groups where it has them.
 
-        lr  MXNet's with momentum_correction alone: the learning rate of the last step, which is inside its momentum and
-            not beside it; None: that of the groups, which must have been set to it
+        lr    MXNet's with momentum_correction alone: the learning rate of the last step, which is inside its momentum
+              and not beside it; None: that of the groups, which must have been set to it
+        step  the number of completed steps, where the checkpoint does not hold it and the learning rate is a function
+              of it
 
         Raises ValueError, naming the peer, for what is not in its checkpoints, what is missing, and what is of another
         shape; nothing is loaded then.
@@ -323,9 +323,11 @@ class Like(LayerwiseOptimizer):
                 given = group_arguments(asked, {**group.get(TOLD, {}), **saved}, group.get(LABEL))
                 merged = {**merged, **carried(asked, saved), "params": written["params"], "wd_mult": None,
                           "skip_larc": False, **_options(asked, given, group),
-                          "lr": _rate(asked, given), TOLD: {**group.get(TOLD, {}), **kept(asked, given)}}
+                          TOLD: {**group.get(TOLD, {}), **kept(asked, given)}}
+                merged["lr"] = saved.get("lr", merged["lr"])
             groups.append(merged)
         entries = read_state(asked, self, state, saved_groups, groups, self._last_rate(lr))
+        self._count(entries.state, step)
         unset = [group["lr"] is None for group in self.param_groups]
         if entries.rate is not None:
             groups = [{**group, "lr": entries.rate} for group in groups]
@@ -338,6 +340,18 @@ class Like(LayerwiseOptimizer):
         for group, was_unset, saved in zip(self.param_groups, unset, saved_groups, strict=True):
             if was_unset and saved is None and entries.rate is None:
                 group["lr"] = None
+
+    def _count(self, state: dict[int, dict[str, Any]], step: int | None) -> None:
+        """Completes states without a number of steps. Raises ValueError where it is asked for."""
+        uncounted = [values for values in state.values() if "step" not in values]
+        if uncounted and step is None and callable(self._schedule):
+            raise ValueError(f"the checkpoint of {self._told.name} holds no number of steps, and the learning rate is "
+                             "a function of it: give step")
+        if step is not None and len(uncounted) < len(state):
+            raise ValueError(f"step is {step}, and the checkpoint of {self._told.name} holds the number of steps")
+        if step is not None:
+            for values in uncounted:
+                values["step"] = step
 
     def peer_state_dict(self) -> Any:
         """The state as a checkpoint of the peer's, in its own structure, with copies of the tensors. With MXNet's
