@@ -135,7 +135,8 @@ PEERS: dict[str, tuple[Callable[[], Any], list[tuple[Any, dict[str, Any]]]]] = {
     ]),
     "pytorch_optimizer.LARS": (lambda: whole("pytorch_optimizer.LARS"), [
         (WD, {}), (BOTH, SGD), (BOTH, {**SGD, "nesterov": True, "trust_coefficient": 0.02}),
-        (BOTH, {**SGD, "dampening": 0.5}),
+        (BOTH, {**SGD, "dampening": 0.5}), (BOTH, {**SGD, "dampening": 0.5, "nesterov": True}),
+        (BOTH, {**SGD, "maximize": True, "lr": 0.01}),
         (BOTH, {**SGD, "momentum": 0.0}), (({"weight_decay": 0.0}, {"weight_decay": 0.0}), {**SGD, "maximize": True}),
     ]),
     "torch_optimizer.NovoGrad": (lambda: of_file("torch_optimizer.novograd", "NovoGrad"), [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -275,29 +275,19 @@ class Like(LayerwiseOptimizer):
         return max((int(self.state[parameter]["step"]) for parameter in group["params"]
                     if self.state.get(parameter)), default=0)
 
-    @property
-    def _values(self) -> Callable[[Group], tuple[Any, ...]]:
-        own = super()._values
-        if not self._told.peer.follows or not any(map(self._follows, self.param_groups)):
-            return own
-        return lambda group: (*own(group), float(group["lr"] or 0.0), self._completed_steps(group))
-
-    def _options(self, group: Group) -> dict[str, Any]:
-        options = super()._options(group)
-        decay = self._told.peer.decay
-        if decay is not None and self._follows(group):
-            options["weight_decay"] = decay(float(group["lr"]), group["weight_decay"], self._given(group),
-                                            self._completed_steps(group) + 1)
-        return options
-
     def _accept_all(self) -> AllAccepted:
-        accepted = super()._accept_all()
-        rate = self._told.peer.rate
-        if rate is not None:
-            for number, group in enumerate(self.param_groups):
-                if self._follows(group):
-                    accepted.rates[number] = rate(float(group["lr"]), self._given(group),
-                                                  self._completed_steps(group) + 1)
+        accepted, peer = super()._accept_all(), self._told.peer
+        for number, group in enumerate(self.param_groups):
+            if peer.follows and self._follows(group):
+                lr, given = float(group["lr"]), self._given(group)
+                step = self._completed_steps(group) + 1 if peer.rate is not None else 0
+                if peer.rate is not None:
+                    accepted.rates[number] = peer.rate(lr, given, step)
+                if peer.decay is not None:
+                    decay = peer.decay(lr, group["weight_decay"], given, step)
+                    known = accepted.options[number]
+                    accepted.options[number] = known._replace(
+                        options={**known.options, "weight_decay": decay}, text=f"{known.text} {decay!r}")
         return accepted
 
     # ---- The peer's checkpoints -------------------------------------------------------------------------------------
