@@ -74,9 +74,9 @@ def sgd(lr_of: list[float], ratio: Callable[..., float], *extra: float, wd: floa
     return weights
 
 
-def novograd(lr_of: list[float], *, b1: float, b2: float, eps: float, wd: float, mode: str = "", averaging: bool = False,
-             average_first: bool = True, corrected: bool = False, amsgrad: bool = False, infinity: bool = False,
-             seeded: bool = True, inside: bool = False) -> list[Any]:
+def novograd(lr_of: list[float], *, b1: float, b2: float, eps: float, wd: float, mode: str = "",
+             averaging: bool = False, average_first: bool = True, corrected: bool = False,
+             amsgrad: bool = False, infinity: bool = False, seeded: bool = True, inside: bool = False) -> list[Any]:
     """The weights after the last step. mode raw: the momentum is of the raw gradient (apex)."""
     weights = [np.array(w) for w in PROBLEM["initial_weights"]]
     moments, seconds, greatest = [np.zeros_like(w) for w in weights], [0.0] * len(weights), [0.0] * len(weights)

@@ -242,3 +242,26 @@ def test_it_computes_what_the_peer_itself_does(name: str, number: int, schedule:
             expected = parameter.detach().double()
             difference = float((again[layer].detach().double() - expected).abs().max())
             assert difference <= BOUND * float(expected.abs().max()), f"{layer}, and back"
+
+
+@pytest.mark.parametrize("name", ["timm.optim.NvNovoGrad", "torch_optimizer.NovoGrad", "pytorch_optimizer.NovoGrad"])
+def test_in_float16_small_gradients_are_normalized_here_and_not_there(name: str) -> None:
+    """Their squares of 1e-4 are 0 in float16, and what is divided by eps leaves for good. Right is their own run in
+    float64 on the same float16 weights and gradients; the bound is float16's rounding of a weight in 20 steps."""
+    make = PEERS[name][0]()
+    runs = {"theirs": (make, torch.float16), "ours": (functools.partial(layerwise.torch.like, name), torch.float16),
+            "exact": (make, torch.float64)}
+    found = {}
+    for run, (maker, dtype) in runs.items():
+        parameters = [torch.nn.Parameter(torch.tensor(weights).half().to(dtype))
+                      for weights in PROBLEM["initial_weights"]]
+        optimizer = maker(parameters, lr=1e-3)
+        for row in PROBLEM["gradients_per_step"]:
+            for parameter, grad in zip(parameters, row, strict=True):
+                parameter.grad = (1e-4 * torch.tensor(grad)).half().to(dtype)
+            optimizer.step()
+        found[run] = [parameter.detach().double() for parameter in parameters]
+    off = {run: max(float((one - exact).abs().max() / exact.abs().max())
+                    for one, exact in zip(found[run], found["exact"], strict=True)) for run in ("theirs", "ours")}
+    assert off["ours"] < 20 * 2**-11
+    assert not off["theirs"] < 1, "they are right by now: the table says that they are not"
