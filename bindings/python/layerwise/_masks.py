@@ -1,17 +1,18 @@
 """optax's masks over named parameters: a bool, a tree of bools, a function of the tree or of one parameter, or a
-condition on dimensions written out."""
+condition written out: "ndim > 1", "ndim > 1 and 'embed' not in name"."""
 
 from __future__ import annotations
 
+import ast
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "==": operator.eq, "!=": operator.ne}
-_CONDITION = re.compile(r"\s*ndim\s*(>=|<=|==|!=|>|<)\s*(\d+)\s*$")
-_LABELS = re.compile(r"\s*(\w+) where (.*), else (\w+)\s*$")
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Eq: operator.eq,
+    ast.NotEq: operator.ne, ast.In: lambda part, whole: part in whole, ast.NotIn: lambda part, whole: part not in whole}
+_LABELS = re.compile(r"\s*(\S+) where (.*), else (\S+)\s*$")
 
 Named = Sequence[tuple[str | None, Any]]
 
@@ -24,15 +25,11 @@ def path(name: str) -> str:
 def leaf_values(tree: Any, named: Named, what: str) -> list[Any]:
     """The value of a mask, or of a tree of labels, for each parameter. Raises TypeError, ValueError."""
     if isinstance(tree, str):
-        condition, labels = _CONDITION.match(tree), _LABELS.match(tree)
+        labels = _LABELS.match(tree)
         if labels:
             inside = leaf_values(labels[2], named, what)
             return [labels[1] if value else labels[3] for value in inside]
-        if condition is None:
-            raise ValueError(f"{what} is {tree!r}: it must be a condition as 'ndim > 1'; for labels 'decay where ndim "
-                             "> 1, else no_decay'")
-        compare = _COMPARISONS[condition[1]]
-        return [compare(parameter.ndim, int(condition[2])) for _, parameter in named]
+        return [_condition(tree, what, name, parameter) for name, parameter in named]
     if callable(tree):
         return _asked(tree, named, what)
     if isinstance(tree, Mapping):
@@ -43,6 +40,43 @@ def leaf_values(tree: Any, named: Named, what: str) -> list[Any]:
             raise ValueError(f"{what} has {len(tree)} leaves: there are {len(named)} parameters")
         return list(tree)
     return [tree] * len(named)
+
+
+def _condition(text: str, what: str, name: str | None, parameter: Any) -> bool:
+    """Comparisons of ndim and name, their `in`, startswith and endswith, and, or and not."""
+    known = {"ndim": parameter.ndim, "name": name}
+
+    def value(node: ast.AST) -> Any:
+        match node:
+            case ast.Expression(body=body):
+                return value(body)
+            case ast.Constant(value=constant):
+                return constant
+            case ast.Tuple(elts=parts):
+                return tuple(map(value, parts))
+            case ast.Name(id=key) if key in known and known[key] is not None:
+                return known[key]
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return not value(operand)
+            case ast.BoolOp(op=ast.And(), values=parts):
+                return all(map(value, parts))
+            case ast.BoolOp(op=ast.Or(), values=parts):
+                return any(map(value, parts))
+            case ast.Compare(left=left, ops=[comparison], comparators=[right]) if type(comparison) in _COMPARISONS:
+                return _COMPARISONS[type(comparison)](value(left), value(right))
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="name"), attr=("startswith" | "endswith") as method),
+                          args=[part], keywords=[]) if name is not None:
+                return getattr(name, method)(value(part))
+        raise ValueError
+
+    try:
+        found = value(ast.parse(text.strip(), mode="eval"))
+        if isinstance(found, bool):
+            return found
+    except (ValueError, SyntaxError, TypeError):
+        pass
+    raise ValueError(f"{what} is {text!r}: it must be a condition on ndim, or on name where params have names, as 'ndim "
+                     "> 1'; for labels as 'decay where ndim > 1, else no_decay'")
 
 
 def _asked(function: Callable[[Any], Any], named: Named, what: str) -> list[Any]:

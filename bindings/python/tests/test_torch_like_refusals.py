@@ -70,6 +70,8 @@ def sgd(**arguments: Any) -> dict[str, Any]:
         "class": "optax.novograd", "arguments": {"learning_rate": 1.0}}}, "param_labels": "a where ndim > 1, else b"},
      ValueError, "must be of one kind"),
     ("optax.lars", {"learning_rate": 0.1, "weight_decay_mask": "size > 1"}, ValueError, "weight_decay_mask is 'size"),
+    ("optax.lars", {"learning_rate": 0.1, "weight_decay_mask": "open('x')"}, ValueError, "weight_decay_mask is"),
+    ("optax.lars", {"learning_rate": 0.1, "weight_decay_mask": "ndim"}, ValueError, "weight_decay_mask is 'ndim'"),
     ("optax.lars", {"learning_rate": 0.1, "weight_decay_mask": {"conv": {"weight": True}}}, ValueError, "conv.bias"),
 ])
 def test_it_is_refused_by_name(name: Any, arguments: dict[str, Any], error: type[Exception], text: str) -> None:
@@ -211,6 +213,23 @@ def test_another_checkpoint_is_refused_by_the_peers_name_and_nothing_is_loaded(n
             replay.optimizer.load_peer_state_dict(state)
         after = replay.optimizer.state_dict()
         assert after["param_groups"] == before["param_groups"] and not after["state"], what
+
+
+@pytest.mark.parametrize("mask", [
+    "ndim > 1", "ndim >= 2 and True", "not ndim == 1", "'bias' not in name", "name.endswith(('weight', 'scale'))",
+    lambda parameter: parameter.ndim > 1, lambda tree: {name: leaf.ndim > 1 for name, leaf in tree.items()},
+    {"conv.weight": True, "conv.bias": False}, {"conv": {"weight": True, "bias": False}},
+])
+def test_masks_as_their_users_write_them(mask: Any) -> None:
+    optimizer = like("optax.lars", named(), learning_rate=0.1, weight_decay=0.1, weight_decay_mask=mask,
+                     trust_ratio_mask=mask)
+    assert optimizer.param_groups[0]["wd_mult"] == (1.0, 0.0)
+    assert optimizer.param_groups[0]["skip_larc"] == (False, True)
+    chained = like("optax.chain", named(), chain=[
+        {"class": "optax.scale_by_novograd"},
+        {"class": "optax.add_decayed_weights", "arguments": {"weight_decay": 0.1, "mask": mask}},
+        {"class": "optax.scale_by_learning_rate", "arguments": {"learning_rate": 0.1}}])
+    assert chained.param_groups[0]["wd_mult"] == (1.0, 0.0)
 
 
 def test_colossalais_groups_without_lars_are_neither_scaled_nor_decayed() -> None:

@@ -107,9 +107,8 @@ def _left_out(asked: Told, rules: tuple[Excluded, ...]) -> Callable[[Any], Any] 
 
     def tree(params: Any) -> Any:
         if isinstance(mask, str):
-            flat, structure = jax.tree.flatten(params)
-            values = leaf_values(mask, [(None, leaf) for leaf in flat], "mask")
-            return structure.unflatten([not value for value in values])
+            values = leaf_values(mask, [(place.name, place.parameter) for place in _places(params)], "mask")
+            return jax.tree.structure(params).unflatten([not value for value in values])
         return jax.tree.map(lambda value: not value, mask(params) if callable(mask) else mask)
 
     return tree
