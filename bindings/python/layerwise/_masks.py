@@ -75,8 +75,8 @@ def _condition(text: str, what: str, name: str | None, parameter: Any) -> bool:
             return found
     except (ValueError, SyntaxError, TypeError):
         pass
-    raise ValueError(f"{what} is {text!r}: it must be a condition on ndim, or on name where params have names, as 'ndim "
-                     "> 1'; for labels as 'decay where ndim > 1, else no_decay'")
+    raise ValueError(f"{what} is {text!r}: it must be a condition on ndim, or on name where params have names, as "
+                     "'ndim > 1'; for labels as 'decay where ndim > 1, else no_decay'")
 
 
 def _asked(function: Callable[[Any], Any], named: Named, what: str) -> list[Any]:

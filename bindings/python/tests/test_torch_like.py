@@ -154,3 +154,24 @@ def test_a_run_goes_on_from_its_own_checkpoint_a_copy_and_a_pickle(name: str) ->
         other.step(10)
         assert other.distance(10) < BOUND
         assert other.optimizer.like == first.optimizer.like
+
+
+def test_timms_decoupled_decay_goes_over_by_its_own_loader_and_back() -> None:
+    """decoupled_decay is decoupled_weight_decay="normalized" here. The options come from the checkpoint."""
+    run = run_of("timm.NvNovoGrad-novogradw")
+    replay = Replay(run, run["expected_weights_per_step"][9])
+    groups = [{"params": group["params"]} for group in replay.optimizer.param_groups]
+    replay.optimizer = layerwise.torch.NovoGrad(groups, lr=0.1)
+    state = copy.deepcopy(run["state_after_10"])
+    state["state"] = {int(key): {name: torch.tensor(value) for name, value in values.items()}
+                      for key, values in state["state"].items()}
+    layerwise.torch.load_timm_state_dict(replay.optimizer, state)
+    back = layerwise.torch.timm_state_dict(replay.optimizer)
+    assert all(group["decoupled_decay"] for group in back["param_groups"])
+    for number in range(10, 20):
+        replay.step(number)
+        assert replay.distance(number) < BOUND
+    for group in state["param_groups"]:
+        group["corrected_weight_decay"] = True
+    with pytest.raises(ValueError, match="corrected_weight_decay"):
+        layerwise.torch.load_timm_state_dict(replay.optimizer, state)

@@ -28,13 +28,15 @@ _APEX_DTYPES = (torch.float16, torch.float32)  # of the parameters, in the order
 def load_timm_state_dict(optimizer: NovoGrad, state_dict: Mapping[str, Any]) -> None:
     """Loads the state_dict of timm's NvNovoGrad, its options included; those it does not know stay as they are.
 
-    Raises ValueError for timm's decoupled_decay, which decays before the step where this library decays in it, and as
-    `NovoGrad.load_state_dict`.
+    Raises ValueError for timm's corrected_weight_decay, which follows lr at each step (`like("timm.novogradc")` does),
+    and as `NovoGrad.load_state_dict`.
     """
-    _refuse(any(group.get("decoupled_decay") for group in state_dict["param_groups"]), "decoupled_decay")
+    _refuse(any(group.get("decoupled_decay") and group.get("corrected_weight_decay")
+                for group in state_dict["param_groups"]), "corrected_weight_decay")
     state = {key: {_TIMM.get(name, name): value for name, value in values.items()}
              for key, values in state_dict["state"].items()}
-    groups = [_with_options(mine, theirs, _TIMM_OPTIONS)
+    groups = [{**_with_options(mine, theirs, _TIMM_OPTIONS),
+               "decoupled_weight_decay": "normalized" if theirs.get("decoupled_decay") else "off"}
               for mine, theirs in _paired(optimizer, state_dict)]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
@@ -44,7 +46,8 @@ def timm_state_dict(optimizer: NovoGrad) -> StateDict:
     dtype. Raises ValueError for options that timm's lacks."""
     for group in optimizer.param_groups:
         _refuse_options(group, bias_correction=False, norm="l2", eps_root=0.0, seed_second_moment=True,
-                        decoupled_weight_decay=False, lr_in_momentum=False, maximize=False, average_first_step=True)
+                        lr_in_momentum=False, maximize=False, average_first_step=True)
+        _refuse(group["decoupled_weight_decay"] is True, "decoupled_weight_decay 'raw'")
         _refuse_multipliers(group)
     own = optimizer.state_dict()
     names = {ours: theirs for theirs, ours in _TIMM.items()}
@@ -55,8 +58,9 @@ def timm_state_dict(optimizer: NovoGrad) -> StateDict:
             state[key] = {"step": int(values["step"]), **{
                 names[name]: _copy(value, parameter if name == "first_moment" else None)
                 for name, value in values.items() if name in names}}
-    groups = [{**{name: _number(group[name]) for name in _TIMM_OPTIONS}, "decoupled_decay": False,
-               "corrected_weight_decay": False, "max_lr_snapshot": _number(group["lr"]), "params": saved["params"]}
+    groups = [{**{name: _number(group[name]) for name in _TIMM_OPTIONS},
+               "decoupled_decay": group["decoupled_weight_decay"] == "normalized", "corrected_weight_decay": False,
+               "max_lr_snapshot": _number(group["lr"]), "params": saved["params"]}
               for group, saved in zip(optimizer.param_groups, own["param_groups"], strict=True)]
     return {"state": state, "param_groups": groups}
 
