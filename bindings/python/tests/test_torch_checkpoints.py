@@ -100,6 +100,12 @@ def foreign(kind: str, parameter: Any) -> Any:
     if kind == "apex":  # its layout, as its code writes it
         return {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [
             {"lr": 0.1, "betas": (0.9, 0.9), "step": 3, "exp_avg_sq": [torch.zeros(0), torch.ones(1)], "params": [0]}]}
+    entries = {"pytorch_optimizer": {"grads_ema": torch.ones(()), "moments": torch.ones(3)},
+               "VISSL": {"mu": torch.ones(3)}, "fastai": {"grad_avg": torch.ones(3), "local_lr": torch.ones(())},
+               "bitsandbytes": {"step": 1, "__bnb_optimizer_quant_state__": {"state1": torch.ones(3)}},
+               "bitsandbytes flat": {"step": 1, "state1": torch.ones(3), "unorm_vec": torch.ones(1)}}
+    if kind in entries:
+        return {"state": {0: entries[kind]}, "param_groups": [{"lr": 0.1, "params": [0]}]}
     optimizer = makers[kind]([parameter], 0.1)
     parameter.grad = torch.ones(3)
     optimizer.step()
@@ -112,6 +118,10 @@ def foreign(kind: str, parameter: Any) -> Any:
         ("apex", "apex's FusedNovoGrad's.*load_apex_state_dict"), ("RMSprop", "RMSprop's"), ("Adagrad", "Adagrad's"),
         ("Adadelta", "another optimizer's|RMSprop's"), ("Adamax", "exp_avg, exp_inf"),
         ("SGD", "SGD's or layerwise's LARCSGD's"), ("LARCSGD", "LARCSGD's"))),
+    *((kind, into, text) for into in (NovoGrad, LARCSGD) for kind, text in (
+        ("pytorch_optimizer", r'pytorch_optimizer.s NovoGrad.*like\("pytorch_optimizer.NovoGrad"'),
+        ("VISSL", "VISSL's LARS.*like"), ("fastai", "fastai's.*like"), ("bitsandbytes", "bitsandbytes'"),
+        ("bitsandbytes flat", "bitsandbytes'"))),
     *((kind, LARCSGD, text) for kind, text in (
         ("Adam", "Adam's"), ("NovoGrad", "layerwise's NovoGrad"), ("apex", "apex's"))),
 ])
