@@ -52,6 +52,11 @@ class Told:
         return argument in self.peer.without_effect or bool(self.inner and argument in self.inner.without_effect)
 
 
+def class_name(given: Any) -> Any:
+    """The name of a class that was given itself."""
+    return f"{given.__module__}.{given.__qualname__}" if isinstance(given, type) else given
+
+
 def find(name: str) -> tuple[Peer, Mapping[str, Any]]:
     """The peer of a name, and the arguments that the name stands for. Raises TypeError, ValueError."""
     if not isinstance(name, str):
@@ -129,6 +134,7 @@ def _complete(peer: Peer, arguments: Mapping[str, Any]) -> Told:
 
 def with_inner(asked: Told, name: str, arguments: Mapping[str, Any]) -> Told | None:
     """With the arguments of an inner optimizer that is taken into the same step; None where it is not one of those."""
+    name = re.sub(r"^torch\.optim\.\w+\.", "torch.optim.", name)  # SGD's own module
     found = next((each for each in asked.peer.inner if each == name or _is_short_for(name, each)), None)
     if found is None:
         return None
@@ -233,7 +239,7 @@ def _is_chain(names: Sequence[str], links: Sequence[Link]) -> bool:
 def _name(element: Mapping[str, Any]) -> str:
     if not isinstance(element, Mapping) or "class" not in element:
         raise TypeError(f"{element!r} must be a dictionary of class and arguments")
-    return str(element["class"])
+    return str(class_name(element["class"]))
 
 
 def _partition(arguments: Mapping[str, Any]) -> Told:

@@ -296,6 +296,13 @@ def test_short_forms(name: str) -> None:
     assert like(name, named(), **wrapper).like.startswith(name.split(".")[0].replace("tfa", "tensorflow_addons"))
 
 
+def test_classes_themselves_and_params_by_keyword() -> None:
+    inner = {"class": torch.optim.SGD, "arguments": {"lr": 0.1}}
+    assert isinstance(like("apex.parallel.LARC", params=named(), optimizer=inner), layerwise.torch.LARCSGD)
+    lars = type("LARS", (), {"__module__": "lightly.utils.lars"})
+    assert like(lars, named(), lr=0.1).like == "lightly.utils.lars.LARS"
+
+
 def test_it_works_without_jax() -> None:
     code = ("import sys; sys.modules['jax'] = None\nimport torch, layerwise.torch\n"
             "layerwise.torch.like('timm.Lars', [torch.nn.Parameter(torch.ones(2))])")

@@ -11,7 +11,17 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .._masks import leaf_values
-from .._peer_arguments import LABEL, Told, group_arguments, is_known, left_out, peer_keys, told, with_inner
+from .._peer_arguments import (
+    LABEL,
+    Told,
+    class_name,
+    group_arguments,
+    is_known,
+    left_out,
+    peer_keys,
+    told,
+    with_inner,
+)
 from .._peers import PEERS, REQUIRED
 from ._assignment import Group
 from ._calls import AllAccepted, Call
@@ -27,13 +37,14 @@ from ._repetition import Due
 TOLD = "peer_arguments"  # the key under which a group has what the peer was told of it
 
 
-def like(name: str, params: Any = None, /, **arguments: Any) -> Any:
+def like(name: str | type, params: Any = None, /, **arguments: Any) -> Any:
     """An optimizer of this package that computes what another library's does, from its name and arguments.
 
         optimizer = layerwise.torch.like("timm.optim.Lars", model.named_parameters(), lr=0.1, momentum=0.9)
         optimizer.load_peer_state_dict(torch.load("timm.pt"))
 
-    name          the other's class as it is imported, or its short form: "timm.Lars", "optax.lars". `peers` lists all
+    name          the other's class as it is imported, its short form ("timm.Lars", "optax.lars"), or the class itself.
+                  `peers` lists all
     params        parameters, pairs of name and parameter, or groups, whose keys are the other's own. Where the other
                   goes by names (exclude_from_weight_decay, skip_list, MXNet), pairs. Groups may also say label,
                   decayed, adapted, excluded or skipped where the other has no groups
@@ -53,9 +64,12 @@ def like(name: str, params: Any = None, /, **arguments: Any) -> Any:
     Raises TypeError for arguments that the other does not have, ValueError for a name that is not in the table and for
     what is not served, and as `NovoGrad`.
     """
+    asked_name: str = class_name(name)
+    if params is None:
+        params = arguments.pop("params", None)
     if isinstance(params, Optimizer) or (hasattr(params, "param_groups") and "optimizer" not in arguments):
         params, arguments = None, {"optimizer": params, **arguments}
-    asked = told(name, arguments)
+    asked = told(asked_name, arguments)
     if asked.peer.inner:
         return _around(asked, params)
     groups = _as_groups(asked, params)
@@ -71,7 +85,7 @@ def _around(asked: Told, params: Any) -> Any:
     """An optimizer in the place of one that wraps another."""
     inner = asked.arguments["optimizer"]
     if isinstance(inner, Mapping):
-        name, arguments = str(inner["class"]), dict(inner.get("arguments", {}))
+        name, arguments = str(class_name(inner["class"])), dict(inner.get("arguments", {}))
         if asked.inner_name not in (None, name):
             raise ValueError(f"optimizer of {asked.name} is {name}, and its name says {asked.inner_name}")
         fused = with_inner(asked, name, arguments)
