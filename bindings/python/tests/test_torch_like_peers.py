@@ -265,3 +265,30 @@ def test_in_float16_small_gradients_are_normalized_here_and_not_there(name: str)
                     for one, exact in zip(found[run], found["exact"], strict=True)) for run in ("theirs", "ours")}
     assert off["ours"] < 20 * 2**-11
     assert not off["theirs"] < 1, "they are right by now: the table says that they are not"
+
+
+def test_under_a_closure_solo_learns_wrapper_scales_nothing_and_ours_does() -> None:
+    """Lightning steps with a closure, which makes the gradients after the wrapper has looked at them. Right is the
+    wrapper's own run without one."""
+    arguments = {"optimizer": inner(lr=0.1, momentum=0.9), "eta": 0.02}
+    make = around(of_file("solo.utils.lars", "LARSWrapper"))
+    ours = functools.partial(layerwise.torch.like, "solo.utils.lars.LARSWrapper")
+    found = {}
+    for run, maker, with_closure in (("right", make, False), ("theirs", make, True), ("ours", ours, True)):
+        parameters, optimizer = started(maker, BOTH, arguments, with_names=False)
+        for step in range(STEPS):
+            def closure(step: int = step, parameters: Any = parameters) -> None:
+                for parameter, grad in zip(parameters.values(), PROBLEM["gradients_per_step"][step], strict=True):
+                    parameter.grad = torch.tensor(grad).reshape(parameter.shape)
+
+            for parameter in parameters.values():
+                parameter.grad = None
+            if with_closure:
+                optimizer.step(closure)
+            else:
+                closure()
+                optimizer.step()
+        found[run] = [parameter.detach().double() for parameter in parameters.values()]
+    off = {run: max(float((one - right).abs().max() / right.abs().max())
+                    for one, right in zip(found[run], found["right"], strict=True)) for run in ("theirs", "ours")}
+    assert off["ours"] < BOUND < 1 < off["theirs"]
