@@ -260,6 +260,9 @@ _CLOSURE = ("under a closure, as Lightning steps, nothing is scaled and decay is
             "largest: ours scales and decays")
 
 
+_MAXIMIZED = "; with maximize inside, its decay grows the weights, and ours shrinks them"
+
+
 def _corrected(lr: float, weight_decay: float, given: Mapping[str, Any], _: int) -> float:
     """timm: decay by lr^2/max_lr of the constructor's lr, which the group has as max_lr_snapshot."""
     if not (given["decoupled_decay"] and given["corrected_weight_decay"]):
@@ -562,33 +565,33 @@ PEERS: tuple[Peer, ...] = (
         "apex.parallel.LARC", "apex until 2025-05", "LARC",
         {"optimizer": REQUIRED, "trust_coefficient": 0.02, "clip": True, "eps": 1e-8},
         _APEX_LARC, _SGD_STATE, also=("apex.parallel.LARC.LARC",), inner=_TORCH_SGD,
-        differs="where a norm is 0, g alone, undecayed"),
+        differs="where a norm is 0, g alone, undecayed" + _MAXIMIZED),
     Peer(
         "pl_bolts.optimizers.lars_scheduling.LARSWrapper", "pytorch-lightning-bolts 0.3.2", "LARC",
         {"optimizer": REQUIRED, "eta": 0.02, "clip": True, "eps": 1e-8},
         {**_APEX_LARC, "trust_coefficient": of("eta")}, _SGD_STATE, also=("pl_bolts.optimizers.LARSWrapper",),
         inner=_TORCH_SGD,
-        differs=_CLOSURE),
+        differs=_CLOSURE + _MAXIMIZED),
     Peer(
         "solo.utils.lars.LARSWrapper", "solo-learn 1.0.2", "LARC",
         {"optimizer": REQUIRED, "eta": 1e-3, "clip": False, "eps": 1e-8, "exclude_bias_n_norm": False},
         {**_APEX_LARC, "trust_coefficient": of("eta")}, _SGD_STATE, inner=_TORCH_SGD,
         undecayed=(Excluded(("exclude_bias_n_norm",), _has_one_dimension),),
         unscaled=(Excluded(("exclude_bias_n_norm",), _has_one_dimension),),
-        differs="exclude_bias_n_norm: parameters of one dimension are neither scaled nor decayed; " + _CLOSURE),
+        differs="exclude_bias_n_norm: parameters of one dimension are neither scaled nor decayed; " + _CLOSURE + _MAXIMIZED),
     Peer(
         "vissl.optimizers.larc_fsdp.LARC_FSDP", "vissl 0.1.6", "LARC",
         {"optimizer": REQUIRED, "distributed_norm": REQUIRED, "trust_coefficient": 0.02, "clip": True, "eps": 1e-8},
         _APEX_LARC, _SGD_STATE, inner=_TORCH_SGD,
         served={"distributed_norm": ((False,), "norms over shards: a layer must be whole on each rank")},
-        differs="where a norm is 0, g alone, undecayed"),
+        differs="where a norm is 0, g alone, undecayed" + _MAXIMIZED),
     Peer(
         "torchlars.LARS", "torchlars 0.1.2", "LARC",
         {"optimizer": REQUIRED, "eps": 1e-8, "trust_coef": 0.001},
         {"trust_coefficient": of("trust_coef"), "clip": False, "eps": of("eps"), "fold_weight_decay": "norms",
          "zero_norm": "keep"},
         _SGD_STATE, also=("torchlars.lars.LARS",), inner=_TORCH_SGD,
-        differs="runs on CUDA alone; ours on the CPU too"),
+        differs="runs on CUDA alone; ours on the CPU too" + _MAXIMIZED),
 )
 
 # Those that nothing here can take the place of, and why.
