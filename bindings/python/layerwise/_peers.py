@@ -578,7 +578,8 @@ PEERS: tuple[Peer, ...] = (
         {**_APEX_LARC, "trust_coefficient": of("eta")}, _SGD_STATE, inner=_TORCH_SGD,
         undecayed=(Excluded(("exclude_bias_n_norm",), _has_one_dimension),),
         unscaled=(Excluded(("exclude_bias_n_norm",), _has_one_dimension),),
-        differs="exclude_bias_n_norm: parameters of one dimension are neither scaled nor decayed; " + _CLOSURE + _MAXIMIZED),
+        differs="exclude_bias_n_norm: parameters of one dimension are neither scaled nor decayed; " + _CLOSURE
+                + _MAXIMIZED),
     Peer(
         "vissl.optimizers.larc_fsdp.LARC_FSDP", "vissl 0.1.6", "LARC",
         {"optimizer": REQUIRED, "distributed_norm": REQUIRED, "trust_coefficient": 0.02, "clip": True, "eps": 1e-8},

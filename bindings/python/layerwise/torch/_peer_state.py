@@ -92,12 +92,9 @@ def read_state(asked: Told, optimizer: Any, state: Any, saved: Sequence[Mapping[
     rate, step = None, None
     missing: dict[int, list[str]] = {}
     for key, kind, place in expected(asked.peer.state, places, asked):
-        found = [leaf for leaf in given if leaf == key or leaf.startswith(key + "/")]
-        if kind is STATELESS:
-            for leaf in found:
-                del given[leaf]
-            continue
         value = given.pop(key, None)
+        if kind is STATELESS:
+            continue
         if value is None:
             if place is not None and kind in kinds:
                 missing.setdefault(place.number, []).append(key)
