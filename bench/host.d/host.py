@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import platform
 import statistics
@@ -15,7 +16,9 @@ from typing import Any
 import layerwise
 import numpy as np
 import torch
-from contenders import OURS, TORCHS, Maker, parameters
+from contenders import OURS, TORCHS, Maker, parameters, timms
+from layerwise.torch import _native
+from layerwise.torch._memory import RepeatablePlan
 from rounds import Step, in_turn, ratio
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "gpu.d" / "frameworks"))
@@ -29,6 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="for each row, or each set of rows that take turns")
     parser.add_argument("--parts", default=",".join(PARTS), help="of " + ",".join(PARTS))
     parser.add_argument("--threads", type=int, default=0, help="of torch and layerwise; 0: as many as they choose")
+    parser.add_argument("--road", default="compiled", choices=("compiled", "python"),
+                        help="how layerwise.torch finds a step's tensors; compiled: as in a process that is not short")
     parser.add_argument("--rehearsal", action="store_true", help="with a few small tensors: no figure means anything")
     options = parser.parse_args(arguments)
     if unknown := set(options.parts.split(",")) - PARTS.keys():
@@ -37,19 +42,33 @@ def main(arguments: Sequence[str]) -> int:
         torch.set_num_threads(options.threads)
     # One thread's own time is what a busy machine disturbs least.
     options.clock = time.thread_time if torch.get_num_threads() == options.threads == 1 else time.perf_counter
-    facts(options.threads)
+    facts(options.threads, take(options.road))
     for part in options.parts.split(","):
         PARTS[part](options)
     return 0
 
 
-def facts(threads: int) -> None:
+def take(road: str) -> str:
+    """Has layerwise.torch find a step's tensors so; where it cannot be compiled, as its users' does then."""
+    native, functions = _native.native, None
+    if road == "compiled":
+        try:
+            functions = _native.Functions(_native.build().make())
+        except (layerwise.LibraryError, OSError) as problem:
+            road = f"python, since it cannot be compiled: {problem}"
+    native.found = lambda: functions
+    native.functions = functions
+    return road
+
+
+def facts(threads: int, road: str) -> None:
     with layerwise.Plan([1], threads=threads) as plan:
         taken, isa = plan.threads, plan.isa
     print(f"{processor()}, {len(os.sched_getaffinity(0))} cores for this process; Python {platform.python_version()}, "
           f"torch {torch.__version__}, NumPy {np.__version__}, layerwise {layerwise.__version__} ({isa})\n"
           f"threads: torch {torch.get_num_threads()}, and so layerwise.torch; a plan {taken}; "
-          + ", ".join(f"{name} {os.environ.get(name, 'not set')}" for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")))
+          + ", ".join(f"{name} {os.environ.get(name, 'not set')}" for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"))
+          + f"\nhow layerwise.torch finds a step's tensors: {road}")
 
 
 def processor() -> str:
@@ -101,8 +120,8 @@ def row_of_groups(name: str, make: Maker, sizes: Sequence[int], tensors: str, op
 def tensors(options: argparse.Namespace) -> None:
     heading("One group of tensors of 64 elements, nearly all of it the host\n"
             f"  {'':18} {'tensors':>10} {'us a step':>11} {'us a tensor':>12} {'x torch SGD fused':>18}")
-    makers = {**OURS, **TORCHS}
-    for count in (2, 4) if options.rehearsal else (161, 1000):
+    makers = {**OURS, **TORCHS, **timms()}
+    for count in (2, 4) if options.rehearsal else (1, 161, 1000, 5000):
         optimizers = [make(parameters([64] * count)) for make in makers.values()]
         steps = [Step(optimizer.step) for optimizer in optimizers]
         times = in_turn(steps, options.seconds * len(steps), options.clock)
@@ -111,6 +130,87 @@ def tensors(options: argparse.Namespace) -> None:
             median = statistics.median(own)
             print(f"  {name:18} {count:10} {median:11.0f} {median / count:12.2f} {ratio(own, reference):18.2f}",
                   flush=True)
+
+
+# ---- Where it goes -------------------------------------------------------------------------------------------------
+
+
+class Idle(torch.optim.Optimizer):
+    """Does what torch does around every step."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {})
+
+    def step(self, closure: Any = None) -> None:
+        return None
+
+
+COLUMNS = ("tensors", "the step", "torch around", "options", "tensors found", "the library", "the rest", "looked at all")
+
+
+def shares(options: argparse.Namespace) -> None:
+    heading("Where a step of NovoGrad goes, tensors of 64 elements, microseconds\n  "
+            + "".join(f"{name:>15}" for name in COLUMNS))
+    for count in (2, 4) if options.rehearsal else (1, 161, 1000, 5000):
+        row_of_shares(count, options)
+
+
+def row_of_shares(count: int, options: argparse.Namespace) -> None:
+    optimizer: Any = OURS["NovoGrad"](parameters([64] * count))
+    for _ in range(4):
+        optimizer.step()
+    accepted = optimizer._accept_all()
+    [made] = optimizer._repetition._made
+
+    def look_at_all() -> None:
+        optimizer._repetition = None
+        optimizer.step()
+
+    parts = [optimizer.step, Idle(parameters([64])).step, optimizer._accept_all,
+             lambda: optimizer._due(accepted, None, None), lambda: made.call.plan.again(made.call.taken, {"lr": 0.0})]
+    times = in_turn([Step(part) for part in parts], options.seconds * len(parts), options.clock)
+    rest = [step - sum(others) for step, *others in zip(*times, strict=True)]
+    looking = in_turn([Step(look_at_all)], options.seconds, options.clock)
+    print(f"  {count:15}" + "".join(f"{statistics.median(own):15.1f}" for own in [*times, rest, *looking]), flush=True)
+
+
+# ---- Calls on NumPy arrays -----------------------------------------------------------------------------------------
+
+
+def arrays(options: argparse.Namespace) -> None:
+    heading("Plan's calls on NumPy arrays, layers of 64 elements, microseconds\n"
+            f"  {'':28} {'layers':>8} {'a call':>11} {'the library':>12} {'between':>10}")
+    for count in (2, 4) if options.rehearsal else (1, 161):
+        for layout in ("packed", "scattered"):
+            plan = RepeatablePlan([64] * count, threads=options.threads or 1, layout=layout)
+            for name, step in PLAN_STEPS.items():
+                row_of_arrays(name, layout, plan, step, options)
+
+
+PLAN_STEPS: dict[str, Any] = {
+    "novograd_step": lambda plan, buffers, values: plan.novograd_step(
+        *buffers, values, lr=1e-6, beta1=0.9, weight_decay=1e-4, grad_averaging=True),
+    "larc_sgd_step": lambda plan, buffers, values: plan.larc_sgd_step(*buffers, lr=1e-6, momentum=0.9, weight_decay=1e-4),
+}
+
+
+def row_of_arrays(name: str, layout: str, plan: RepeatablePlan, step: Any, options: argparse.Namespace) -> None:
+    random, count = np.random.default_rng(0), plan.layers
+    buffers: list[Any] = [random.standard_normal(64 * count, np.float32) for _ in range(3)]
+    values = np.zeros(count, np.float32)
+    lists, tables = buffers, buffers
+    if layout == "scattered":
+        lists = [list(buffer.reshape(count, 64)) for buffer in buffers]
+        tables = [plan.pointer_table(arrays, what)
+                  for arrays, what in zip(lists, ("weights", "grads", "first_moment"), strict=True)]
+    step(plan, tables, values)
+    function, addresses, structs, stream = plan.last
+    arguments = plan._live(), *addresses, *map(ctypes.byref, structs), stream
+    calls = [Step(lambda: step(plan, lists, values)), Step(lambda: function(*arguments))]
+    whole, library = in_turn(calls, options.seconds, options.clock)
+    between = statistics.median(one - other for one, other in zip(whole, library, strict=True))
+    print(f"  {name + (', lists' if lists is not buffers else ', packed'):28} {count:8} {statistics.median(whole):11.1f} "
+          f"{statistics.median(library):12.1f} {between:10.1f}", flush=True)
 
 
 # ---- Right after torch's own parallel work -------------------------------------------------------------------------
@@ -146,7 +246,7 @@ def packed_step(sizes: Sequence[int], threads: int) -> Any:
     return lambda: plan.novograd_step(weights, grads, first_moment, second_moment, lr=1e-6)
 
 
-PARTS = {"groups": groups, "tensors": tensors, "neighbours": neighbours}
+PARTS = {"groups": groups, "tensors": tensors, "shares": shares, "arrays": arrays, "neighbours": neighbours}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

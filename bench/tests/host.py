@@ -14,7 +14,7 @@ BENCH = Path(__file__).resolve().parents[1]
 def host(*arguments):
     """The command's exit code and output."""
     environment = {**os.environ, "LAYERWISE_BENCH_PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([BENCH / "host", "--rehearsal", "--seconds", "0", *arguments], env=environment,
+    done = subprocess.run([BENCH / "host", "--rehearsal", "--seconds", "0", "--road", "python", *arguments], env=environment,
                           capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout + done.stderr
 
@@ -25,6 +25,8 @@ class Host(unittest.TestCase):
         self.assertEqual(code, 0, said)
         for row in (r"NovoGrad +4 of 64 +\d+ +\d+\.\d\d +\d+\.\d\d\n", r"LARCSGD +4 of 64 ", r"LARC\(SGD fused\) +4 ",
                     r"torch SGD fused +4 +\d+ +\d+\.\d\d +1\.00\n", r"torch Adam fused +4 +\d+ +\d+\.\d\d +\d+\.\d\d\n",
+                    r"\n +4( +\d+\.\d){7}\n", r"novograd_step, packed +4( +-?\d+\.\d){3}\n",
+                    r"larc_sgd_step, lists +4( +-?\d+\.\d){3}\n",
                     r"alone +\d+ +1\.00\n", r"right after a step of torch SGD fused +\d+ +\d+\.\d\d\n"):
             self.assertTrue(re.search(row, said), f"{row}\n{said}")
 
@@ -33,6 +35,10 @@ class Host(unittest.TestCase):
         self.assertRegex(said, r"cores for this process; Python 3[.]\d+.*, torch 2[.].*, layerwise \d.*\n"
                                r"threads: torch 1, .* a plan 1; OMP_NUM_THREADS 1, OMP_WAIT_POLICY")
         self.assertNotIn("of 64", said)
+
+    def test_the_road_is_named(self):
+        _, said = host("--parts", "shares")
+        self.assertRegex(said, r"finds a step's tensors: python\n")
 
     def test_a_part_that_is_none_is_refused(self):
         code, said = host("--parts", "groups,moon")

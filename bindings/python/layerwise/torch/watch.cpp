@@ -89,7 +89,7 @@ class Watch {
         (has_state_ && !find_states(parameters, state)))
       return {};
     std::vector<Reference> found;
-    found.reserve(kinds_.size());
+    found.reserve(is_gradient_.size());
     for (const Call& call : calls_) {
       for (const Layer& layer : call.layers)
         if (!add(found, Py_NewRef(PyList_GET_ITEM(parameters, layer.place))) ||
@@ -158,8 +158,15 @@ class Watch {
     found.emplace_back(owned);
     if (!owned || !THPVariable_CheckExact(owned)) return false;
     const c10::TensorImpl& tensor = *THPVariable_Unpack(owned).unsafeGetTensorImpl();
-    if (is_first_) kinds_.emplace_back(tensor);
-    return index < kinds_.size() && kinds_[index].is_that_of(tensor);
+    if (is_first_) kind_of_.push_back(static_cast<uint32_t>(kind_of(tensor)));
+    return index < kind_of_.size() && kinds_[kind_of_[index]].is_that_of(tensor);
+  }
+
+  size_t kind_of(const c10::TensorImpl& tensor) {
+    size_t kind = 0;
+    while (kind < kinds_.size() && !kinds_[kind].is_that_of(tensor)) ++kind;
+    if (kind == kinds_.size()) kinds_.emplace_back(tensor);
+    return kind;
   }
 
   std::vector<Call> calls_;
@@ -169,8 +176,9 @@ class Watch {
   std::vector<PyObject*> states_;  // of one look, borrowed
   // For each tensor of a look:
   std::vector<bool> is_gradient_;
-  std::vector<Kind> kinds_;
+  std::vector<uint32_t> kind_of_;
   std::vector<uint64_t> addresses_;
+  std::vector<Kind> kinds_;  // each once: few fit the cache
   bool is_first_ = true;
 };
 
