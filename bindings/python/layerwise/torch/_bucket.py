@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from .. import STAT_COUNT
-from ._memory import HostCall, HostScalars, RepeatablePlan, memory_of
+from ._columns import Compiled, InNumpy
+from ._memory import HostCall, RepeatablePlan, memory_of
+from ._native import Functions
 from ._order import DTYPES, ordered_like, same_order
 from ._steps import StepCounts
 
@@ -226,47 +228,40 @@ class RepeatableCall:
     def __init__(self, call: HostCall, layers: Sequence[int], vectors: Sequence[np.ndarray[Any, Any]],
                  has_step: bool, depends_on_step: bool) -> None:
         self.call, self.layers = call, len(layers)
-        whole = list(layers) == list(range(call.tables.shape[1]))
-        self._columns: Any = slice(None) if whole else np.array(layers)
+        self._places = np.array(layers, np.int64)
         self._vectors = vectors
         self._has_step, self._depends_on_step = has_step, depends_on_step
-        self._scalars: list[HostScalars] = []
-        self._steps: HostScalars | None = None
+        self._columns: InNumpy | Compiled | None = None
 
-    def settle(self, rows: np.ndarray[Any, Any]) -> bool:
+    def settle(self, rows: np.ndarray[Any, Any], functions: Functions | None) -> bool:
         """rows: the addresses, one for each of these layers, of the buffers, of what the vectors are made of, and of
-        the numbers of steps. False where the call was not made with these, or one memory serves two layers."""
+        the numbers of steps; they are kept, and read at every call. False where the call was not made with these, or
+        one memory serves two layers. functions: those that take the place of NumPy's."""
         buffers, scalars = rows[:len(self.call.tables)], rows[len(self.call.tables):]
         if len(scalars) != len(self._vectors) + self._has_step or len(np.unique(scalars)) != scalars.size:
             return False
-        if not np.array_equal(buffers, self.call.tables[:, self._columns]):
+        if not np.array_equal(buffers, self.call.tables[:, self._places]):
             return False
-        dtypes = [vector.dtype for vector in self._vectors] + [np.dtype(np.int64)] * self._has_step
-        if any((row % dtype.itemsize).any() for row, dtype in zip(scalars, dtypes, strict=True)):
+        sizes = [vector.itemsize for vector in self._vectors] + [np.dtype(np.int64).itemsize] * self._has_step
+        if any((row % size).any() for row, size in zip(scalars, sizes, strict=True)):
             return False
-        self._scalars = [HostScalars(row, dtype) for row, dtype in zip(scalars, dtypes, strict=True)]
-        self._steps = self._scalars.pop() if self._has_step else None
+        of_call = self.call.tables, self._vectors, self._places, rows
+        self._columns = InNumpy(*of_call) if functions is None else Compiled(functions, *of_call)
         return True
 
     def completed(self) -> int | None:
         """The number of completed steps that the call is to be told; None: it is told none; -1: the layers differ."""
-        if self._steps is None or not self._depends_on_step:
-            return None
-        counts = self._steps.read()
-        return int(counts[0]) if (counts == counts[0]).all() else -1
+        assert self._columns is not None
+        return self._columns.completed() if self._depends_on_step and self._has_step else None
 
-    def run(self, rows: np.ndarray[Any, Any], numbers: dict[str, Any], completed: int | None) -> None:
-        """rows: as for `settle`; numbers: options of the library by name."""
-        self.call.tables[:, self._columns] = rows[:len(self.call.tables)]
+    def run(self, numbers: dict[str, Any], completed: int | None) -> None:
+        """numbers: options of the library by name."""
+        assert self._columns is not None
         if completed is not None:
             numbers["step"] = completed + 1
-        for vector, scalars in zip(self._vectors, self._scalars, strict=True):
-            vector[self._columns] = scalars.read()
+        self._columns.fill()
         self.call.plan.again(self.call.taken, numbers)
-        for vector, scalars in zip(self._vectors, self._scalars, strict=True):
-            scalars.write(vector[self._columns])
-        if self._steps is not None:
-            self._steps.write(self._steps.read() + 1)
+        self._columns.write_back()
 
 
 def _only(layers: Sequence[int], rows: list[list[int]]) -> list[list[int]]:

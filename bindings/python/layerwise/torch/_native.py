@@ -39,6 +39,10 @@ class Functions:
             self.watch = self._function(library.layerwise_torch_watch, 3)
             self.look = self._function(library.layerwise_torch_look, 3, ctypes.c_void_p)
             self.written = self._function(library.layerwise_torch_written, 1)
+            self.columns = self._function(library.layerwise_torch_columns, 4)
+            self.completed = self._function(library.layerwise_torch_completed, 1)
+            self.fill = self._function(library.layerwise_torch_fill, 1)
+            self.write_back = self._function(library.layerwise_torch_write_back, 1)
         except AttributeError as problem:
             raise LibraryError(f"{path} has nothing of layerwise.torch: {problem}") from None
 

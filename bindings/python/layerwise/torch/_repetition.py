@@ -17,14 +17,15 @@ from ._bucket import Bucket, RepeatableCall
 from ._calls import AllAccepted, Call, scalar_on
 from ._ops import is_watched
 from ._native import native
-from ._watch import Compiled, Layers, Sight, watch
+from ._watch import Layers, watch
 
 
 class Due(NamedTuple):
-    """A repetition that may be taken: what it found, and the steps that the layers of each call have completed."""
+    """A repetition that may be taken: the tensors that it found, and the steps that the layers of each call have
+    completed."""
 
     repetition: Repetition
-    sight: Sight
+    tensors: list[Tensor]
     completed: list[int | None]
 
 
@@ -65,10 +66,9 @@ class Repetition:
 
     def _sees_the_same(self, parameters: Sequence[Tensor], state: Mapping[Any, Any] | None) -> bool:
         """Whether the tensors are where the calls found them: none was copied, because of its order, say."""
-        sight = self._watch.look(parameters, state or {})
-        if sight is None:
+        if self._watch.look(parameters, state or {}) is None:
             return False
-        return all(made.settle(sight.addresses[part].reshape(-1, made.layers))
+        return all(made.settle(self._watch.addresses[part].reshape(-1, made.layers), self._watch.functions)
                    for made, part in zip(self._made, self._parts, strict=True))
 
     def due(self, accepted: AllAccepted, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> Due | None:
@@ -77,24 +77,24 @@ class Repetition:
             return None
         if len(self._accepted) > 1 and accepted.labels() != self._labels:
             return None
-        if native.functions is not None and not isinstance(self._watch, Compiled):
+        if native.functions is not self._watch.functions:
             return None  # the next repetition is
         if is_watched() or not all(map(Bucket.can_repeat, self._buckets, self._made)):
             return None
         for group, by_tensor in zip(self._groups, self._by_tensor, strict=True):
             if isinstance(accepted.rates[group], Tensor) != by_tensor:
                 return None
-        sight = self._watch.look(parameters, state)
-        if sight is None:
+        tensors = self._watch.look(parameters, state)
+        if tensors is None:
             return None
         completed = [made.completed() for made in self._made]
-        return None if -1 in completed else Due(self, sight, completed)
+        return None if -1 in completed else Due(self, tensors, completed)
 
     def take(self, due: Due, rates: Sequence[Any], nonfinite: Mapping[torch.device, Tensor]) -> None:
         """rates: lr of each group. nonfinite: by device, what counts the layers that were not finite."""
-        if not isinstance(self._watch, Compiled):
+        if self._watch.functions is None:
             native.repeated()
-        tensors, addresses = due.sight
+        tensors = due.tensors
         for number, (bucket, made) in enumerate(zip(self._buckets, self._made, strict=True)):
             begin, end, count = self._parts[number].start, self._parts[number].stop, made.layers
             written = tensors[begin:begin + count] + tensors[begin + 2 * count:end] if self._stateful else (
@@ -102,6 +102,5 @@ class Repetition:
             self._watch.tell_written([*written, bucket.layer_stats, nonfinite[bucket.device]])
             lr = rates[self._groups[number]]
             in_memory = scalar_on(bucket.device, lr.detach()) if isinstance(lr, Tensor) else None
-            made.run(addresses[begin:end].reshape(-1, count),
-                     {"lr": lr or 0.0} if in_memory is None else {"lr_ptr": in_memory.data_ptr()},
+            made.run({"lr": lr or 0.0} if in_memory is None else {"lr_ptr": in_memory.data_ptr()},
                      due.completed[number])

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._native import native
+from ._native import Functions, native
 from ._ops import tell_autograd
 
 Addresses = np.ndarray[Any, Any]  # uint64
@@ -32,13 +32,6 @@ class Layers(NamedTuple):
     entries: tuple[str, ...]
 
 
-class Sight(NamedTuple):
-    """What a step finds: for one call after the other the weights, the gradients, and each entry of the states."""
-
-    tensors: list[Tensor]
-    addresses: Addresses
-
-
 class Watch:
     """Finds the tensors of a step, and whether they are those that it was made with, but for the gradients' addresses.
     Keeps no parameter, gradient or state alive.
@@ -46,20 +39,25 @@ class Watch:
     calls       the layers of each call; of each parameter in them the gradient and the state are looked at
     parameters  all of the optimizer's, in their order: those that no call has must stay without a gradient
     state       by parameter
+
+    addresses   of the tensors that `look` found last
     """
+
+    functions: Functions | None = None
 
     def __init__(self, calls: Sequence[Layers], parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> None:
         places = {id(parameter): place for place, parameter in enumerate(parameters)}
         self._calls = [(tuple(places[id(parameter)] for parameter in layers.parameters), layers.entries)
                        for layers in calls]
-        self.tensors = sum(len(taking) * (2 + len(entries)) for taking, entries in self._calls)
+        self.addresses = np.zeros(sum(len(taking) * (2 + len(entries)) for taking, entries in self._calls), np.uint64)
 
-    def look(self, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> Sight | None:
-        """None where anything is not what it was. What it gave before must not be used any more."""
+    def look(self, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> list[Tensor] | None:
+        """For one call after the other the weights, the gradients, and each entry of the states; None where anything is
+        not what it was."""
         raise NotImplementedError
 
     def tell_written(self, tensors: list[Tensor]) -> None:
-        """Tells autograd that these of a sight are written."""
+        """Tells autograd that these are written."""
         raise NotImplementedError
 
 
@@ -75,19 +73,18 @@ class Compiled(Watch):
         super().__init__(calls, parameters, state)
         functions = native.found()
         assert functions is not None
-        self._functions = functions
-        self._addresses = np.zeros(self.tensors, np.uint64)
-        self._to = self._addresses.ctypes.data
-        self._watch = self._functions.watch(self._calls, parameters, state)  # which notes at its first look what is there
+        self.functions = self._do = functions
+        self._to = self.addresses.ctypes.data
+        self._watch = functions.watch(self._calls, parameters, state)  # which notes at its first look what is there
 
-    def look(self, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> Sight | None:
+    def look(self, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> list[Tensor] | None:
         if type(parameters) is not list or not isinstance(state, dict) or self._watch is None:
             return None
-        tensors = self._functions.look(self._watch, parameters, state, self._to)
-        return None if tensors is None else Sight(tensors, self._addresses)
+        found: list[Tensor] | None = self._do.look(self._watch, parameters, state, self._to)
+        return found
 
     def tell_written(self, tensors: list[Tensor]) -> None:
-        self._functions.written(tensors)
+        self._do.written(tensors)
 
 
 class InPython(Watch):
@@ -107,9 +104,9 @@ class InPython(Watch):
         tensors = self._find(parameters, state)
         if tensors is not None and all(type(tensor) in _PLAIN for tensor in tensors):
             self._same = _guards(tensors)
-            self._addresses = _addresses_of(tensors)
+            self._known = _addresses_of(tensors)
 
-    def look(self, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> Sight | None:
+    def look(self, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> list[Tensor] | None:
         if self._same is None or len(parameters) != len(self._all):
             return None
         if not all(map(is_, parameters, [reference() for reference in self._all])):
@@ -117,8 +114,8 @@ class InPython(Watch):
         tensors = self._find(parameters, state)
         if tensors is None or not self._same(*tensors):
             return None
-        addresses = _addresses_of(tensors)
-        return Sight(tensors, addresses) if (addresses == self._addresses)[self._stays].all() else None
+        self.addresses[:] = _addresses_of(tensors)
+        return tensors if (self.addresses == self._known)[self._stays].all() else None
 
     def _find(self, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> list[Any] | None:
         taking = self._taking(parameters)

@@ -2,6 +2,7 @@
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <unordered_map>
 #include <utility>
@@ -182,7 +183,84 @@ class Watch {
   bool is_first_ = true;
 };
 
+// See _columns.py.
+struct Columns {
+  struct Vector {
+    char* values;
+    Py_ssize_t size;  // of one of them
+  };
+  uint64_t* tables;
+  Py_ssize_t table_count, width;
+  std::vector<Vector> vectors;
+  const int64_t* places;
+  Py_ssize_t count;
+  const uint64_t* rows;
+  bool has_step;
+
+  Columns(PyObject* tables, PyObject* vectors, PyObject* columns, PyObject* rows)
+      : tables(static_cast<uint64_t*>(pointer(tables, 0))),
+        table_count(number(tables, 1)),
+        width(number(tables, 2)),
+        places(static_cast<const int64_t*>(pointer(columns, 0))),
+        count(number(columns, 1)),
+        rows(static_cast<const uint64_t*>(pointer(rows, 0))),
+        has_step(number(rows, 1) != 0) {
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(vectors); ++i) {
+      PyObject* const vector = PyList_GET_ITEM(vectors, i);
+      this->vectors.push_back({static_cast<char*>(pointer(vector, 0)), number(vector, 1)});
+    }
+  }
+
+  void fill() const {
+    for (Py_ssize_t table = 0; table < table_count; ++table)
+      for (Py_ssize_t layer = 0; layer < count; ++layer)
+        tables[table * width + places[layer]] = rows[table * count + layer];
+    each_value([](char* in_vector, void* in_tensor, Py_ssize_t size) { std::memcpy(in_vector, in_tensor, size); });
+  }
+
+  void write_back() const {
+    each_value([](char* in_vector, void* in_tensor, Py_ssize_t size) { std::memcpy(in_tensor, in_vector, size); });
+    if (!has_step) return;
+    for (Py_ssize_t layer = 0; layer < count; ++layer) ++step(layer);
+  }
+
+  int64_t completed() const {
+    for (Py_ssize_t layer = 1; layer < count; ++layer)
+      if (step(layer) != step(0)) return -1;
+    return step(0);
+  }
+
+ private:
+  static Py_ssize_t number(PyObject* tuple, Py_ssize_t index) { return PyLong_AsSsize_t(PyTuple_GET_ITEM(tuple, index)); }
+  static void* pointer(PyObject* tuple, Py_ssize_t index) { return PyLong_AsVoidPtr(PyTuple_GET_ITEM(tuple, index)); }
+
+  int64_t& step(Py_ssize_t layer) const {
+    const size_t row = table_count + vectors.size();
+    return *reinterpret_cast<int64_t*>(rows[row * count + layer]);
+  }
+
+  template <class Copy>
+  void each_value(const Copy& copy) const {
+    for (size_t i = 0; i < vectors.size(); ++i)
+      for (Py_ssize_t layer = 0; layer < count; ++layer)
+        copy(vectors[i].values + places[layer] * vectors[i].size,
+             reinterpret_cast<void*>(rows[(table_count + i) * count + layer]), vectors[i].size);
+  }
+};
+
 constexpr const char* kName = "layerwise.torch.Watch";
+constexpr const char* kColumns = "layerwise.torch.Columns";
+
+template <class Object>
+PyObject* capsule_of(Object* object, const char* name) {
+  return PyCapsule_New(object, name, [](PyObject* capsule) {
+    delete static_cast<Object*>(PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule)));
+  });
+}
+
+const Columns* columns_in(PyObject* capsule) {
+  return static_cast<const Columns*>(PyCapsule_GetPointer(capsule, kColumns));
+}
 
 // What torch refuses, as memory that a tensor does not have, is nothing that was there before.
 template <class Function>
@@ -202,9 +280,7 @@ PyObject* none_on_refusal(const Function& function) {
 // A capsule, for layerwise_torch_look. See Watch's constructor.
 extern "C" PyObject* layerwise_torch_watch(PyObject* calls, PyObject* parameters, PyObject* state) {
   return none_on_refusal([&] {
-    return PyCapsule_New(new Watch(calls, parameters, state), kName, [](PyObject* capsule) {
-      delete static_cast<Watch*>(PyCapsule_GetPointer(capsule, kName));
-    });
+    return capsule_of(new Watch(calls, parameters, state), kName);
   });
 }
 
@@ -232,5 +308,32 @@ extern "C" PyObject* layerwise_torch_written(PyObject* tensors) {
     PyErr_SetString(PyExc_RuntimeError, problem.what());
     return nullptr;
   }
+  return Py_NewRef(Py_None);
+}
+
+// A capsule, for the three below.
+extern "C" PyObject* layerwise_torch_columns(PyObject* tables, PyObject* vectors, PyObject* columns, PyObject* rows) {
+  auto* const made = new Columns(tables, vectors, columns, rows);
+  if (!PyErr_Occurred()) return capsule_of(made, kColumns);
+  delete made;
+  return nullptr;
+}
+
+extern "C" PyObject* layerwise_torch_completed(PyObject* capsule) {
+  const Columns* const columns = columns_in(capsule);
+  return columns ? PyLong_FromLongLong(columns->completed()) : nullptr;
+}
+
+extern "C" PyObject* layerwise_torch_fill(PyObject* capsule) {
+  const Columns* const columns = columns_in(capsule);
+  if (!columns) return nullptr;
+  columns->fill();
+  return Py_NewRef(Py_None);
+}
+
+extern "C" PyObject* layerwise_torch_write_back(PyObject* capsule) {
+  const Columns* const columns = columns_in(capsule);
+  if (!columns) return nullptr;
+  columns->write_back();
   return Py_NewRef(Py_None);
 }
