@@ -195,16 +195,34 @@ def test_what_a_graph_was_captured_with_stays_where_it_is_when_groups_come_to_di
         network.parameters()) and len(tables) == 2
 
 
-def test_numbers_of_steps_that_a_step_has_written_are_known_after_it(device: FakeDevice) -> None:
-    """Else each step would wait for the device to read them."""
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_numbers_of_steps_that_a_step_has_written_are_known_after_it(
+        device: FakeDevice, monkeypatch: Any, compiled: bool) -> None:
+    """Else each step would wait for the device to read them. Written from outside, they are read once."""
     network = Network()
     optimizer = NovoGrad(network.parameters(), 0.1, bias_correction=True)
-    backward(network, 0)
-    optimizer.step()
-    [bucket] = {slot.bucket for _, slot in optimizer._assignment.slots()}
-    bucket._steps._reading_waits = True  # as on CUDA
-    for parameter, slot in optimizer._assignment.slots():
-        assert bucket._steps._is_known(slot.layer, optimizer.state[parameter]["step"])
+    reads, stack = [], torch.stack
+
+    def seen(tensors: Any, *arguments: Any, **options: Any) -> Any:
+        if tensors[0].dtype is torch.int64:
+            reads.append(len(tensors))
+        return stack(tensors, *arguments, **options)
+
+    monkeypatch.setattr(torch, "stack", seen)
+    torch._dynamo.reset()
+    step = torch.compile(optimizer.step, backend="eager") if compiled else optimizer.step
+    for number in range(5):
+        backward(network, 0)
+        step()
+        if number == 0:
+            [bucket] = {slot.bucket for _, slot in optimizer._assignment.slots()}
+            bucket._steps._reading_waits = True  # as on CUDA
+            reads.clear()
+    assert not reads
+    optimizer.state[network.hidden.bias]["step"].add_(3)
+    for _ in range(3):
+        step()
+    assert len(reads) == 1
 
 
 def test_a_device_without_a_backend_is_refused() -> None:

@@ -16,6 +16,9 @@ class _Count(NamedTuple):
     steps: int
 
 
+_TOLD = 1  # what autograd is told before a call that writes a number, in every version
+
+
 class StepCounts:
     """What the host knows of the layers' numbers of completed steps, which lie on the device, each in its own tensor.
 
@@ -34,8 +37,9 @@ class StepCounts:
 
     def parts(self, layers: Sequence[int], steps: Sequence[Tensor], capturing: bool) -> list[list[int]]:
         """The layers, those with the same number of steps together. steps has the number of each of these layers. Reads
-        from the device where they are not known."""
-        if not all(map(self._is_known, layers, steps)):
+        from the device where they are not known. To be called when autograd has been told that they are written."""
+        # In inference mode nothing is told, so that a version says less.
+        if torch.is_inference_mode_enabled() or not all(map(self._is_known, layers, steps)):
             if capturing:
                 raise RuntimeError("a CUDA graph is being captured and the layers' numbers of steps are not known: run "
                                    "one step of this optimizer with the same gradients before the capture")
@@ -50,7 +54,7 @@ class StepCounts:
     def _is_known(self, layer: int, step: Tensor) -> bool:
         count = self._counts.get(layer)
         return (self._reading_waits and not self._replayed_apart and count is not None and count.tensor() is step
-                and count.version == step._version)
+                and step._version == count.version + _TOLD)
 
     def advanced(self, layers: Sequence[int], steps: Sequence[Tensor], surely: bool, capturing: bool) -> None:
         """To be called when 1 has been added for these layers, or may have been."""
