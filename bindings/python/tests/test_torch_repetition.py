@@ -307,6 +307,34 @@ def test_a_schedule_moving_gradients_and_written_state_leave_a_step_a_repetition
     assert len(taken) == 8 * (2 if maker == "LARC(NovoGrad)" else 1), "all but the first, and the one like it"
 
 
+def run_both(make: Any, change: Callable[[Training, int], Any], monkeypatch: pytest.MonkeyPatch, grouped: bool = False,
+             steps: int = 12) -> None:
+    """Training with a change before each step, numbered, beside one that looks at everything."""
+    repeating, looking = Training(make, grouped), Training(make, grouped)
+    for number in range(steps):
+        assert not repeating.step(lambda training, number=number: change(training, number))  # type: ignore[misc]
+    monkeypatch.setattr(_optimizer.Repetition, "of", staticmethod(lambda *_: None))
+    for number in range(steps):
+        assert not looking.step(lambda training, number=number: change(training, number))  # type: ignore[misc]
+    assert equal(repeating.values(), looking.values())
+
+
+# Hazard: the call that is made again holds the address of the lr tensor that was there last, which may be gone.
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("maker", MAKERS)
+def test_lr_tensors_in_turn_are_each_read(
+        maker: str, dtype: str, road: str, taken: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (torch.tensor(rate, dtype=getattr(torch, dtype)) for rate in (0.1, 0.02))
+
+    def change(training: Training, number: int) -> None:
+        training.group["lr"] = second if number in (4, 7, 8) else first
+        if number in (5, 9):
+            training.parameters[1].grad = training.parameters[1].grad.t()  # a step that looks at everything
+
+    run_both(MAKERS[maker], change, monkeypatch)
+    assert taken
+
+
 def test_where_torch_cannot_compare_tensors_a_step_looks_at_everything(
         taken: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_watch, "_guards_work", lambda: False)

@@ -42,6 +42,12 @@ class HostCall(NamedTuple):
     tables: np.ndarray[Any, Any]  # uint64, a row for each buffer and a column for each layer, which the call reads
 
 
+def lr_option(lr: Any) -> dict[str, Any]:
+    """The field of the library's that has lr, a number or a float32 tensor on the host, and its value: of a tensor the
+    address, which must live while the step runs."""
+    return {"lr_ptr": lr.data_ptr()} if isinstance(lr, Tensor) else {"lr": lr or 0.0}
+
+
 class HostMemory:
     """What a CPU plan takes. A step that differs from the one before in lr, in its number and in the addresses of its
     layers alone takes that one again: checking the rest anew takes longer than a small step."""
@@ -61,12 +67,13 @@ class HostMemory:
         completed  the number of completed steps; None: the method takes no step
         """
         # A number: a tensor that NumPy has seen cannot be resized any more, as offloaders do.
-        numbers: dict[str, Any] = {} if completed is None else {"step": int(completed) + 1}
-        if not isinstance(values["lr"], Tensor):
-            numbers["lr"] = values["lr"]
-        key = (plan, method, *rows, *[
+        step: dict[str, Any] = {} if completed is None else {"step": int(completed) + 1}
+        lr = values["lr"]
+        numbers = {**step, **lr_option(lr)}
+        kind = (lr.dtype, lr.device, lr.numel()) if isinstance(lr, Tensor) else None
+        key = (plan, method, *numbers, kind, *rows, *[
             (value.data_ptr(), value.dtype, value.numel()) if isinstance(value, Tensor) else value
-            for name, value in values.items() if name not in numbers])
+            for name, value in values.items() if name != "lr"])
         if key == self._key:
             self._tables[:] = list(rows.values())
             plan.again(self._taken, numbers)
@@ -76,7 +83,7 @@ class HostMemory:
         self._tables = np.array(list(rows.values()), np.uint64)
         arrays = {name: value.detach().numpy() if isinstance(value, Tensor) else value
                   for name, value in values.items()}
-        getattr(plan, method)(**dict(zip(rows, self._tables, strict=True)), **{**arrays, **numbers})
+        getattr(plan, method)(**dict(zip(rows, self._tables, strict=True)), **arrays, **step)
         self._key, self._taken = key, plan.last
 
     @staticmethod

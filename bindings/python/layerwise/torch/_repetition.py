@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ._bucket import Bucket, RepeatableCall
 from ._calls import AllAccepted, Call, scalar_on
+from ._memory import lr_option
 from ._ops import is_watched
 from ._native import native
 from ._watch import Layers, watch
@@ -101,6 +102,6 @@ class Repetition:
                 tensors[begin + count:begin + 2 * count])
             self._watch.tell_written([*written, bucket.layer_stats, nonfinite[bucket.device]])
             lr = rates[self._groups[number]]
-            in_memory = scalar_on(bucket.device, lr.detach()) if isinstance(lr, Tensor) else None
-            made.run({"lr": lr or 0.0} if in_memory is None else {"lr_ptr": in_memory.data_ptr()},
-                     due.completed[number])
+            if isinstance(lr, Tensor):
+                lr = scalar_on(bucket.device, lr.detach())
+            made.run(lr_option(lr), due.completed[number])
