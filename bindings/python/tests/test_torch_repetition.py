@@ -335,6 +335,20 @@ def test_lr_tensors_in_turn_are_each_read(
     assert taken
 
 
+# Hazard: a layer whose step another call has counted already is told a number that is one too low.
+def test_a_step_counter_of_two_calls_is_read_by_each(road: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(groups: Any) -> Any:
+        for number, group in enumerate(groups):
+            group["weight_decay"] = 0.1 * number
+        return NovoGrad(groups, 0.01, bias_correction=True)
+
+    def change(training: Training, number: int) -> None:
+        if number == 1:
+            state_of(training)["step"] = state_of(training, 0)["step"]
+
+    run_both(make, change, monkeypatch, grouped=True)
+
+
 def test_where_torch_cannot_compare_tensors_a_step_looks_at_everything(
         taken: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_watch, "_guards_work", lambda: False)

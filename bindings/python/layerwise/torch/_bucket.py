@@ -235,10 +235,10 @@ class RepeatableCall:
 
     def settle(self, rows: np.ndarray[Any, Any], functions: Functions | None) -> bool:
         """rows: the addresses, one for each of these layers, of the buffers, of what the vectors are made of, and of
-        the numbers of steps; they are kept, and read at every call. False where the call was not made with these, or
-        one memory serves two layers. functions: those that take the place of NumPy's."""
-        buffers, scalars = rows[:len(self.call.tables)], rows[len(self.call.tables):]
-        if len(scalars) != len(self._vectors) + self._has_step or len(np.unique(scalars)) != scalars.size:
+        the numbers of steps; they are kept, and read at every call. False where the call was not made with these.
+        functions: those that take the place of NumPy's."""
+        buffers, scalars = rows[:len(self.call.tables)], self.scalars(rows)
+        if len(scalars) != len(self._vectors) + self._has_step:
             return False
         if not np.array_equal(buffers, self.call.tables[:, self._places]):
             return False
@@ -248,6 +248,10 @@ class RepeatableCall:
         of_call = self.call.tables, self._vectors, self._places, rows
         self._columns = InNumpy(*of_call) if functions is None else Compiled(functions, *of_call)
         return True
+
+    def scalars(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The rows of what has one value a layer."""
+        return rows[len(self.call.tables):]
 
     def completed(self) -> int | None:
         """The number of completed steps that the call is to be told; None: it is told none; -1: the layers differ."""

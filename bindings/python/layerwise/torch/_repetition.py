@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from operator import is_
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,11 +67,15 @@ class Repetition:
             self._parts.append(slice(begin, end))
 
     def _sees_the_same(self, parameters: Sequence[Tensor], state: Mapping[Any, Any] | None) -> bool:
-        """Whether the tensors are where the calls found them: none was copied, because of its order, say."""
+        """Whether the tensors are where the calls found them: none was copied, because of its order, say. And whether
+        each layer has scalars of its own, in all calls: they are read before the first one."""
         if self._watch.look(parameters, state or {}) is None:
             return False
-        return all(made.settle(self._watch.addresses[part].reshape(-1, made.layers), self._watch.functions)
-                   for made, part in zip(self._made, self._parts, strict=True))
+        rows = [self._watch.addresses[part].reshape(-1, made.layers)
+                for made, part in zip(self._made, self._parts, strict=True)]
+        scalars = np.concatenate([made.scalars(each).ravel() for made, each in zip(self._made, rows, strict=True)])
+        return len(np.unique(scalars)) == len(scalars) and all(
+            made.settle(each, self._watch.functions) for made, each in zip(self._made, rows, strict=True))
 
     def due(self, accepted: AllAccepted, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> Due | None:
         """None where anything is not as it was."""
