@@ -228,6 +228,8 @@ CHANGES: dict[str, Callable[[Training], Any]] = {
     "weight in another's memory": weight_in_the_others_memory,
     "weight frozen": lambda training: training.parameters[1].requires_grad_(False),
     "parameter replaced": replaced,
+    "parameters in a tuple": lambda training: [group.update(params=tuple(group["params"]))
+                                               for group in training.optimizer.param_groups],
     "groups reordered": reordered,
     "parameter removed": removed,
     "group added": added,

@@ -174,7 +174,7 @@ class LayerwiseOptimizer(Optimizer):
 
     def _parameters(self) -> list[Tensor]:
         """All of them, whether they take part or not."""
-        if len(self.param_groups) == 1:
+        if len(self.param_groups) == 1 and type(self.param_groups[0]["params"]) is list:
             return self.param_groups[0]["params"]
         return [parameter for group in self.param_groups for parameter in group["params"]]
 

@@ -277,9 +277,10 @@ PyObject* none_on_refusal(const Function& function) {
 
 }  // namespace
 
-// A capsule, for layerwise_torch_look. See Watch's constructor.
+// A capsule, for layerwise_torch_look; None for parameters in no list, or state in no dict. See Watch's constructor.
 extern "C" PyObject* layerwise_torch_watch(PyObject* calls, PyObject* parameters, PyObject* state) {
-  return none_on_refusal([&] {
+  return none_on_refusal([&]() -> PyObject* {
+    if (!PyList_Check(parameters) || !PyDict_Check(state)) return nullptr;
     return capsule_of(new Watch(calls, parameters, state), kName);
   });
 }
