@@ -214,6 +214,7 @@ CHANGES: dict[str, Callable[[Training], Any]] = {
     "gradient expanded": set_grad(lambda grad: torch.ones(1, 1).expand(6, 6)),
     "gradient a wrapper": set_grad(Wrapper),
     "gradient tracked": set_grad(lambda grad: grad.requires_grad_()),
+    "gradient of zeros without memory": set_grad(lambda grad: torch._efficientzerotensor(grad.shape)),
     "two gradients in one": lambda training: setattr(training.parameters[1], "grad", training.parameters[0].grad),
     "weight moved": set_data(lambda data: data.clone()),
     "weight transposed": set_data(lambda data: data.t()),
@@ -349,6 +350,30 @@ def test_a_step_counter_of_two_calls_is_read_by_each(road: str, monkeypatch: pyt
             state_of(training)["step"] = state_of(training, 0)["step"]
 
     run_both(make, change, monkeypatch, grouped=True)
+
+
+# Hazard: a layer whose gradient has no address is left out of the step, as one without a gradient is.
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("maker", [name for name in MAKERS if name != "LARC(SGD)"])
+@pytest.mark.parametrize("of", ["gradient", "weight"])
+def test_memory_that_was_freed_is_refused_before_anything_is_written(
+        of: str, maker: str, grouped: bool, road: str) -> None:
+    training = Training(MAKERS[maker], grouped)
+    for group, decay in zip(training.optimizer.param_groups, (0.0, 0.1, 0.2, 0.3), strict=False):
+        group["weight_decay"] = decay  # a call each
+    assert not any(training.step() for _ in range(4))
+    before: list[Any] = []
+
+    def free(training: Training) -> None:
+        freed = training.parameters[3].grad if of == "gradient" else training.parameters[3].data
+        before.append([each.detach().clone() for each in training.parameters[:3]])
+        freed.untyped_storage().resize_(0)
+
+    name = "3.0" if grouped else "0.3"
+    for _ in range(2):
+        said = training.step(free)
+        assert said.startswith(f"ValueError: {'the gradient of ' if of == 'gradient' else ''}{name} has no memory")
+        assert equal(before.pop(), [each.detach() for each in training.parameters[:3]])
 
 
 def test_where_torch_cannot_compare_tensors_a_step_looks_at_everything(

@@ -202,6 +202,8 @@ class Bucket:
                     f"strides {tensor.stride()}; the plan was made for {self.sizes[layer]} of {dtype} on "
                     f"{device}, strides {other.stride()}")
             row[layer] = tensor.data_ptr()
+            if row[layer] == 0 and self.sizes[layer]:
+                raise ValueError(f"{name} of layer {layer} has no memory: its storage was freed")
         return row
 
     def _check_memory(self, addresses: list[int]) -> None:

@@ -191,6 +191,7 @@ class LayerwiseOptimizer(Optimizer):
                     self._assignment.pinned.add(bucket)
                 tensors = Tensors([], [], [], [], [], [])
                 self._fill(tensors, members, specs[number])
+                _refuse_without_memory(members, tensors)
                 entries = specs[number].entries() if self._stateful else ()
                 calls.append(Call(bucket, lr, options, tensors, call_multipliers(members, accepted.options), entries,
                                   number))
@@ -519,3 +520,12 @@ class LayerwiseOptimizer(Optimizer):
                 group["lr"] = new.clone() if is_apart else old.copy_(new)
             elif isinstance(group["lr"], Tensor) and not isinstance(before.get("lr", group["lr"]), Tensor):
                 group["lr"] = float(group["lr"])
+
+
+def _refuse_without_memory(members: Sequence[Member], tensors: Tensors) -> None:
+    """Raises ValueError for a layer that the library would take for one that is left out."""
+    for what, there in (("", tensors.weights), ("the gradient of ", tensors.grads)):
+        for (slot, _, _), tensor in zip(members, there, strict=True):
+            if tensor.data_ptr() == 0 and tensor.numel():
+                raise ValueError(f"{what}{slot.name} has no memory: its storage was freed, or torch keeps its zeros "
+                                 f"nowhere. It must hold its values{', or be None' if what else ''}")

@@ -115,7 +115,8 @@ class InPython(Watch):
         if tensors is None or not self._same(*tensors):
             return None
         self.addresses[:] = _addresses_of(tensors)
-        return tensors if (self.addresses == self._known)[self._stays].all() else None
+        has_memory = (self.addresses == 0) == (self._known == 0)
+        return tensors if (self.addresses == self._known)[self._stays].all() and has_memory.all() else None
 
     def _find(self, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> list[Any] | None:
         taking = self._taking(parameters)

@@ -78,7 +78,8 @@ class Watch {
     for (size_t i = 0; i < found.size(); ++i) {
       addresses[i] = reinterpret_cast<uint64_t>(THPVariable_Unpack(found[i].object).mutable_data_ptr());
       if (is_first_) addresses_.push_back(addresses[i]);
-      if (addresses[i] != addresses_[i] && !is_gradient_[i]) return {};
+      const bool stays = is_gradient_[i] ? !addresses[i] == !addresses_[i] : addresses[i] == addresses_[i];
+      if (!stays) return {};
     }
     is_first_ = false;
     return found;
