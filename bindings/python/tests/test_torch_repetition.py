@@ -376,6 +376,16 @@ def test_memory_that_was_freed_is_refused_before_anything_is_written(
         assert equal(before.pop(), [each.detach() for each in training.parameters[:3]])
 
 
+# Hazard: such tensors have no version that a step could tell autograd of.
+@pytest.mark.parametrize("maker", ["NovoGrad", "LARCSGD", "LARC(NovoGrad)"])
+def test_inference_tensors_are_taken_at_every_step(maker: str, road: str) -> None:
+    training = Training(MAKERS[maker], False)
+    with torch.inference_mode():
+        training.parameters = [torch.nn.Parameter(each.detach().clone()) for each in training.parameters]
+    training.optimizer = MAKERS[maker](training.parameters)
+    assert [training.step() for _ in range(5)] == [""] * 5
+
+
 def test_where_torch_cannot_compare_tensors_a_step_looks_at_everything(
         taken: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_watch, "_guards_work", lambda: False)

@@ -159,6 +159,7 @@ class Watch {
     const size_t index = found.size();
     found.emplace_back(owned);
     if (!owned || !THPVariable_CheckExact(owned)) return false;
+    if (THPVariable_Unpack(owned).is_inference()) return false;  // it has no version to tell autograd of
     const c10::TensorImpl& tensor = *THPVariable_Unpack(owned).unsafeGetTensorImpl();
     if (is_first_) kind_of_.push_back(static_cast<uint32_t>(kind_of(tensor)));
     return index < kind_of_.size() && kinds_[kind_of_[index]].is_that_of(tensor);
