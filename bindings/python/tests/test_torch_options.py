@@ -139,6 +139,31 @@ def test_a_scheduler_may_write_numpy_scalars(kind: str) -> None:
     assert torch.equal(step(optimizer, first), step(other, second))
 
 
+# Hazard: Python compares an int of any size with infinity, and the step fails when the calls before have been made.
+def test_an_lr_that_no_float_can_hold_is_refused_before_anything_is_written() -> None:
+    parameters = [parameter(), parameter()]
+    optimizer = NovoGrad([{"params": [each], "weight_decay": 0.1 * place} for place, each in enumerate(parameters)], 0.1)
+    for _ in range(4):
+        for each in parameters:
+            each.grad = torch.ones(3)
+        optimizer.step()
+    before = [each.detach().clone() for each in parameters]
+    optimizer.param_groups[1]["lr"] = 10**400
+    with pytest.raises(TypeError, match="lr is 1000"):
+        optimizer.step()
+    assert all(map(torch.equal, before, parameters))
+
+
+# Hazard: tensors in a tuple equal the numbers that are there, and would be kept in their place.
+def test_tensors_in_a_tuple_become_numbers() -> None:
+    p = parameter()
+    optimizer = NovoGrad([p], 0.1)
+    step(optimizer, p)
+    optimizer.param_groups[0]["betas"] = tuple(map(torch.tensor, optimizer.param_groups[0]["betas"]))
+    step(optimizer, p)
+    assert [type(beta) for beta in optimizer.param_groups[0]["betas"]] == [float, float]
+
+
 @pytest.mark.parametrize("lr", [torch.ones(2), torch.tensor(1), torch.tensor(1j), torch.tensor(math.nan),
                                 torch.tensor(True), torch.tensor(0.1, device="meta")], ids=str)
 @pytest.mark.parametrize("kind", ["NovoGrad", "LARCSGD"])

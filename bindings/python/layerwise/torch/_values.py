@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ from .._options import defaults, flag, integer, real, selector
 from ._order import DTYPES
 
 DTYPES_BY_NAME = {name: dtype for dtype, name in DTYPES.items()}
-_PLAIN = (bool, int, float, str, tuple, type(None))
+_PLAIN = (bool, int, float, str, type(None))
 
 
 def number(value: Any, name: str) -> float:
@@ -50,13 +51,14 @@ def is_rate(value: Any) -> bool:
     if isinstance(value, Tensor):
         return value.numel() == 1 and value.dtype.is_floating_point and (
             value.device.type != "cpu" or 0 <= float(value) < math.inf)
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
 
 
 def same_values(first: tuple[Any, ...], second: tuple[Any, ...]) -> bool:
     """Whether all are the same values of the same types: True is not 1, an array is nothing that compares."""
     return len(first) == len(second) and all(
-        type(one) is type(other) and isinstance(one, _PLAIN) and one == other
+        type(one) is type(other) and (same_values(one, other) if type(one) is tuple else (
+            isinstance(one, _PLAIN) and one == other))
         for one, other in zip(first, second, strict=True))
 
 
