@@ -69,6 +69,33 @@ def test_a_library_may_be_named(cache: Path, by_python: str, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
+# Hazard: what is wrong with the library is said in the middle of a training, by a step that was taken.
+def test_a_named_file_that_is_no_library_is_refused_by_every_optimizer_that_is_made(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.so"
+    wrong.write_text("no library")
+    code = """
+import torch
+from layerwise.torch import NovoGrad
+for _ in range(2):
+    try:
+        NovoGrad([torch.nn.Parameter(torch.ones(3))], 0.1)
+    except OSError:
+        print("refused")
+"""
+    assert python(code, LAYERWISE_TORCH_LIBRARY=wrong) == ["refused", "refused"]
+
+
+def test_a_process_that_gets_no_more_threads_goes_on_in_python(by_python: str, tmp_path: Path) -> None:
+    refusing = """
+import threading
+def start(_):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+"""
+    assert python(refusing + STEPS, 5, 0, LAYERWISE_TORCH_LIBRARY=None, LAYERWISE_CACHE=tmp_path) == [
+        by_python, "Python InPython"]
+
+
 @pytest.mark.parametrize("environment", [
     {"CXX": "/nowhere/c++"}, {"CXX": "false"}, {"LAYERWISE_CACHE": "/proc/nowhere"}],
     ids=["no compiler", "a compiler that fails", "no cache"])

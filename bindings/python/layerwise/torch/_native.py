@@ -75,7 +75,7 @@ class _Native:
 
     def __init__(self) -> None:
         self.functions: Functions | None = None
-        self._named = os.environ.get(LIBRARY_VARIABLE)
+        self._named = os.environ.get(LIBRARY_VARIABLE) or None
         self._has_looked = False
         self._repeated = 0
         self._thread = threading.Thread(target=self._compile, name="layerwise-torch-watch", daemon=True)
@@ -87,20 +87,21 @@ class _Native:
         """The functions, where they can be had without compiling. Raises OSError and LibraryError for a library that is
         named and is none."""
         if not self._has_looked:
-            self._has_looked = True
             if self._named is None:
                 with contextlib.suppress(LibraryError, OSError):
                     path = build().found()
                     self.functions = None if path is None else Functions(path)
             elif self._named != "none":
                 self.functions = Functions(Path(self._named).absolute())
+            self._has_looked = True
         return self.functions
 
     def repeated(self) -> None:
         """Counts a step that was repeated without the functions."""
         self._repeated += 1
         if self._repeated == MANY and self._named is None:
-            self._thread.start()
+            with contextlib.suppress(RuntimeError):  # the process may have no more threads, or end
+                self._thread.start()
 
     def _compile(self) -> None:
         self._owner = os.getpid()
@@ -117,6 +118,7 @@ class _Native:
                               start_new_session=True) as process:
             self._compiling = process
             _, errors = process.communicate()
+        self._compiling = None
         return subprocess.CompletedProcess(command, process.returncode, "", errors)
 
     def _stop(self) -> None:

@@ -44,6 +44,7 @@ from ._multipliers import (
     skipped,
     was_claimed,
 )
+from ._native import native
 from ._order import can_be_packed, check_parameter, pack
 from ._repetition import Due, Repetition
 from ._shards import local
@@ -69,6 +70,7 @@ class LayerwiseOptimizer(Optimizer):
         super().__init__(params, defaults)
 
     def _reset(self) -> None:
+        native.found()  # a library that is named and is none is refused here: no step is half done then
         self._assignment = Assignment()
         self._nonfinite: dict[torch.device, Tensor] = {}
         self._has_stepped = False
