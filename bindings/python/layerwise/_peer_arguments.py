@@ -220,7 +220,7 @@ def _chain(arguments: Mapping[str, Any]) -> Told:
         refuse_unknown(name, values, link.arguments)
         if name == "optax.add_decayed_weights" and given.get("weight_decay"):
             raise ValueError("optax.chain with decay in two of its transformations is not served")
-        given |= {link.arguments[argument]: value for argument, value in values.items()}
+        given |= {**link.defaults, **{link.arguments[argument]: value for argument, value in values.items()}}
         state.append(link.state)
     peer, _ = find(entry)
     if entry == "optax.scale_by_novograd":

@@ -25,7 +25,7 @@ def leaves(value: Any, before: str = "") -> Iterator[tuple[str, Any]]:
     """The numbers and arrays of nested containers, by their paths."""
     if hasattr(value, "_fields"):  # a named tuple
         value = dict(zip(value._fields, value, strict=True))
-    if isinstance(value, (list, tuple)) and not _is_array(value):
+    if isinstance(value, Sequence) and not isinstance(value, str) and not _is_array(value):
         value = dict(enumerate(value))
     if isinstance(value, Mapping):
         for key, below in value.items():

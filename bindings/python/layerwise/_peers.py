@@ -146,6 +146,7 @@ class Peer:
     not_saved       arguments and group keys that the groups of its checkpoints lack
     saved_if_set    those of them that its groups have where they are set
     norms_in_groups  whether its groups hold norms, where ours hold their squares in the state (apex)
+    keeps_unused_moment  whether its checkpoints have a momentum where the factor of it is 0
     rate_in_moment  whether the momentum of its checkpoints has the last step's learning rate in it, and ours has not
     masks           arguments that are a tree of booleans, a function, or a condition on dimensions
     decays_at_rate_0  whether weights decay in a step whose rate is 0
@@ -173,6 +174,7 @@ class Peer:
     not_saved: tuple[str, ...] = ()
     saved_if_set: tuple[str, ...] = ()
     norms_in_groups: bool = False
+    keeps_unused_moment: bool = False
     rate_in_moment: Of | None = None
     masks: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
@@ -219,6 +221,7 @@ _NOVOGRAD = {"lr": of("lr"), "betas": of("betas"), "eps": of("eps"), "weight_dec
              "decoupled_weight_decay": "off"}
 _LARS = {"lr": of("lr"), "momentum": of("momentum"), "weight_decay": of("weight_decay"), "clip": False,
          "fold_weight_decay": "norms", "zero_norm": "keep"}
+_NESTEROV = of("nesterov", "momentum", by=_both)  # of those who take it, without effect, beside momentum 0 too
 _SGD_LARS = {**_LARS, "dampening": of("dampening"), "nesterov": of("nesterov")}
 _LIGHTLY = {**_SGD_LARS, "trust_coefficient": of("trust_coefficient"), "eps": of("eps"), "zero_norm": "untouched",
             "always_adapt": False}
@@ -390,8 +393,8 @@ PEERS: tuple[Peer, ...] = (
         "pytorch_optimizer.LARS", "pytorch_optimizer 4.1.0", "LARCSGD",
         {"lr": 1e-3, "weight_decay": 0.0, "momentum": 0.9, "dampening": 0.0, "trust_coefficient": 1e-3,
          "nesterov": False, "foreach": None, "maximize": False},
-        {**_SGD_LARS, "trust_coefficient": of("trust_coefficient"), "eps": 0.0, "zero_grad_norm": "formula",
-         "dampen_first_step": True, "maximize": of("maximize")},
+        {**_SGD_LARS, "nesterov": _NESTEROV, "trust_coefficient": of("trust_coefficient"), "eps": 0.0,
+         "zero_grad_norm": "formula", "dampen_first_step": True, "maximize": of("maximize")},
         _SGD_STATE, also=("pytorch_optimizer.optimizer.lars.LARS",), group_keys={"step": 0},
         not_saved=("maximize",),
         undecayed=(Excluded((), _is_flat),), unscaled=(Excluded((), _is_flat),), without_effect=("foreach",),
@@ -461,8 +464,8 @@ PEERS: tuple[Peer, ...] = (
         {"learning_rate": REQUIRED, "weight_decay": 0.0, "weight_decay_mask": True, "trust_coefficient": 0.001,
          "eps": 0.0, "trust_ratio_mask": True, "momentum": 0.9, "nesterov": False},
         {**_LARS, "lr": of("learning_rate"), "trust_coefficient": of("trust_coefficient"), "eps": of("eps"),
-         "nesterov": of("nesterov"), "fold_weight_decay": "gradient", "lr_in_momentum": True},
-        [_MASKED, _MASKED, _SCHEDULE, _TRACE], has_groups=False,
+         "nesterov": _NESTEROV, "fold_weight_decay": "gradient", "lr_in_momentum": True},
+        [_MASKED, _MASKED, _SCHEDULE, _TRACE], has_groups=False, keeps_unused_moment=True,
         masks=("weight_decay_mask", "trust_ratio_mask"),
         undecayed=(Excluded(("weight_decay_mask",), _is_masked),),
         unscaled=(Excluded(("trust_ratio_mask",), _is_masked),),
@@ -473,9 +476,10 @@ PEERS: tuple[Peer, ...] = (
          "classic_momentum": True, "exclude_from_weight_decay": None, "exclude_from_layer_adaptation": None,
          "name": "LARS", **_KERAS},
         {**_LARS, "lr": of("lr", "learning_rate", by=_first_given), "weight_decay": of("weight_decay_rate"),
-         "trust_coefficient": of("eeta"), "eps": 0.0, "nesterov": of("nesterov"), "fold_weight_decay": "gradient",
+         "trust_coefficient": of("eeta"), "eps": 0.0, "nesterov": _NESTEROV, "fold_weight_decay": "gradient",
          "lr_in_momentum": True},
-        {"{optimizer}/iter:0": STEP, "{optimizer}/{name}/momentum:0": MOMENT}, has_groups=False,
+        {"{optimizer}/iter:0": STEP, "{optimizer}/{name}/momentum:0": MOMENT},
+        has_groups=False, keeps_unused_moment=True,
         also=("official.modeling.optimization.LARS", "tf_models.LARS"),
         undecayed=(Excluded(("exclude_from_weight_decay",), _matches, by_name=True),),
         unscaled=(Excluded(("exclude_from_layer_adaptation", "exclude_from_weight_decay"), _either_matches, True),),
@@ -487,8 +491,9 @@ PEERS: tuple[Peer, ...] = (
         {"learning_rate": REQUIRED, "momentum": 0.9, "weight_decay": 0.0001, "eeta": 0.001, "epsilon": 0.0,
          "name": "LARSOptimizer", "skip_list": None, "use_nesterov": False},
         {**_LARS, "lr": of("learning_rate"), "trust_coefficient": of("eeta"), "eps": of("epsilon"),
-         "nesterov": of("use_nesterov"), "lr_in_momentum": True},
-        {"{name}/{optimizer}:0": MOMENT}, also=("tf.contrib.opt.LARSOptimizer",), has_groups=False,
+         "nesterov": of("use_nesterov", "momentum", by=_both), "lr_in_momentum": True},
+        {"{name}/{optimizer}:0": MOMENT}, also=("tf.contrib.opt.LARSOptimizer",),
+        has_groups=False, keeps_unused_moment=True,
         undecayed=(Excluded(("skip_list",), _contains, by_name=True),),
         unscaled=(Excluded(("skip_list",), _contains, by_name=True),), without_effect=("name",),
         differs="what skip_list names is neither scaled nor decayed"),
@@ -499,7 +504,7 @@ PEERS: tuple[Peer, ...] = (
          "exclude_from_weight_decay": None, "epsilon": 0.0, "multi_precision": False, "rescale_grad": 1.0},
         {**_LARS, "lr": of("learning_rate"), "weight_decay": of("lars_weight_decay"),
          "trust_coefficient": of("lars_coeff"), "eps": of("epsilon"), "lr_in_momentum": True, "always_adapt": False},
-        {"{name}_velocity_0": MOMENT}, has_groups=False,
+        {"{name}_velocity_0": MOMENT}, has_groups=False, keeps_unused_moment=True,
         also=("paddle.fluid.optimizer.LarsMomentumOptimizer", "paddle.fluid.optimizer.LarsMomentum"),
         undecayed=(Excluded(("exclude_from_weight_decay",), _contains, by_name=True),),
         served={"multi_precision": ((False,), _MASTERS), "parameter_list": ((None,), "give params instead"),
@@ -521,14 +526,14 @@ PEERS: tuple[Peer, ...] = (
                 "lr_scheduler": ((None,), "give a function as learning_rate, or set the groups' lr")},
         without_effect=("begin_num_update", "lazy_update", "param_idx2name"),
         gradient_divisor=of("rescale_grad", by=lambda value: 1.0 / value),
-        rate_in_moment=of("momentum_correction"),
+        rate_in_moment=of("momentum_correction", "momentum", by=_both),
         differs="with momentum_correction lr is not inside, as if all parameters were in one update call (through "
                 "gluon.Trainer only 4 of them are corrected); names decide what is scaled and decayed"),
     Peer(
         "tinygrad.nn.optim.LARS", "tinygrad 0.14.0", "LARCSGD",
         {"lr": 0.001, "momentum": 0.9, "weight_decay": 1e-4, "ns_steps": 0, "ns_coefficients": None,
          "nesterov": False, "classic": True, "pre_wd": True, "tcoef": 0.001, "device": None, "fused": None},
-        {**_LARS, "trust_coefficient": of("tcoef"), "eps": 0.0, "nesterov": of("nesterov"),
+        {**_LARS, "trust_coefficient": of("tcoef"), "eps": 0.0, "nesterov": _NESTEROV,
          "lr_in_momentum": of("classic"), "factor_after_momentum": of("classic", by={True: False, False: True})},
         {"params.{index}": WEIGHT, "lr": RATE, "b.{index}": MOMENT}, has_groups=False,
         unscaled=(Excluded(("tcoef",), _is_switched_off),),
@@ -541,16 +546,16 @@ PEERS: tuple[Peer, ...] = (
         {"momentum": 0.9, "weight_decay": 1e-4, "tc": 1e-3, "eps": 1e-5},
         {**_LARS, "lr": AT_EACH_STEP, "trust_coefficient": of("tc"), "eps": of("eps"),
          "zero_grad_norm": "at_least_one", "lr_in_momentum": True},
-        {"(LARS).m(ModuleList)[{index}]": MOMENT}, has_groups=False,
+        {"(LARS).m(ModuleList)[{index}]": MOMENT}, has_groups=False, keeps_unused_moment=True,
         differs="where the gradient is 0 the ratio is 1 or more: a slip of theirs, kept"),
     Peer(
         "flax.optim.LARS", "flax 0.5.3", "LARCSGD",
         {"learning_rate": None, "beta": 0.9, "weight_decay": 0.0, "trust_coefficient": 0.001, "eps": 0.0,
          "nesterov": False},
         {**_LARS, "lr": of("learning_rate"), "momentum": of("beta"), "trust_coefficient": of("trust_coefficient"),
-         "eps": of("eps"), "nesterov": of("nesterov"), "lr_in_momentum": True},
+         "eps": of("eps"), "nesterov": of("nesterov", "beta", by=_both), "lr_in_momentum": True},
         {"step": STEP, "param_states": {"{name}": {"momentum": MOMENT}}}, also=("flax.optim.lars.LARS",),
-        has_groups=False),
+        has_groups=False, keeps_unused_moment=True),
     Peer(
         "chainer.optimizer_hooks.GradientLARS", "chainer 7.8.1", "LARCSGD",
         {"optimizer": REQUIRED, "hook": None, "threshold": 1e-2, "weight_decay": 0.0, "eps": 1e-9},
@@ -614,12 +619,14 @@ class Link:
     arguments  what its own are called there
     state      its part of a checkpoint
     needed     whether the chain is another one without it
+    defaults   by the names there, where they are not the entry's
     """
 
     name: str
     arguments: Mapping[str, str]
     state: Any
     needed: bool = True
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 _CHAINED_RATE = Link("optax.scale_by_learning_rate", {"learning_rate": "learning_rate"}, _SCHEDULE)
@@ -632,7 +639,8 @@ CHAINS: Mapping[str, tuple[Link, ...]] = {
     "optax.lars": (
         Link("optax.add_decayed_weights", {"weight_decay": "weight_decay", "mask": "weight_decay_mask"}, _MASKED,
              needed=False),
-        Link("optax.scale_by_trust_ratio", {"trust_coefficient": "trust_coefficient", "eps": "eps"}, _MASKED),
+        Link("optax.scale_by_trust_ratio", {"trust_coefficient": "trust_coefficient", "eps": "eps"}, _MASKED,
+             defaults={"trust_coefficient": 1.0}),
         _CHAINED_RATE,
         Link("optax.trace", {"decay": "momentum", "nesterov": "nesterov"}, _TRACE, needed=False)),
 }

@@ -163,6 +163,10 @@ CASES: list[tuple[str, dict[str, Any], float, Callable[[list[float]], list[Any]]
                          average_first=False, inside=True)),
     ("tfa.optimizers.NovoGrad", {"lr": 0.02, "epsilon": 0.0}, 0.02,
      lambda lr: novograd(lr, b1=float(np.float32(0.9)), b2=FLOAT32, eps=1e-7, wd=0.0, inside=True)),
+    ("optax.chain", {"chain": [{"class": "optax.scale_by_trust_ratio"}, {
+        "class": "optax.scale_by_learning_rate", "arguments": {"learning_rate": None}}, {
+            "class": "optax.trace", "arguments": {"decay": 0.5}}]}, 0.02,
+     lambda lr: sgd(lr, decayed_lars, 1.0, wd=0.0, mu=0.5)),  # scale_by_trust_ratio's own default, not lars'
     ("colossalai.nn.optimizer.Lars", {"eeta": 60.0, "weight_decay": 0.01}, 1e-4,
      lambda lr: sgd(lr, lars, 60.0, wd=0.01, mu=0.0, inside=False, after=True, clamp=10.0, greatest=50.0)),
 ]

@@ -119,6 +119,7 @@ PEERS: dict[str, tuple[Callable[[], Any], list[tuple[Any, dict[str, Any]]]]] = {
         (({"weight_decay": 0.1}, {"weight_decay": 0.2, "max_lr_snapshot": 0.1}),
          {"lr": 0.02, "decoupled_decay": True, "corrected_weight_decay": True, "amsgrad": True}),
         (WD, {"corrected_weight_decay": True}),
+        (({"weight_decay": 0.1, "amsgrad": True}, {"weight_decay": 0.2}), {"lr": 0.02, "betas": (0.9, 0.5)}),
     ]),
     "timm.optim.Lars": (lambda: of_file("timm.optim.lars", "Lars"), [
         (WD, {}), (BOTH, SGD), (WD, {**SGD, "dampening": 0.3}), (WD, {**SGD, "nesterov": True, "trust_coeff": 0.02}),
@@ -137,7 +138,8 @@ PEERS: dict[str, tuple[Callable[[], Any], list[tuple[Any, dict[str, Any]]]]] = {
         (WD, {}), (BOTH, SGD), (BOTH, {**SGD, "nesterov": True, "trust_coefficient": 0.02}),
         (BOTH, {**SGD, "dampening": 0.5}), (BOTH, {**SGD, "dampening": 0.5, "nesterov": True}),
         (BOTH, {**SGD, "maximize": True, "lr": 0.01}),
-        (BOTH, {**SGD, "momentum": 0.0}), (({"weight_decay": 0.0}, {"weight_decay": 0.0}), {**SGD, "maximize": True}),
+        (BOTH, {**SGD, "momentum": 0.0}), (BOTH, {"lr": 0.5, "momentum": 0.0, "nesterov": True}),
+        (({"weight_decay": 0.1, "momentum": 0.0}, {"weight_decay": 0.2}), SGD), (({"weight_decay": 0.0}, {"weight_decay": 0.0}), {**SGD, "maximize": True}),
     ]),
     "torch_optimizer.NovoGrad": (lambda: of_file("torch_optimizer.novograd", "NovoGrad"), [
         (WD, {"lr": 0.02}), (BOTH, {"lr": 0.02, "betas": (0.9, 0.5), "grad_averaging": True, "amsgrad": True}),

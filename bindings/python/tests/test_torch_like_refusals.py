@@ -11,6 +11,7 @@ import json
 import pickle
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -307,3 +308,34 @@ def test_it_works_without_jax() -> None:
     code = ("import sys; sys.modules['jax'] = None\nimport torch, layerwise.torch\n"
             "layerwise.torch.like('timm.Lars', [torch.nn.Parameter(torch.ones(2))])")
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_fastais_checkpoint_is_a_list_of_its_own() -> None:
+    """Its hypers are fastcore's L, a collections.abc.Sequence that is no list."""
+    class L(Sequence):  # type: ignore[type-arg]
+        def __init__(self, items: list[Any]) -> None:
+            self.items = items
+
+        def __getitem__(self, index: Any) -> Any:
+            return self.items[index]
+
+        def __len__(self) -> int:
+            return len(self.items)
+
+    run = run_of("fastai.Larc-clip")
+    replay = Replay(run, run["expected_weights_per_step"][9])
+    state = run["state_after_10"]
+    replay.optimizer.load_peer_state_dict({**state, "hypers": L(state["hypers"])})
+    replay.step(10)
+    assert replay.distance(10) < 2e-6
+
+
+def test_apexs_norms_are_of_each_groups_own_kind() -> None:
+    parameters = [torch.nn.Parameter(torch.ones(4)) for _ in range(2)]
+    optimizer = like("apex.FusedNovoGrad", [{"params": parameters[:1], "norm_type": 0},
+                                            {"params": parameters[1:], "norm_type": 2}])
+    for parameter in parameters:
+        parameter.grad = torch.full((4,), 3.0)
+    optimizer.step()
+    norms = [group["exp_avg_sq"][1].tolist() for group in optimizer.peer_state_dict()["param_groups"]]
+    assert norms == [[3.0], [6.0]]  # the infinity norm and the L2 norm of four 3s

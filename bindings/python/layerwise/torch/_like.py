@@ -371,7 +371,8 @@ class Like(LayerwiseOptimizer):
             return float(lr)
         if all(group["lr"] == _rate(self._told, self._given(group)) for group in self.param_groups):
             raise ValueError(f"{self._told.name} with momentum_correction has the learning rate of its last step in "
-                             "its momentum, and not beside it: give lr, or set the groups' lr to it before loading")
+                             "its momentum, and not beside it: give lr, or set the groups' lr to it before loading, "
+                             "where they began with another")
         return self._groups_lr()
 
     def _groups_lr(self) -> float:

@@ -86,6 +86,7 @@ def read_state(asked: Told, optimizer: Any, state: Any, saved: Sequence[Mapping[
     given = {key: value for key, value in leaves(state) if not key.startswith(("param_groups/", "hypers/"))}
     places = _places(asked, optimizer, given)
     kinds = _kinds(groups)
+    without_moment = {number for number, known in enumerate(kinds) if MOMENT not in known}
     steps = {number: group["step"] for number, group in _group_of(optimizer, saved) if group and "step" in group}
     entries: dict[int, dict[str, Any]] = {place.number: {} for place in places}
     undecayed: dict[int, bool] = {}
@@ -96,7 +97,7 @@ def read_state(asked: Told, optimizer: Any, state: Any, saved: Sequence[Mapping[
         if kind is STATELESS:
             continue
         if value is None:
-            if place is not None and kind in kinds:
+            if place is not None and kind in kinds[place.number]:
                 missing.setdefault(place.number, []).append(key)
             continue
         if kind is RATE:
@@ -108,7 +109,7 @@ def read_state(asked: Told, optimizer: Any, state: Any, saved: Sequence[Mapping[
         elif place is not None and kind is WEIGHT:
             _refuse_shape(asked, key, _tensor(value), place)
         elif place is not None:
-            entry = "step" if kind is STEP else kinds.get(kind)
+            entry = "step" if kind is STEP else kinds[place.number].get(kind)
             if entry is not None:
                 entries[place.number][entry] = _value(asked, kind, value, key, place, last_rate)
     if given:
@@ -122,7 +123,7 @@ def read_state(asked: Told, optimizer: Any, state: Any, saved: Sequence[Mapping[
         _read_norms(asked, optimizer, saved, entries)
     for number, values in entries.items():
         count = steps.get(number, step)
-        if values and count is not None and "step" not in values:
+        if (values or number in without_moment) and count is not None and "step" not in values:
             values["step"] = count
     order = iter(places)
     of_groups = [[next(order) for _ in group["params"]] for group in optimizer.param_groups]
@@ -131,13 +132,17 @@ def read_state(asked: Told, optimizer: Any, state: Any, saved: Sequence[Mapping[
                    [[undecayed.get(place.number, False) for place in group] for group in of_groups])
 
 
-def _kinds(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The entries of this package's state, by what a template calls them."""
-    if "betas" not in groups[0]:
-        return dict.fromkeys(_MOMENTS, "momentum_buffer") if any(group["momentum"] for group in groups) else {}
+def _kinds(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The entries of this package's state of each parameter, by what a template calls them."""
+    return [kinds for group in groups for kinds in [_kinds_of(group)] * len(group["params"])]
+
+
+def _kinds_of(group: Mapping[str, Any]) -> dict[str, str]:
+    if "betas" not in group:
+        return dict.fromkeys(_MOMENTS, "momentum_buffer") if group["momentum"] else {}
     found = {MOMENT: "first_moment", NEGATIVE_MOMENT: "first_moment", SECOND: "second_moment"}
     maximum = dict.fromkeys((MAXIMUM, MAXIMUM_OF_EACH), "max_second_moment")
-    return {**found, **maximum} if any(group["amsgrad"] for group in groups) else found
+    return {**found, **maximum} if group["amsgrad"] else found
 
 
 def _value(asked: Told, kind: str, value: Any, key: str, place: Place, last_rate: float | None) -> Any:
@@ -239,10 +244,12 @@ def _indices(asked: Told, optimizer: Any, names: Sequence[str | None], parameter
     if given is None:
         raise ValueError(f"{asked.name} has no groups and saves its state in the order of its parameters: give params "
                          "without groups")
-    pattern = next(re.escape(leaf_key(key)).replace(r"\{index\}", r"(\d+)") for key, kind in asked.peer.state.items()
-                   if kind in _MOMENTS)
-    shapes = {int(found[1]): tuple(_tensor(value).shape) for key, value in given.items()
+    pattern = "|".join(re.escape(leaf_key(key)).replace(r"\{index\}", r"(\d+)") for key in asked.peer.state
+                       if "{index}" in key)
+    shapes = {int(found[found.lastindex or 0]): tuple(_tensor(value).shape) for key, value in given.items()
               if (found := re.fullmatch(pattern, key))}
+    if not shapes and not any(_kinds(optimizer.param_groups)):
+        return here  # nothing that would have a place
     groups_with = Counter(shape for group in optimizer.param_groups
                           for shape in {tuple(parameter.shape) for parameter in group["params"]})
     if sorted(shapes.values()) != sorted(tuple(p.shape) for p in parameters) or max(groups_with.values()) > 1:
@@ -316,8 +323,8 @@ class _Writer:
             return _NOTHING
         if kind is WEIGHT:
             return place.parameter.detach().clone()
-        state, entry = self.optimizer.state.get(place.parameter) or {}, self.kinds.get(kind)
-        if entry is None or (entry not in state and self.asked.peer.has_groups):
+        state, entry = self.optimizer.state.get(place.parameter) or {}, self.kinds[place.number].get(kind)
+        if entry not in state and (self.asked.peer.has_groups or not (entry or self.asked.peer.keeps_unused_moment)):
             return _NOTHING
         value = state.get(entry)
         if kind not in _MOMENTS:
@@ -344,12 +351,12 @@ class _Writer:
                     if name in asked.peer.not_saved and group.get(name) is not None}
             rare |= {name: told[name] for name in asked.peer.saved_if_set if told[name]}
             places = [next(numbers) for _ in group["params"]]
-            counted = self.counted(places)
+            counted = self.counted(group, places)
             with_params = {} if "hypers" in asked.peer.state else {"params": [each.number for each in places]}
             written.append({**own, **rare, **counted, **with_params})
         return written
 
-    def counted(self, places: Sequence[Place]) -> dict[str, Any]:
+    def counted(self, group: Group, places: Sequence[Place]) -> dict[str, Any]:
         keys: dict[str, Any] = {}
         if "step" in self.asked.peer.group_keys:
             count = self.step(places)
@@ -360,8 +367,8 @@ class _Writer:
                 state = self.optimizer.state.get(each.parameter)
                 if state:
                     value = state["second_moment"].double()
-                    is_l2 = self.optimizer.param_groups[0]["norm"] == "l2"
-                    norms[_NORM_DTYPES.index(each.parameter.dtype)].append(value.sqrt() if is_l2 else value)
+                    norms[_NORM_DTYPES.index(each.parameter.dtype)].append(
+                        value.sqrt() if group["norm"] == "l2" else value)
             keys["exp_avg_sq"] = [torch.stack(part).float() if part else torch.zeros(0) for part in norms]
         return keys
 

@@ -50,8 +50,9 @@ def _section(peer: Peer) -> Iterator[str]:
 
 def _here(peer: Peer, argument: str) -> tuple[str, str]:
     """What an argument is here, and the default of that."""
-    found = {option: value for option, value in peer.options.items()
-             if isinstance(value, Of) and argument in value.arguments}
+    made = {option: value for option, value in peer.options.items()
+            if isinstance(value, Of) and argument in value.arguments}
+    found = {option: value for option, value in made.items() if value.arguments[0] == argument} or made
     if len(found) == 1 and next(iter(found.values())).is_the_argument:
         option = next(iter(found))
         return f"`{option}`", _shown(_default(peer, option))
