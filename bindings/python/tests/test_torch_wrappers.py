@@ -214,6 +214,22 @@ def test_larc_around_a_wrapper_gives_the_values_by_hand(wrapper: str, inner: str
     np.testing.assert_allclose(p.detach(), by_hand(inner, True, wrapper, rates), rtol=1e-6)
 
 
+def test_larc_needs_no_state_of_what_it_wraps() -> None:
+    class Least:
+        """What LARC asks for, and no more."""
+
+        def __init__(self, optimizer: Any) -> None:
+            self.param_groups, self.step = optimizer.param_groups, optimizer.step
+            self.state_dict, self.zero_grad = optimizer.state_dict, optimizer.zero_grad
+
+    found = []
+    for wrap in (Least, lambda optimizer: optimizer):
+        p = parameter()
+        train(LARC(wrap(INNER["SGD"]([p]))), range(1, 7))
+        found.append(p.detach())
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize("inner", ["SGD in LARC", "LARCSGD", "NovoGrad"])
 @pytest.mark.parametrize("wrapper", [*LOOKAHEADS, "delegating", "proxy"])
 def test_an_optimizer_of_this_package_in_a_wrapper_gives_the_values_by_hand(wrapper: str, inner: str) -> None:

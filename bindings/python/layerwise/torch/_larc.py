@@ -234,7 +234,7 @@ class LARC(LayerwiseOptimizer):
 
     @property
     def state(self) -> Any:  # type: ignore[override]
-        return self.optimizer.state
+        return getattr(self.optimizer, "state", {})
 
     @state.setter
     def state(self, state: Any) -> None:
