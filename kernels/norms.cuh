@@ -6,90 +6,6 @@
 
 namespace layerwise {
 
-// Gradients of which g + decay*w is summed; what is read of them, and may be kept, is g.
-template <class G, class Weights>
-struct DecayedElements {
-  Elements<G> grads;
-  Weights weights;
-  float decay;
-
-  __device__ __forceinline__ bool aligned() const { return grads.aligned() && weights.aligned(); }
-  template <class Policy>
-  __device__ __forceinline__ FloatQuad load_four(int i) const {
-    return grads.template load_four<Policy>(i);
-  }
-  __device__ __forceinline__ FloatQuad load_some(int i, int count) const { return grads.load_some(i, count); }
-  __device__ __forceinline__ FloatQuad decayed(const FloatQuad& g, const FloatQuad& w) const {
-    FloatQuad sum;
-#pragma unroll
-    for (int i = 0; i < kThreadElements; ++i) sum.element[i] = fma(decay, w.element[i], g.element[i]);
-    return sum;
-  }
-};
-
-// A mode that has its two streams in registers must not cost the others theirs.
-template <class Source>
-inline constexpr int kRowsSummedAtOnce = kRows;
-template <class G, class Weights>
-inline constexpr int kRowsSummedAtOnce<DecayedElements<G, Weights>> = 2;
-
-// What a norm sums of a quad that it has read.
-template <class Policy, class Source>
-__device__ __forceinline__ FloatQuad summed_four(const Source&, int, const FloatQuad& read) {
-  return read;
-}
-template <class Policy, class G, class Weights>
-__device__ __forceinline__ FloatQuad summed_four(const DecayedElements<G, Weights>& elements, int i,
-                                                 const FloatQuad& read) {
-  return elements.decayed(read, elements.weights.template load_four<Policy>(i));
-}
-template <class Source>
-__device__ __forceinline__ FloatQuad summed_some(const Source&, int, int, const FloatQuad& read) {
-  return read;
-}
-template <class G, class Weights>
-__device__ __forceinline__ FloatQuad summed_some(const DecayedElements<G, Weights>& elements, int i, int count,
-                                                 const FloatQuad& read) {
-  return elements.decayed(read, elements.weights.load_some(i, count));
-}
-
-// keep(i, quad) sees every quad that this thread reads. Source: Elements, SplitElements or DecayedElements.
-template <class Reduction, class Policy, class Source, class Keep, class... By>
-__device__ __forceinline__ typename Reduction::Accumulator thread_sum(const Source& elements, int count,
-                                                                      Keep keep, By... by) {
-  using Accumulator = typename Reduction::Accumulator;
-  Accumulator sums[kThreadElements] = {};
-  const bool whole = count == kTileElements && elements.aligned();
-  constexpr int kRowsAtOnce = kRowsSummedAtOnce<Source>;
-  if (whole) {
-#pragma unroll 1
-    for (int first = 0; first < kRows; first += kRowsAtOnce) {
-      FloatQuad rows[kRowsAtOnce];
-#pragma unroll
-      for (int row = 0; row < kRowsAtOnce; ++row)
-        rows[row] = elements.template load_four<Policy>(row_element(first + row));
-#pragma unroll
-      for (int row = 0; row < kRowsAtOnce; ++row) {
-        const int at = row_element(first + row);
-        keep(at, rows[row]);
-        const FloatQuad quad = summed_four<Policy>(elements, at, rows[row]);
-#pragma unroll
-        for (int i = 0; i < kThreadElements; ++i) sums[i] = Reduction::accumulate(sums[i], quad.element[i], by...);
-      }
-    }
-  } else {
-#pragma unroll 2
-    for (int row = 0; row * kAccumulators < count; ++row) {
-      const FloatQuad read = elements.load_some(row_element(row), count);
-      keep(row_element(row), read);
-      const FloatQuad quad = summed_some(elements, row_element(row), count, read);
-#pragma unroll
-      for (int i = 0; i < kThreadElements; ++i) sums[i] = Reduction::accumulate(sums[i], quad.element[i], by...);
-    }
-  }
-  return Reduction::combine(Reduction::combine(sums[0], sums[1]), Reduction::combine(sums[2], sums[3]));
-}
-
 // The tree over a block's threads, in every thread. Whatever was summed, the shared memory is one.
 template <class Reduction>
 __device__ __forceinline__ typename Reduction::Accumulator block_tree(typename Reduction::Accumulator value) {
@@ -110,30 +26,106 @@ __device__ __forceinline__ typename Reduction::Accumulator block_tree(typename R
   return tree[0];
 }
 
-// A tile's sum, in every thread. Called by whole blocks.
-template <class Reduction, class Policy, class Source, class Keep, class... By>
-__device__ __forceinline__ typename Reduction::Accumulator block_sum(const Source& elements, int count,
-                                                                     Keep keep, By... by) {
-  return block_tree<Reduction>(thread_sum<Reduction, Policy>(elements, count, keep, by...));
+// A thread's accumulators, one for each of the elements of its quads, in every thread of a block.
+template <class Reduction>
+__device__ __forceinline__ typename Reduction::Accumulator block_sum(
+    const typename Reduction::Accumulator (&sums)[kThreadElements]) {
+  return block_tree<Reduction>(
+      Reduction::combine(Reduction::combine(sums[0], sums[1]), Reduction::combine(sums[2], sums[3])));
 }
 
-template <class Reduction, class Policy, class Source, class Keep>
-__device__ __forceinline__ double tile_norm(const Source& elements, int count, Keep keep) {
-  const auto sum = block_sum<Reduction, Policy>(elements, count, keep);
+// A tile of one buffer. keep(i, quad) sees every quad that this thread reads.
+template <class Reduction, class Policy, class T, class Keep, class... By>
+__device__ __forceinline__ typename Reduction::Accumulator tile_sum(const Elements<T>& elements, int count, Keep keep,
+                                                                    By... by) {
+  typename Reduction::Accumulator sums[kThreadElements] = {};
+  if (count == kTileElements && elements.aligned()) {
+    FloatQuad rows[kRows];
+#pragma unroll
+    for (int row = 0; row < kRows; ++row) rows[row] = elements.template load_four<Policy>(row_element(row));
+#pragma unroll
+    for (int row = 0; row < kRows; ++row) {
+      keep(row_element(row), rows[row]);
+#pragma unroll
+      for (int i = 0; i < kThreadElements; ++i)
+        sums[i] = Reduction::accumulate(sums[i], rows[row].element[i], by...);
+    }
+  } else {
+#pragma unroll 2
+    for (int row = 0; row * kAccumulators < count; ++row) {
+      const FloatQuad quad = elements.load_some(row_element(row), count);
+      keep(row_element(row), quad);
+#pragma unroll
+      for (int i = 0; i < kThreadElements; ++i) sums[i] = Reduction::accumulate(sums[i], quad.element[i], by...);
+    }
+  }
+  return block_sum<Reduction>(sums);
+}
+
+// Its norm, in every thread. Called by whole blocks.
+template <class Reduction, class Policy, class T, class Keep>
+__device__ __forceinline__ double tile_norm(const Elements<T>& elements, int count, Keep keep) {
+  const auto sum = tile_sum<Reduction, Policy>(elements, count, keep);
   if (Reduction::in_range(sum)) return Reduction::widen(sum);
   const Rescale by = Reduction::rescale(sum);
-  return Reduction::widen(block_sum<Reduction, Policy>(elements, count, KeepNothing(), by), by);
+  return Reduction::widen(tile_sum<Reduction, Policy>(elements, count, KeepNothing(), by), by);
 }
 
-// One copy of the loop for both ranges: scaling by 1 changes no bit.
-template <class Reduction, class Policy, class G, class Weights, class Keep>
-__device__ __forceinline__ double tile_norm(const DecayedElements<G, Weights>& elements, int count, Keep keep) {
-  Rescale by{1.0f, 1.0};
+// What a norm of gradients is of: g, or g + decay*w. Without decay that is the same number in a layer that is stepped, whose
+// weights are finite.
+struct Undecayed {
+  __device__ __forceinline__ float operator()(float g, float) const { return g; }
+};
+struct Decayed {
+  float decay;
+  __device__ __forceinline__ float operator()(float g, float w) const { return fma(decay, w, g); }
+};
+
+// A tile's two norms, of gradients and weights, in every thread; as many rows of both are in flight as of one buffer alone.
+// Called by whole blocks. One copy of the loop serves both ranges: scaling by 1 changes no bit.
+template <class Policy, class G, class Weights, class Summed, class KeepGrads, class KeepWeights>
+__device__ __forceinline__ Sums<2> tile_norms(const Elements<G>& grads, const Weights& weights, const Summed& summed,
+                                              int count, KeepGrads keep_grads, KeepWeights keep_weights) {
+  constexpr int kRowsAtOnce = kRows / 2;
+  const bool whole = count == kTileElements && grads.aligned() && weights.aligned();
+  float by_grads = 1, by_weights = 1;  // not what undoes them in the sums: two registers for six
 #pragma unroll 1
-  for (bool again = false;; again = true) {
-    const auto sum = block_sum<Reduction, Policy>(elements, count, keep, by);
-    if (again || Reduction::in_range(sum)) return Reduction::widen(sum, by);
-    by = Reduction::rescale(sum);
+  for (;;) {
+    float of_grads[kThreadElements] = {}, of_weights[kThreadElements] = {};
+    const auto add = [&](int at, const FloatQuad& g, const FloatQuad& w) {
+      keep_grads(at, g);
+      keep_weights(at, w);
+#pragma unroll
+      for (int i = 0; i < kThreadElements; ++i) {
+        of_grads[i] = SquareSum::accumulate(of_grads[i], summed(g.element[i], w.element[i]), Rescale{by_grads, 0});
+        of_weights[i] = SquareSum::accumulate(of_weights[i], w.element[i], Rescale{by_weights, 0});
+      }
+    };
+    if (whole) {
+#pragma unroll 1
+      for (int first = 0; first < kRows; first += kRowsAtOnce) {
+        FloatQuad g[kRowsAtOnce], w[kRowsAtOnce];
+#pragma unroll
+        for (int row = 0; row < kRowsAtOnce; ++row) {
+          g[row] = grads.template load_four<Policy>(row_element(first + row));
+          w[row] = weights.template load_four<Policy>(row_element(first + row));
+        }
+#pragma unroll
+        for (int row = 0; row < kRowsAtOnce; ++row) add(row_element(first + row), g[row], w[row]);
+      }
+    } else {
+#pragma unroll 1
+      for (int row = 0; row * kAccumulators < count; ++row) {
+        const int at = row_element(row);
+        add(at, grads.load_some(at, count), weights.load_some(at, count));
+      }
+    }
+    const float g = block_sum<SquareSum>(of_grads), w = block_sum<SquareSum>(of_weights);
+    const bool in_range = SquareSum::in_range(g) && SquareSum::in_range(w);
+    if (in_range || by_grads != 1 || by_weights != 1)
+      return {{SquareSum::widen(g, SquareSum::scaled(by_grads)), SquareSum::widen(w, SquareSum::scaled(by_weights))}};
+    if (!SquareSum::in_range(g)) by_grads = SquareSum::rescale(g).element;
+    if (!SquareSum::in_range(w)) by_weights = SquareSum::rescale(w).element;
   }
 }
 
@@ -170,51 +162,32 @@ struct BothNorms {
   template <class Policy, class Held>
   static __device__ __forceinline__ Sums<2> of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
                                                     const Held& held) {
-    Sums<2> sums;
-    sums.of[0] = of_grads<Policy>(plan, step, tile, held);
-    sums.of[1] = of_weights<Policy>(plan, step, tile, held);
-    return sums;
+    const Elements<G> grads{tile_address<const G>(plan, tile, step.buffers.grads)};
+    if constexpr (cuda::std::is_same_v<Step, LarcStep>) {
+      const float decay = step.larc.decayed_norm ? decay_of_raw_gradient(step.larc, plan.options[tile.layer]) : 0.0f;
+      return of_both<Policy>(plan, step, tile, held, grads, Decayed{decay});
+    } else {
+      return of_both<Policy>(plan, step, tile, held, grads, Undecayed());
+    }
   }
   static __device__ __forceinline__ bool hand_up(const DevicePlan& plan, const Step&, const Tile& tile, Sums<2>& sums) {
     return finish_layer<SquareSum>(plan, tile, sums);
   }
 
  private:
-  template <class Policy, class Held>
-  static __device__ __forceinline__ double of_grads(const DevicePlan& plan, const Step& step, const Tile& tile,
-                                                    const Held& held) {
-    const Elements<G> grads{tile_address<const G>(plan, tile, step.buffers.grads)};
-    if constexpr (cuda::std::is_same_v<Step, LarcStep>) {
-      if (step.larc.decayed_norm) {  // the weights are read here and again for their own norm, by the same block
-        const float decay = decay_of_raw_gradient(step.larc, plan.options[tile.layer]);
-        return with_weights(plan, step, tile, [&](const auto& weights) {
-          const DecayedElements<G, cuda::std::remove_cvref_t<decltype(weights)>> decayed{grads, weights, decay};
-          return tile_norm<SquareSum, Policy>(decayed, tile.count, keep_in(held.grads));
-        });
+  // Split weights are not held: they are float32 where they are read, and two bytes short of it where they would wait.
+  template <class Policy, class Held, class Summed>
+  static __device__ __forceinline__ Sums<2> of_both(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                    const Held& held, const Elements<G>& grads, const Summed& summed) {
+    W* const weights = tile_address<W>(plan, tile, step.buffers.weights);
+    if constexpr (kMayBeSplit<W>) {
+      if (step.buffers.weights_extra) {
+        const SplitElements split{weights, tile_address<remainder16>(plan, tile, step.buffers.weights_extra)};
+        return tile_norms<Policy>(grads, split, summed, tile.count, keep_in(held.grads), KeepNothing());
       }
     }
-    return tile_norm<SquareSum, Policy>(grads, tile.count, keep_in(held.grads));
-  }
-  // Calls sum(weights) for a tile's, as they are stored.
-  template <class Sum>
-  static __device__ __forceinline__ double with_weights(const DevicePlan& plan, const Step& step, const Tile& tile,
-                                                        const Sum& sum) {
-    W* const weights = tile_address<W>(plan, tile, step.buffers.weights);
-    if constexpr (kMayBeSplit<W>)
-      if (step.buffers.weights_extra)
-        return sum(SplitElements{weights, tile_address<remainder16>(plan, tile, step.buffers.weights_extra)});
-    return sum(Elements<W>{weights});
-  }
-  // Split weights are not held: they are float32 where they are read, and two bytes short of it where they would wait.
-  template <class Policy, class Held>
-  static __device__ __forceinline__ double of_weights(const DevicePlan& plan, const Step& step, const Tile& tile,
-                                                      const Held& held) {
-    return with_weights(plan, step, tile, [&](const auto& weights) {
-      if constexpr (cuda::std::is_same_v<decltype(weights), const Elements<W>&>)
-        return tile_norm<SquareSum, Policy>(weights, tile.count, keep_in(held.weights));
-      else
-        return tile_norm<SquareSum, Policy>(weights, tile.count, KeepNothing());
-    });
+    return tile_norms<Policy>(grads, Elements<W>{weights}, summed, tile.count, keep_in(held.grads),
+                              keep_in(held.weights));
   }
 };
 
