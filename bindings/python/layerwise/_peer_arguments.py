@@ -164,8 +164,16 @@ def _rates(peer: Peer) -> tuple[str, ...]:
 
 def peer_keys(asked: Told) -> set[str]:
     """What a group may say in the peer's own words."""
-    keys = {*asked.arguments, *asked.peer.group_keys}
-    return keys if asked.peer.has_groups else {*keys, *STATED, LABEL, "lr"}
+    if asked.peer.has_groups:
+        return {*(asked.inner or asked.peer).arguments, *asked.peer.group_keys}
+    return {*asked.arguments, *asked.peer.group_keys, *STATED, LABEL, "lr"}
+
+
+def others_keys(asked: Told) -> set[str]:
+    """What groups of other peers have, and none of this one's: keys that would say whose a checkpoint is."""
+    known = {argument for kind in (*PEERS, *(inner for peer in PEERS for inner in peer.inner.values()))
+             for argument in kind.arguments if argument not in kind.without_effect}
+    return known - peer_keys(asked)
 
 
 def group_arguments(asked: Told, group: Mapping[str, Any], label: Any = None) -> dict[str, Any]:

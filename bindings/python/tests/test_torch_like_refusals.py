@@ -339,3 +339,19 @@ def test_apexs_norms_are_of_each_groups_own_kind() -> None:
     optimizer.step()
     norms = [group["exp_avg_sq"][1].tolist() for group in optimizer.peer_state_dict()["param_groups"]]
     assert norms == [[3.0], [6.0]]  # the infinity norm and the L2 norm of four 3s
+
+
+@pytest.mark.parametrize(("ours", "theirs", "text"), [
+    ("timm.Lars-lars", "mmpretrain.LARS-nesterov", "eta=0.02"), ("timm.Lars-lars", "colossalai.Lars", "eeta=1.0"),
+    ("timm.Lars-lars", "holocron.LARS", "no 'trust_coeff'"), ("lightly.LARS", "torchlars.LARS-SGD", "maximize=False"),
+    ("mmpretrain.LARS-exclude", "holocron.LARS", "no 'eta'"), ("holocron.LARS", "mmpretrain.LARS-exclude", "eta=0.02"),
+    ("solo.LARSWrapper-SGD", "mmpretrain.LARS-nesterov", "eta=0.02"), ("torchlars.LARS-SGD", "timm.Lars-lars", "always_adapt="),
+    ("colossalai.Lars", "solo.LARSWrapper-SGD", "dampening=0"), ("lightly.LARS", "timm.NvNovoGrad", "amsgrad="),
+    ("nemo.Novograd", "timm.NvNovoGrad-novogradw", "corrected_weight_decay=False")])
+def test_a_momentum_of_another_meaning_is_refused(ours: str, theirs: str, text: str) -> None:
+    """All of LARS' states are a momentum_buffer: with lr inside, of raw gradients, of scaled ones. The keys of the
+    groups say whose it is; loaded in silence, they were up to 2.8 off."""
+    replay = Replay(run_of(ours), run_of(ours)["initial_weights"])
+    with pytest.raises(ValueError, match=text) as raised:
+        replay.optimizer.load_peer_state_dict(run_of(theirs)["state_after_10"])
+    assert replay.optimizer.like in str(raised.value) and not replay.optimizer.state_dict()["state"]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._peer_arguments import LABEL, Told, peer_keys
+from .._peer_arguments import LABEL, Told, others_keys, peer_keys
 from .._peer_structure import OF_A_PARAMETER, Place, expected, fill_in, leaf_key, leaves
 from .._peers import (
     DECAYS,
@@ -71,11 +71,25 @@ def read_groups(asked: Told, groups: Sequence[Group], state: Any) -> list[Mappin
         found = ", ".join(map(repr, state)) if isinstance(state, Mapping) else f"a {type(state).__name__}"
         raise ValueError(f"a checkpoint of {asked.name} has state and {key}; this one has {found}")
     saved = [dict(group) for group in state[key]]
+    for group in saved:
+        _refuse_others(asked, group)
     counts = [len(group["params"]) for group in saved if "params" in group]
     if len(saved) != len(groups) or counts not in ([], [len(group["params"]) for group in groups]):
         raise ValueError(f"the checkpoint of {asked.name} has groups of {counts or len(saved)} parameters; the "
                          f"optimizer has {[len(group['params']) for group in groups]}")
     return list(saved)
+
+
+def _refuse_others(asked: Told, group: Mapping[str, Any]) -> None:
+    """Raises ValueError for a group that was another optimizer's: LARS' momenta have one name and many meanings."""
+    foreign = sorted(others_keys(asked) & set(group))
+    if foreign:
+        raise ValueError(f"a parameter group of the checkpoint has {foreign[0]}={group[foreign[0]]!r}, which "
+                         f"{asked.name} does not have: this is another optimizer's")
+    coefficient = None if asked.inner else asked.peer.options.get("trust_coefficient")
+    if isinstance(coefficient, Of) and coefficient.arguments[0] not in group:
+        raise ValueError(f"the checkpoint of {asked.name} has no {coefficient.arguments[0]!r} in a parameter group: "
+                         "this is another optimizer's")
 
 
 def read_state(asked: Told, optimizer: Any, state: Any, saved: Sequence[Mapping[str, Any] | None],
@@ -85,7 +99,7 @@ def read_state(asked: Told, optimizer: Any, state: Any, saved: Sequence[Mapping[
     Raises ValueError, naming the peer, for leaves that are not its own, and for those that are missing."""
     given = {key: value for key, value in leaves(state) if not key.startswith(("param_groups/", "hypers/"))}
     places = _places(asked, optimizer, given)
-    kinds = _kinds(groups)
+    kinds = _kinds(asked, groups)
     without_moment = {number for number, known in enumerate(kinds) if MOMENT not in known}
     steps = {number: group["step"] for number, group in _group_of(optimizer, saved) if group and "step" in group}
     entries: dict[int, dict[str, Any]] = {place.number: {} for place in places}
@@ -132,13 +146,13 @@ def read_state(asked: Told, optimizer: Any, state: Any, saved: Sequence[Mapping[
                    [[undecayed.get(place.number, False) for place in group] for group in of_groups])
 
 
-def _kinds(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+def _kinds(asked: Told, groups: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """The entries of this package's state of each parameter, by what a template calls them."""
-    return [kinds for group in groups for kinds in [_kinds_of(group)] * len(group["params"])]
+    return [kinds for group in groups for kinds in [_kinds_of(asked, group)] * len(group["params"])]
 
 
-def _kinds_of(group: Mapping[str, Any]) -> dict[str, str]:
-    if "betas" not in group:
+def _kinds_of(asked: Told, group: Mapping[str, Any]) -> dict[str, str]:
+    if asked.peer.ours != "NovoGrad":
         return dict.fromkeys(_MOMENTS, "momentum_buffer") if group["momentum"] else {}
     found = {MOMENT: "first_moment", NEGATIVE_MOMENT: "first_moment", SECOND: "second_moment"}
     maximum = dict.fromkeys((MAXIMUM, MAXIMUM_OF_EACH), "max_second_moment")
@@ -248,7 +262,7 @@ def _indices(asked: Told, optimizer: Any, names: Sequence[str | None], parameter
                        if "{index}" in key)
     shapes = {int(found[found.lastindex or 0]): tuple(_tensor(value).shape) for key, value in given.items()
               if (found := re.fullmatch(pattern, key))}
-    if not shapes and not any(_kinds(optimizer.param_groups)):
+    if not shapes and not any(_kinds(asked, optimizer.param_groups)):
         return here  # nothing that would have a place
     groups_with = Counter(shape for group in optimizer.param_groups
                           for shape in {tuple(parameter.shape) for parameter in group["params"]})
@@ -277,7 +291,7 @@ def write_state(asked: Told, optimizer: Any, rate_inside: float | None) -> Any:
 class _Writer:
     def __init__(self, asked: Told, optimizer: Any, places: Sequence[Place], rate_inside: float | None) -> None:
         self.asked, self.optimizer, self.places, self.rate_inside = asked, optimizer, places, rate_inside
-        self.kinds = _kinds(optimizer.param_groups)
+        self.kinds = _kinds(asked, optimizer.param_groups)
 
     def write(self, template: Any, places: Sequence[Place], place: Place | None) -> Any:
         if isinstance(template, list):
