@@ -99,7 +99,7 @@ def _is_short_for(asked: str, full: str) -> bool:
 
 def told(name: str, arguments: Mapping[str, Any]) -> Told:
     """Raises TypeError for arguments that the peer does not have, ValueError for those that are not served."""
-    kind = re.match(r"\s*optax\.(chain|partition)\b", name) if isinstance(name, str) else None
+    kind = re.match(r"\s*optax\.(chain|partition|multi_transform)\b", name) if isinstance(name, str) else None
     if kind:
         asked = _chain(arguments) if kind[1] == "chain" else _partition(arguments)
     else:
@@ -129,6 +129,8 @@ def _complete(peer: Peer, arguments: Mapping[str, Any]) -> Told:
             raise TypeError(f"{peer.name} needs {name}")
     for name in peer.served:
         refuse_unserved(peer, name, given[name])
+    if peer.gradient_divisor is not None:
+        peer.gradient_divisor(given)  # refuses what it cannot be of
     return Told(peer, given)
 
 

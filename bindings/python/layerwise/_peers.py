@@ -56,8 +56,17 @@ def _first_given(first: Any, second: Any) -> Any:
 
 def _as_float32(*betas: Any) -> tuple[float, float]:
     """Peers whose kernels take the betas as float32: 1 - beta2 is then that of the float32, 1.3e-5 off for .999."""
-    first, second = betas[0] if len(betas) == 1 else betas
+    try:
+        first, second = betas[0] if len(betas) == 1 else betas
+    except TypeError:
+        raise TypeError(f"betas is {betas[0]!r}: it must be two numbers") from None
     return float(np.float32(first)), float(np.float32(second))
+
+
+def _inverse(rescale_grad: Any) -> float:
+    if not rescale_grad:
+        raise ValueError(f"rescale_grad is {rescale_grad!r}: it must not be 0")
+    return float(1.0 / rescale_grad)
 
 
 @dataclass(frozen=True)
@@ -510,7 +519,7 @@ PEERS: tuple[Peer, ...] = (
         served={"multi_precision": ((False,), _MASTERS), "parameter_list": ((None,), "give params instead"),
                 "grad_clip": ((None,), "clip gradients before the step"),
                 "regularization": ((None,), "give lars_weight_decay")}, without_effect=("name",),
-        gradient_divisor=of("rescale_grad", by=lambda value: 1.0 / value),
+        gradient_divisor=of("rescale_grad", by=_inverse),
         differs="what is not decayed is not scaled either; fleet's own example has lars_coeff 0.01"),
     Peer(
         "mxnet.optimizer.LARS", "mxnet 1.9.1", "LARCSGD",
@@ -525,7 +534,7 @@ PEERS: tuple[Peer, ...] = (
         served={"multi_precision": ((False,), _MASTERS), "clip_gradient": ((None,), "clip gradients before the step"),
                 "lr_scheduler": ((None,), "give a function as learning_rate, or set the groups' lr")},
         without_effect=("begin_num_update", "lazy_update", "param_idx2name"),
-        gradient_divisor=of("rescale_grad", by=lambda value: 1.0 / value),
+        gradient_divisor=of("rescale_grad", by=_inverse),
         rate_in_moment=of("momentum_correction", "momentum", by=_both),
         differs="with momentum_correction lr is not inside, as if all parameters were in one update call (through "
                 "gluon.Trainer only 4 of them are corrected); names decide what is scaled and decayed"),
@@ -606,6 +615,7 @@ NOT_SERVED = {
     "bitsandbytes.optim.LARS8bit": _UPDATE_NORM,
     "bitsandbytes.optim.LARS32bit": _UPDATE_NORM,
     "bitsandbytes.optim.PytorchLARS": _UPDATE_NORM,
+    "classy_vision.optim.sgd.SGD": "its use_larc is apex.parallel.LARC around torch.optim.SGD: that is served",
     "mindspore.nn.LARS": "it has no kernel for a CPU, so nothing here was ever held to its numbers",
     "holocron.optim.RaLars": "a ratio of Adam's rectified update",
 }

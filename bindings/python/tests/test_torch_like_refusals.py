@@ -62,6 +62,11 @@ def sgd(**arguments: Any) -> dict[str, Any]:
     ("mxnet.LARS", {"clip_gradient": 1.0}, ValueError, "clip_gradient=1.0 is not served"),
     ("timm.Lars", {"lr": float("nan")}, ValueError, "lr is nan"),
     ("timm.Lars", {"trust_clip": 2}, ValueError, "trust_clip is 2: it must be one of True, False"),
+    ("solo.LARSWrapper", {"optimizer": {"arguments": {"lr": 0.1}}}, TypeError, "optimizer of solo.utils.lars.LARSWrapper"),
+    ("apex.FusedNovoGrad", {"betas": 0.9}, TypeError, "betas is 0.9"),
+    ("paddle.LarsMomentumOptimizer", {"learning_rate": 0.1, "momentum": 0.9, "rescale_grad": 0.0}, ValueError,
+     "rescale_grad is 0.0"),
+    ("classy_vision.optim.SGD", {"use_larc": True}, ValueError, "apex.parallel.LARC around torch.optim.SGD"),
     ("timm.Lars", {"momentum": -1.0}, ValueError, "momentum"),
     ("optax.chain", {"chain": [{"class": "optax.adam", "arguments": {}}, {"class": "optax.scale"}]}, ValueError,
      "optax.chain of optax.adam, optax.scale is not served"),
@@ -330,6 +335,19 @@ def test_fastais_checkpoint_is_a_list_of_its_own() -> None:
     assert replay.distance(10) < 2e-6
 
 
+def test_a_group_needs_params() -> None:
+    with pytest.raises(TypeError, match="a parameter group has 'weight_decay' and no params"):
+        like("timm.Lars", [{"weight_decay": 0.1}])
+
+
+def test_optaxs_multi_transform_is_its_partition() -> None:
+    """optax's older name of it, which it still has."""
+    run = run_of("optax.novograd-partition")
+    replay = Replay({**run, "class": "optax.multi_transform"}, run["initial_weights"])
+    replay.step(0)
+    assert replay.distance(0) < 2e-6
+
+
 def test_apexs_norms_are_of_each_groups_own_kind() -> None:
     parameters = [torch.nn.Parameter(torch.ones(4)) for _ in range(2)]
     optimizer = like("apex.FusedNovoGrad", [{"params": parameters[:1], "norm_type": 0},
@@ -345,7 +363,8 @@ def test_apexs_norms_are_of_each_groups_own_kind() -> None:
     ("timm.Lars-lars", "mmpretrain.LARS-nesterov", "eta=0.02"), ("timm.Lars-lars", "colossalai.Lars", "eeta=1.0"),
     ("timm.Lars-lars", "holocron.LARS", "no 'trust_coeff'"), ("lightly.LARS", "torchlars.LARS-SGD", "maximize=False"),
     ("mmpretrain.LARS-exclude", "holocron.LARS", "no 'eta'"), ("holocron.LARS", "mmpretrain.LARS-exclude", "eta=0.02"),
-    ("solo.LARSWrapper-SGD", "mmpretrain.LARS-nesterov", "eta=0.02"), ("torchlars.LARS-SGD", "timm.Lars-lars", "always_adapt="),
+    ("solo.LARSWrapper-SGD", "mmpretrain.LARS-nesterov", "eta=0.02"),
+    ("torchlars.LARS-SGD", "timm.Lars-lars", "always_adapt=False"),
     ("colossalai.Lars", "solo.LARSWrapper-SGD", "dampening=0"), ("lightly.LARS", "timm.NvNovoGrad", "amsgrad="),
     ("nemo.Novograd", "timm.NvNovoGrad-novogradw", "corrected_weight_decay=False")])
 def test_a_momentum_of_another_meaning_is_refused(ours: str, theirs: str, text: str) -> None:

@@ -85,6 +85,9 @@ def _around(asked: Told, params: Any) -> Any:
     """An optimizer in the place of one that wraps another."""
     inner = asked.arguments["optimizer"]
     if isinstance(inner, Mapping):
+        if "class" not in inner:
+            raise TypeError(f"optimizer of {asked.name} has {', '.join(map(repr, inner))}: it must be a dictionary of "
+                            "class and arguments")
         name, arguments = str(class_name(inner["class"])), dict(inner.get("arguments", {}))
         if asked.inner_name not in (None, name):
             raise ValueError(f"optimizer of {asked.name} is {name}, and its name says {asked.inner_name}")
@@ -128,6 +131,9 @@ def _as_groups(asked: Told, params: Any) -> list[Group]:
         given = [{"params": list(each)} for each in given]
     elif not all(isinstance(each, Mapping) for each in given):
         given = [{"params": given}]
+    for group in given:
+        if "params" not in group:
+            raise TypeError(f"a parameter group has {', '.join(map(repr, group))} and no params")
     groups = [{**group, "params": list(group["params"]) if isinstance(group["params"], Iterable) and not isinstance(
         group["params"], Tensor) else [group["params"]]} for group in given]
     return groups if asked.labels is None else [part for group in groups for part in _by_label(asked, group)]
