@@ -173,8 +173,8 @@ def peer_keys(asked: Told) -> set[str]:
 
 def others_keys(asked: Told) -> set[str]:
     """What groups of other peers have, and none of this one's: keys that would say whose a checkpoint is."""
-    known = {argument for kind in (*PEERS, *(inner for peer in PEERS for inner in peer.inner.values()))
-             for argument in kind.arguments if argument not in kind.without_effect}
+    kinds: list[Peer | Inner] = [*PEERS, *(inner for peer in PEERS for inner in peer.inner.values())]
+    known = {argument for kind in kinds for argument in kind.arguments if argument not in kind.without_effect}
     return known - peer_keys(asked)
 
 
@@ -231,7 +231,7 @@ def _chain(arguments: Mapping[str, Any]) -> Told:
         if name == "optax.add_decayed_weights" and given.get("weight_decay"):
             raise ValueError("optax.chain with decay in two of its transformations is not served")
         given |= {**link.defaults, **{link.arguments[argument]: value for argument, value in values.items()}}
-        state.append(link.state)
+        state.append(link.unmasked if link.unmasked and values.get("mask") is None else link.state)
     peer, _ = find(entry)
     if entry == "optax.scale_by_novograd":
         given["adds_decayed_weights"] = "optax.add_decayed_weights" in names

@@ -295,7 +295,8 @@ def _fixed(lr: float, weight_decay: float, given: Mapping[str, Any], step: int) 
 
 
 _SCHEDULE = {"type": "ScaleByScheduleState", "count": STEP}
-_MASKED = {"type": "MaskedState", "inner_state": {"type": "EmptyState"}}
+_UNMASKED = {"type": "EmptyState"}
+_MASKED = {"type": "MaskedState", "inner_state": _UNMASKED}
 _TRACE = {"type": "TraceState", "trace": {"{name}": NEGATIVE_MOMENT}}
 _SCALE_BY_NOVOGRAD = {"type": "ScaleByNovogradState", "count": STEP, "mu": {"{name}": MOMENT},
                       "nu": {"{name}": SECOND}}
@@ -628,6 +629,7 @@ class Link:
 
     arguments  what its own are called there
     state      its part of a checkpoint
+    unmasked   that where it has a mask and was given none
     needed     whether the chain is another one without it
     defaults   by the names there, where they are not the entry's
     """
@@ -637,6 +639,7 @@ class Link:
     state: Any
     needed: bool = True
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    unmasked: Any = None
 
 
 _CHAINED_RATE = Link("optax.scale_by_learning_rate", {"learning_rate": "learning_rate"}, _SCHEDULE)
@@ -644,12 +647,13 @@ CHAINS: Mapping[str, tuple[Link, ...]] = {
     "optax.scale_by_novograd": (
         Link("optax.scale_by_novograd", {name: name for name in (*_OPTAX_NOVOGRAD_ARGUMENTS, "mu_dtype")},
              _SCALE_BY_NOVOGRAD),
-        Link("optax.add_decayed_weights", {"weight_decay": "weight_decay", "mask": "mask"}, _MASKED, needed=False),
+        Link("optax.add_decayed_weights", {"weight_decay": "weight_decay", "mask": "mask"}, _MASKED, needed=False,
+             unmasked=_UNMASKED),
         _CHAINED_RATE),
     "optax.lars": (
         Link("optax.add_decayed_weights", {"weight_decay": "weight_decay", "mask": "weight_decay_mask"}, _MASKED,
-             needed=False),
-        Link("optax.scale_by_trust_ratio", {"trust_coefficient": "trust_coefficient", "eps": "eps"}, _MASKED,
+             needed=False, unmasked=_UNMASKED),
+        Link("optax.scale_by_trust_ratio", {"trust_coefficient": "trust_coefficient", "eps": "eps"}, _UNMASKED,
              defaults={"trust_coefficient": 1.0}),
         _CHAINED_RATE,
         Link("optax.trace", {"decay": "momentum", "nesterov": "nesterov"}, _TRACE, needed=False)),

@@ -166,3 +166,25 @@ def test_another_state_is_refused_by_the_peers_name() -> None:
         scheduled_optimizer.state_of_peer(run_of("objax.LARS")["state_after_10"], params)
     with pytest.raises(ValueError, match=r"the checkpoint of optax.lars lacks '3/trace/fc/bias'"):
         optimizer.state_of_peer(state, params)
+
+
+@pytest.mark.parametrize("mask", [None, {"w": True, "b": False}])
+@pytest.mark.parametrize("names", [("add_decayed_weights", "scale_by_trust_ratio", "scale_by_learning_rate", "trace"),
+                                   ("scale_by_novograd", "add_decayed_weights", "scale_by_learning_rate")])
+def test_a_chains_state_has_optaxs_own_structure(names: tuple[str, ...], mask: Any) -> None:
+    """Without a mask optax's is an EmptyState where that with one is a MaskedState, and the ratio's is never masked."""
+    arguments: dict[str, dict[str, Any]] = {
+        "add_decayed_weights": {"weight_decay": 0.1, "mask": mask}, "scale_by_learning_rate": {"learning_rate": 0.01},
+        "trace": {"decay": 0.9}}
+    theirs = optax.chain(*(getattr(optax, name)(**arguments.get(name, {})) for name in names))
+    ours = layerwise.jax.like("optax.chain", chain=[
+        {"class": f"optax.{name}", "arguments": arguments.get(name, {})} for name in names])
+    params = {"w": jnp.ones((3, 2)), "b": jnp.full(3, 0.5)}
+    grads = {"w": jnp.full((3, 2), 0.25), "b": jnp.full(3, 2.0)}
+    found, our_state = ours.update(grads, ours.init(params), params)
+    expected, their_state = theirs.update(grads, theirs.init(params), params)
+    back = ours.peer_state(our_state, params)
+    assert jax.tree.structure(back) == jax.tree.structure(their_state)
+    for one, other in ((found, expected), (back, their_state)):
+        assert all(np.allclose(a, b, rtol=1e-6) for a, b in zip(
+            jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
