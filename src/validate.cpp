@@ -32,7 +32,8 @@ layerwise_novograd_options defaults(const layerwise_novograd_options*) {
   options.eps = 1e-8;
   options.weight_decay = 0.001;
   options.grad_scale = 1;
-  options.average_first_step = options.seed_second_moment = 1;
+  options.average_first_step = 1;
+  options.seed_second_moment = LAYERWISE_SEED_WHILE_ZERO;
   return options;
 }
 

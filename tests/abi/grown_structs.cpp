@@ -15,7 +15,7 @@ void check(bool good, const char* what, const char* type) {
 }
 
 template <class Options>
-void check_struct(const char* type, int32_t (*init)(Options*, int64_t)) {
+void check_struct(const char* type, int32_t (*init)(Options*, int64_t), int64_t first) {
   constexpr int64_t kOlder = sizeof(Options) - sizeof(double);
   Options older, newer;
   std::memset(static_cast<void*>(&older), 0xa5, sizeof older);
@@ -32,17 +32,18 @@ void check_struct(const char* type, int32_t (*init)(Options*, int64_t)) {
   check(std::memcmp(&taken, &older, kOlder) == 0, "what the caller set is not kept", type);
   newer.later = 3;
   check(layerwise::received(&newer, "options").later == 3, "the new member of a caller of this version is lost", type);
-  const int64_t too_small = kOlder - 8;
-  check(init(&older, too_small) == LAYERWISE_ERROR_STRUCT_SIZE, "smaller than the first of this ABI, and filled", type);
+  check(init(&older, first) == LAYERWISE_OK, "the first of this ABI is not filled", type);
+  check(init(&older, first - 8) == LAYERWISE_ERROR_STRUCT_SIZE, "smaller than the first of this ABI, and filled", type);
 }
 
 }  // namespace
 
+// The sizes are those of the first header of this ABI, which stands in old_header.
 int main() {
-  check_struct("layerwise_novograd_options", layerwise_novograd_options_init);
-  check_struct("layerwise_larc_options", layerwise_larc_options_init);
-  check_struct("layerwise_sgd_options", layerwise_sgd_options_init);
-  check_struct("layerwise_plan_options", layerwise_plan_options_init);
-  check_struct("layerwise_layer_options", layerwise_layer_options_init);
+  check_struct("layerwise_novograd_options", layerwise_novograd_options_init, 184);
+  check_struct("layerwise_larc_options", layerwise_larc_options_init, 136);
+  check_struct("layerwise_sgd_options", layerwise_sgd_options_init, 64);
+  check_struct("layerwise_plan_options", layerwise_plan_options_init, 104);
+  check_struct("layerwise_layer_options", layerwise_layer_options_init, 48);
   return failures != 0;
 }

@@ -27,7 +27,7 @@ PLANTED = [  # what stands in the header, what stands there instead, what the er
     ("  double dampening;  ", "  double dampening[LAYERWISE_STAT_COUNT];  ", "an array of a size that is no number"),
     ("  int32_t nesterov;     /* 1: ", "  int32_t nesterov;     /* ", "does not say whether it is a flag"),
     ("/* LAYERWISE_NORM_, default L2 */", "/* LAYERWISE_NORMS_, default L2 */", "no constants LAYERWISE_NORMS_"),
-    ("  int64_t reserved[2];  /* 0 */", "  int64_t reserved[2];  /* for later */", "reserved: the comment"),
+    ("  int32_t reserved;     /* 0 */", "  int32_t reserved;     /* for later */", "reserved: the comment"),
     ("/* The hyper-parameters of SGD in larc_sgd_step. */\n", "", "layerwise_sgd_options has no comment above it"),
     ("/* The version as major*10000 + minor*100 + patch. Never fails. */\n", "", "layerwise_version has no comment"),
     ("typedef struct layerwise_sgd_options {", "typedef struct layerwise_sgd {", "both must be the same"),
