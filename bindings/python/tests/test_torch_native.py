@@ -51,7 +51,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, by_python: str) -> Path:
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
         pytest.skip("Python's headers are not installed")
     folder = tmp_path_factory.mktemp("cache")
-    assert python(STEPS, 5, 200, LAYERWISE_TORCH_LIBRARY=None, LAYERWISE_CACHE=folder) == [
+    assert python(STEPS, 5, 280, LAYERWISE_TORCH_LIBRARY=None, LAYERWISE_CACHE=folder) == [
         by_python, "compiled Compiled"]
     assert [path.suffix for path in folder.iterdir()] == [".so"]
     return folder
