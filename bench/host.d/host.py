@@ -145,7 +145,8 @@ class Idle(torch.optim.Optimizer):
         return None
 
 
-COLUMNS = ("tensors", "the step", "torch around", "options", "tensors found", "the library", "the rest", "looked at all")
+COLUMNS = ("tensors", "the step", "torch around", "options", "tensors found", "the library", "the rest",
+           "looked at all")
 
 
 def shares(options: argparse.Namespace) -> None:
@@ -190,7 +191,8 @@ def arrays(options: argparse.Namespace) -> None:
 PLAN_STEPS: dict[str, Any] = {
     "novograd_step": lambda plan, buffers, values: plan.novograd_step(
         *buffers, values, lr=1e-6, beta1=0.9, weight_decay=1e-4, grad_averaging=True),
-    "larc_sgd_step": lambda plan, buffers, values: plan.larc_sgd_step(*buffers, lr=1e-6, momentum=0.9, weight_decay=1e-4),
+    "larc_sgd_step": lambda plan, buffers, values: plan.larc_sgd_step(
+        *buffers, lr=1e-6, momentum=0.9, weight_decay=1e-4),
 }
 
 
@@ -209,8 +211,9 @@ def row_of_arrays(name: str, layout: str, plan: RepeatablePlan, step: Any, optio
     calls = [Step(lambda: step(plan, lists, values)), Step(lambda: function(*arguments))]
     whole, library = in_turn(calls, options.seconds, options.clock)
     between = statistics.median(one - other for one, other in zip(whole, library, strict=True))
-    print(f"  {name + (', lists' if lists is not buffers else ', packed'):28} {count:8} {statistics.median(whole):11.1f} "
-          f"{statistics.median(library):12.1f} {between:10.1f}", flush=True)
+    name += ", packed" if lists is buffers else ", lists"
+    print(f"  {name:28} {count:8} {statistics.median(whole):11.1f} {statistics.median(library):12.1f} {between:10.1f}",
+          flush=True)
 
 
 # ---- Right after torch's own parallel work -------------------------------------------------------------------------

@@ -14,8 +14,8 @@ BENCH = Path(__file__).resolve().parents[1]
 def host(*arguments):
     """The command's exit code and output."""
     environment = {**os.environ, "LAYERWISE_BENCH_PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([BENCH / "host", "--rehearsal", "--seconds", "0", "--road", "python", *arguments], env=environment,
-                          capture_output=True, text=True, timeout=300)
+    done = subprocess.run([BENCH / "host", "--rehearsal", "--seconds", "0", "--road", "python", *arguments],
+                          env=environment, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout + done.stderr
 
 

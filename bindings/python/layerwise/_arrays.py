@@ -182,8 +182,8 @@ def _is_contiguous(shape: tuple[int, ...], strides: tuple[int, ...], unit: int) 
 
 
 # Of arrays in the machine's byte order.
-_NAMES = {np.dtype(name): name for name in ("float32", "float16", "float64", "uint8", "bool", "int16", "uint16", "int64",
-                                            "uint64")}
+_NAMES = {np.dtype(name): name for name in (
+    "float32", "float16", "float64", "uint8", "bool", "int16", "uint16", "int64", "uint64")}
 
 
 def plain_address(array: Any, dtypes: tuple[str, ...], length: int, exact: bool = False) -> int | None:

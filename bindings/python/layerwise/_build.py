@@ -1,4 +1,4 @@
-"""C++ that is compiled where it runs, at its first use, and kept: what must fit the installed version of a framework."""
+"""C++ that is compiled where it runs, and kept: what must fit the installed version of a framework."""
 
 from __future__ import annotations
 

@@ -49,3 +49,28 @@ def jax_handlers() -> None:
         _handlers.register()
     except LibraryError as problem:
         pytest.skip(str(problem))
+
+
+@pytest.fixture(scope="session")
+def compiled_watch(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The functions of watch.cpp; skips where it cannot be compiled."""
+    from layerwise import LibraryError
+    from layerwise.torch import _native
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAYERWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        try:
+            return _native.Functions(_native.build().make())
+        except LibraryError as problem:
+            pytest.skip(f"watch.cpp cannot be compiled here: {problem}")
+
+
+@pytest.fixture(params=["in Python", "compiled"])
+def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How a step of layerwise.torch finds its tensors."""
+    from layerwise.torch import _native
+
+    functions = request.getfixturevalue("compiled_watch") if request.param == "compiled" else None
+    monkeypatch.setattr(_native.native, "found", lambda: functions)
+    monkeypatch.setattr(_native.native, "functions", functions)
+    return str(request.param)

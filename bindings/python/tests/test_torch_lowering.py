@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import torch_models  # skips where PyTorch is missing
-from torch_models import LARCSGD, Network, NovoGrad, backward
+from torch_models import LARC, LARCSGD, Network, NovoGrad, backward
 
-from layerwise.torch import _bucket, _memory
+from layerwise.torch import _bucket, _memory, _repetition
 
 torch = torch_models.torch
 
@@ -61,7 +61,12 @@ class FakePlan:
         assert not self._device.capturing, "a plan cannot be changed during a capture"
 
     def __getattr__(self, name: str) -> Any:
-        return lambda **arguments: self._device.calls.append((name, {**arguments, "plan": self.options}))
+        def step(**arguments: Any) -> None:
+            self._device.calls.append((name, {**arguments, "plan": self.options}))
+            for vector in ("second_moment", "max_second_moment"):
+                if arguments.get(vector) is not None:
+                    arguments[vector].mul_(2).add_(1)
+        return step
 
 
 @pytest.fixture
@@ -113,6 +118,59 @@ def test_tables_are_copied_when_an_address_or_the_stream_changes_and_only_then(d
     device.stream = 9
     optimizer.step()
     assert device.copies == 3 and device.calls[-1][1]["stream"] == 9
+
+
+def said(call: tuple[str, dict[str, Any]]) -> tuple[Any, ...]:
+    """A call, arrays by what they hold: tables by their addresses, which the device reads."""
+    name, arguments = call
+    return name, {key: value.tolist() if key in ("weights", "grads", "first_moment", "momentum_buffer") else
+                  value.data_ptr() if isinstance(value, torch.Tensor) else value for key, value in arguments.items()}
+
+
+@pytest.mark.parametrize("make", [
+    lambda params: NovoGrad(params, 0.1, amsgrad=True), lambda params: LARCSGD(params, 0.1),
+    lambda params: LARC(torch.optim.SGD(params, 0.1))], ids=["NovoGrad", "LARCSGD", "LARC"])
+def test_a_repeated_step_makes_the_call_of_one_that_looks_at_everything(
+        device: FakeDevice, make: Any, road: str, monkeypatch: Any) -> None:
+    network = Network()
+    optimizer = make(network.parameters())
+    backward(network, 0)
+    optimizer.step()
+    network.hidden.bias.grad = None
+    device.calls.clear()
+    device.copies = 0
+    taken, take = [], _repetition.Repetition.take
+    monkeypatch.setattr(_repetition.Repetition, "take", lambda self, *rest: taken.append(1) or take(self, *rest))
+    states = []
+    for number in range(8):
+        optimizer.param_groups[0]["lr"] = torch.tensor(0.5) if number > 5 else 0.1
+        if number == 4:
+            network.hidden.weight.grad = network.hidden.weight.grad.clone()
+        optimizer.step()
+        states.append({name: {float(optimizer.state[p][name]) for p in network.parameters()
+                              if p.grad is not None and name in optimizer.state[p]}
+                       for name in ("step", "second_moment", "max_second_moment")})
+    assert len(taken) == 5, "all but the first two, and one whose lr is a tensor for the first time"
+    calls = list(map(said, device.calls))
+    for call in calls:
+        call[1].pop("lr")
+    assert calls[0] == calls[1] == calls[2] == calls[3] and device.copies == 2
+    assert calls[4] == calls[5] == calls[6] == calls[7] != calls[0]
+    assert calls[4][1]["grads"] == [0 if p.grad is None else p.grad.data_ptr() for p in network.parameters()]
+    for number, state in enumerate(states):
+        assert state["step"] <= {number + 2}
+        assert state["second_moment"] | state["max_second_moment"] <= {2**(number + 2) - 1}
+
+
+def test_a_capture_looks_at_everything(device: FakeDevice, road: str) -> None:
+    network = Network()
+    optimizer = NovoGrad(network.parameters(), 0.1)
+    backward(network, 0)
+    for _ in range(4):
+        optimizer.step()
+    device.capturing = True
+    with pytest.raises(RuntimeError, match="lr is a number, which would be frozen"):
+        optimizer.step()
 
 
 def test_a_capture_copies_from_memory_that_was_set_aside_and_stays(device: FakeDevice) -> None:

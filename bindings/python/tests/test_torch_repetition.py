@@ -1,5 +1,5 @@
-"""A step that is taken again beside one that looks at everything: the same bits, and the same refusals, whatever changes
-between two steps.
+"""A step that is taken again beside one that looks at everything: the same bits and the same refusals, whatever
+changes between two steps.
 
 An optimizer takes the step before again where it finds all of it as it was. Right values are those of an optimizer that
 never does so: it looks at every tensor one by one, and is held to values by hand elsewhere.
@@ -15,7 +15,6 @@ import pytest
 import torch_models  # skips where PyTorch is missing
 from torch_models import LARC, LARCSGD, NovoGrad
 
-from layerwise import LibraryError
 from layerwise.torch import _native, _optimizer, _repetition, _watch
 
 torch = torch_models.torch
@@ -28,26 +27,6 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "LARC(NovoGrad)": lambda params: LARC(NovoGrad(params, 0.01)),
 }
 each_grouping = pytest.mark.parametrize("grouped", [False, True], ids=["one group", "a group each"])
-
-
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The functions of watch.cpp."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAYERWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        try:
-            return _native.Functions(_native.build().make())
-        except LibraryError as problem:
-            pytest.skip(f"watch.cpp cannot be compiled here: {problem}")
-
-
-@pytest.fixture(params=["in Python", "compiled"])
-def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How a step finds its tensors."""
-    functions = request.getfixturevalue("compiled") if request.param == "compiled" else None
-    monkeypatch.setattr(_native.native, "found", lambda: functions)
-    monkeypatch.setattr(_native.native, "functions", functions)
-    return str(request.param)
 
 
 @pytest.fixture

@@ -7,15 +7,13 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .. import STAT_COUNT
-from ._columns import Compiled, InNumpy
-from ._memory import HostCall, RepeatablePlan, memory_of
-from ._native import Functions
+from ._memory import HostMemory, RepeatablePlan, memory_of
 from ._order import DTYPES, ordered_like, same_order
+from ._repeatable import OnDevice, OnHost
 from ._steps import StepCounts
 
 _numbers = itertools.count()
@@ -74,7 +72,8 @@ class Bucket:
         self._plan: RepeatablePlan | None = None
         self._plan_threads = 0
         self._addresses: list[int] = []
-        self._repeatable: RepeatableCall | None = None
+        self._repeatable: OnHost | OnDevice | None = None
+        self._kind: tuple[Any, ...] = ()  # of the last call on a device
         self.handle = next(_numbers)
         _buckets[self.handle] = self
 
@@ -118,10 +117,9 @@ class Bucket:
         for name, tensors in (per_layer or {}).items():
             if tensors is not None:
                 self._scatter(name, layers, tensors)
-        made = self._memories[0].repeated
-        if made is not None and len(parts) == 1:
-            vectors = [whole.numpy() for name, whole in gathered.items() if whole is not None]
-            self._repeatable = RepeatableCall(made, layers, vectors, steps is not None, self._steps is not None)
+        if len(parts) == 1:
+            self._repeatable = self._to_repeat(
+                method, layers, dict(zip(buffers, rows, strict=True)), gathered, arguments, steps is not None)
         if steps is not None:
             self._advance(layers, steps, arguments.get("found_inf"))
         if method == "larc_scale":
@@ -129,13 +127,30 @@ class Bucket:
                 if scaled is not grad:
                     grad.copy_(scaled)
 
-    def repeatable(self) -> RepeatableCall | None:
-        """The last call, where it can be made again; None where it was several, or a device reads its tables."""
+    def _to_repeat(self, method: str, layers: Sequence[int], rows: dict[str, list[int]],
+                   gathered: Mapping[str, Tensor | None], arguments: Mapping[str, Any],
+                   has_step: bool) -> OnHost | OnDevice | None:
+        """The call that was just made, where the one before was like it: another may follow."""
+        memory, plan = self._memories[0], self._plan
+        if isinstance(memory, HostMemory):
+            vectors = [whole.numpy() for whole in gathered.values() if whole is not None]
+            return None if memory.repeated is None else OnHost(memory.repeated, layers, vectors, has_step,
+                                                               self._steps is not None)
+        kind, self._kind = self._kind, (plan, method, list(layers))
+        if kind != self._kind or self._steps is not None or memory.capturing():
+            return None
+        apart = {name: None if whole is None else self._vectors[name] for name, whole in gathered.items()}
+        return OnDevice(memory, plan, method, layers, rows, apart, arguments, has_step)
+
+    def repeatable(self) -> OnHost | OnDevice | None:
+        """The last call, where it can be made again."""
         return self._repeatable
 
-    def can_repeat(self, made: RepeatableCall) -> bool:
+    def can_repeat(self, made: OnHost | OnDevice) -> bool:
         """Whether it is still the last call, and the plan has as many threads as one would have now."""
-        return made is self._repeatable and self._plan_threads == (self._threads or self._memories[0].threads())
+        memory = self._memories[0]
+        return (made is self._repeatable and self._plan_threads == (self._threads or memory.threads())
+                and not memory.capturing())
 
     def _gather(self, name: str, layers: Sequence[int], tensors: Sequence[Tensor]) -> Tensor:
         if name not in self._vectors:
@@ -216,58 +231,6 @@ class Bucket:
             raise ValueError(f"layers {both[0]} and {both[1]} are the same memory in two parameters: share the "
                              "parameter itself instead, so that it is updated once")
         self._addresses = addresses
-
-
-class RepeatableCall:
-    """A call of a bucket on the host, to be made again with other numbers, and gradients at other addresses.
-
-    call     of the library
-    layers   which layers take part
-    vectors  the arrays of one value for each of the bucket's layers, which the call reads and writes
-    has_step, depends_on_step  whether the layers count their steps, and whether the call is told how many
-    """
-
-    def __init__(self, call: HostCall, layers: Sequence[int], vectors: Sequence[np.ndarray[Any, Any]],
-                 has_step: bool, depends_on_step: bool) -> None:
-        self.call, self.layers = call, len(layers)
-        self._places = np.array(layers, np.int64)
-        self._vectors = vectors
-        self._has_step, self._depends_on_step = has_step, depends_on_step
-        self._columns: InNumpy | Compiled | None = None
-
-    def settle(self, rows: np.ndarray[Any, Any], functions: Functions | None) -> bool:
-        """rows: the addresses, one for each of these layers, of the buffers, of what the vectors are made of, and of
-        the numbers of steps; they are kept, and read at every call. False where the call was not made with these.
-        functions: those that take the place of NumPy's."""
-        buffers, scalars = rows[:len(self.call.tables)], self.scalars(rows)
-        if len(scalars) != len(self._vectors) + self._has_step:
-            return False
-        if not np.array_equal(buffers, self.call.tables[:, self._places]):
-            return False
-        sizes = [vector.itemsize for vector in self._vectors] + [np.dtype(np.int64).itemsize] * self._has_step
-        if any((row % size).any() for row, size in zip(scalars, sizes, strict=True)):
-            return False
-        of_call = self.call.tables, self._vectors, self._places, rows
-        self._columns = InNumpy(*of_call) if functions is None else Compiled(functions, *of_call)
-        return True
-
-    def scalars(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """The rows of what has one value a layer."""
-        return rows[len(self.call.tables):]
-
-    def completed(self) -> int | None:
-        """The number of completed steps that the call is to be told; None: it is told none; -1: the layers differ."""
-        assert self._columns is not None
-        return self._columns.completed() if self._depends_on_step and self._has_step else None
-
-    def run(self, numbers: dict[str, Any], completed: int | None) -> None:
-        """numbers: options of the library by name."""
-        assert self._columns is not None
-        if completed is not None:
-            numbers["step"] = completed + 1
-        self._columns.fill()
-        self.call.plan.again(self.call.taken, numbers)
-        self._columns.write_back()
 
 
 def _only(layers: Sequence[int], rows: list[list[int]]) -> list[list[int]]:

@@ -20,8 +20,8 @@ class InNumpy:
     tables   uint64, a row for each buffer
     vectors  each of one kind of value
     columns  int64, those of these layers, in their order
-    rows     uint64, read at every call: the layers' addresses in each table, then of what each vector has, then of their
-             numbers of steps, where they count them. All of the latter lie on multiples of their size
+    rows     uint64, read at every call: the layers' addresses in each table, then of what each vector has, then of
+             their numbers of steps, where they count them. All of the latter lie on multiples of their size
     """
 
     def __init__(self, tables: Array, vectors: Sequence[Array], columns: Array, rows: Array) -> None:

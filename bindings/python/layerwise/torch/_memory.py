@@ -136,7 +136,6 @@ class CudaMemory:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self.repeated: HostCall | None = None
         self._last: tuple[int, Rows] | None = None
         self._tables: list[Any] = []
         self._spare: Tensor | None = None

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._bucket import Bucket, RepeatableCall
+from ._bucket import Bucket
 from ._calls import AllAccepted, Call, scalar_on
-from ._memory import lr_option
 from ._ops import is_watched
+from ._repeatable import OnDevice, OnHost
 from ._native import native
 from ._watch import Layers, watch
 
@@ -32,7 +32,7 @@ class Due(NamedTuple):
 
 
 class Repetition:
-    """The calls of a step on the host, none of which changed anything but memory. Keeps no parameter, gradient or state
+    """The calls of a step, none of which changed anything but memory. Keeps no parameter, gradient or state
     alive."""
 
     @staticmethod
@@ -52,7 +52,7 @@ class Repetition:
         repetition = Repetition(calls, [each for each in made if each is not None], accepted, parameters, state)
         return repetition if repetition._sees_the_same(parameters, state) else None
 
-    def __init__(self, calls: Sequence[Call], made: Sequence[RepeatableCall], accepted: AllAccepted,
+    def __init__(self, calls: Sequence[Call], made: Sequence[OnHost | OnDevice], accepted: AllAccepted,
                  parameters: Sequence[Tensor], state: Mapping[Any, Any] | None) -> None:
         self._accepted, self._labels = accepted.options, accepted.labels()
         self._buckets, self._made = [call.bucket for call in calls], made
@@ -109,4 +109,4 @@ class Repetition:
             lr = rates[self._groups[number]]
             if isinstance(lr, Tensor):
                 lr = scalar_on(bucket.device, lr.detach())
-            made.run(lr_option(lr), due.completed[number])
+            made.run(lr, due.completed[number], tensors, begin)

@@ -1,7 +1,7 @@
 """Whether the tensors of a step are what they were when they were looked at one by one.
 
-Compared are their types, dispatch keys (layout, lazily negated, wrappers), dtypes, devices, shapes, strides and, but for
-gradients, which have others at every step, addresses.
+Compared are their types, dispatch keys (layout, lazily negated, wrappers), dtypes, devices, shapes, strides and
+addresses; not those of gradients, which have others at every step.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ struct Kind {
 };
 
 struct Layer {
-  Py_ssize_t place;                                        // among the optimizer's parameters
-  c10::weak_intrusive_ptr<c10::TensorImpl> parameter;      // no other tensor is there as long as this is
+  Py_ssize_t place;                                    // among the optimizer's parameters
+  c10::weak_intrusive_ptr<c10::TensorImpl> parameter;  // no other tensor is there as long as this is
 };
 
 struct Call {
@@ -233,7 +233,9 @@ struct Columns {
   }
 
  private:
-  static Py_ssize_t number(PyObject* tuple, Py_ssize_t index) { return PyLong_AsSsize_t(PyTuple_GET_ITEM(tuple, index)); }
+  static Py_ssize_t number(PyObject* tuple, Py_ssize_t index) {
+    return PyLong_AsSsize_t(PyTuple_GET_ITEM(tuple, index));
+  }
   static void* pointer(PyObject* tuple, Py_ssize_t index) { return PyLong_AsVoidPtr(PyTuple_GET_ITEM(tuple, index)); }
 
   int64_t& step(Py_ssize_t layer) const {
