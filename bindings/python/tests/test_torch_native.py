@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 from processes import compiler, python
 
-import layerwise
-
 pytest.importorskip("torch", reason="PyTorch is not installed")
 
 # argv: how many repeated steps make a process a long one, and how many seconds it waits for what they start.
@@ -133,13 +131,3 @@ def test_nothing_is_loaded_from_a_cache_that_others_may_write(cache: Path, by_py
             by_python, "Python InPython"]
     finally:
         cache.chmod(0o700)
-
-
-def test_a_file_that_is_no_such_library_is_refused_when_an_optimizer_is_made(tmp_path: Path) -> None:
-    code = ("import torch\nfrom layerwise.torch import LARCSGD\n"
-            "for _ in range(2):\n    try: LARCSGD([torch.zeros(3)], 0.1)\n"
-            "    except (OSError, ImportError) as problem: print(problem)")
-    (tmp_path / "text.so").write_text("text")
-    for path, said in ((tmp_path / "text.so", "text.so"), (layerwise.library_path(), "has nothing of layerwise.torch")):
-        lines = python(code, LAYERWISE_TORCH_LIBRARY=path)
-        assert len(lines) == 2 and all(said in line for line in lines)

@@ -73,7 +73,7 @@ class Bucket:
         self._plan_threads = 0
         self._addresses: list[int] = []
         self._repeatable: OnHost | OnDevice | None = None
-        self._kind: tuple[Any, ...] = ()  # of the last call on a device
+        self._kind: tuple[Any, ...] = ()  # of the last call
         self.handle = next(_numbers)
         _buckets[self.handle] = self
 
@@ -132,12 +132,14 @@ class Bucket:
                    has_step: bool) -> OnHost | OnDevice | None:
         """The call that was just made, where the one before was like it: another may follow."""
         memory, plan = self._memories[0], self._plan
+        kind, self._kind = self._kind, (plan, method, list(layers))
+        if kind != self._kind or memory.capturing():
+            return None
         if isinstance(memory, HostMemory):
             vectors = [whole.numpy() for whole in gathered.values() if whole is not None]
             return None if memory.repeated is None else OnHost(memory.repeated, layers, vectors, has_step,
                                                                self._steps is not None)
-        kind, self._kind = self._kind, (plan, method, list(layers))
-        if kind != self._kind or self._steps is not None or memory.capturing():
+        if self._steps is not None:
             return None
         apart = {name: None if whole is None else self._vectors[name] for name, whole in gathered.items()}
         return OnDevice(memory, plan, method, layers, rows, apart, arguments, has_step)
