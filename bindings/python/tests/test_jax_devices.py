@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from processes import compiler, python
 
+pytest.importorskip("jax", reason="jax is not installed here")
+pytest.importorskip("optax", reason="optax is not installed here")
+
 BEFORE = """
 import re, sys
 import jax, jax.numpy as jnp, numpy as np, optax, layerwise.jax

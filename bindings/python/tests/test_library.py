@@ -132,10 +132,10 @@ def test_an_account_that_cannot_be_read_is_a_mismatch() -> None:
 
 def test_a_newer_library_may_grow_a_struct_and_name_a_reserved_field() -> None:
     description = account()
-    larc = description["structs"]["layerwise_larc_options"]
-    larc["size"] += 8
-    larc["fields"].append({"name": "new", "offset": larc["size"] - 8, "size": 8, "type": "int64"})
-    field(description, "layerwise_larc_options", "reserved")["name"] = "newer"
+    sgd = description["structs"]["layerwise_sgd_options"]
+    sgd["size"] += 8
+    sgd["fields"].append({"name": "new", "offset": sgd["size"] - 8, "size": 8, "type": "int64"})
+    field(description, "layerwise_sgd_options", "reserved")["name"] = "newer"
     _abi_check.check_description(json.dumps(description), "newer.so")
 
 
