@@ -384,7 +384,7 @@ mutable struct SgdOptions
     momentum::Float64
     # [0, 1], default 0
     dampening::Float64
-    # t, 1-based; 0 (default): not given, refused with dampening; not beside step_ptr
+    # t, 1-based; 0 (default): not given, refused with dampening but for dampen_first_step; not beside step_ptr
     step::Int64
     # int64, completed steps: t = *step_ptr + 1; NULL: step
     step_ptr::Ptr{Int64}

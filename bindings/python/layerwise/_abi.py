@@ -464,7 +464,8 @@ class SgdOptions(Struct):
         "momentum": Option("number", "mu, [0, 1), default 0.9"),
         "dampening": Option("number", "[0, 1], default 0"),
         "step": Option("integer",
-            "t, 1-based; 0 (default): not given, refused with dampening; not beside step_ptr",
+            "t, 1-based; 0 (default): not given, refused with dampening but for dampen_first_step; not beside "
+            "step_ptr",
             memory="int64"),
         "advance_step": Option("flag",
             "True: the step ends by adding 1 to step, unless found_inf is set; default False"),

@@ -190,21 +190,33 @@ def _rate(asked: Told, given: Mapping[str, Any]) -> Any:
     return None if callable(lr) or isinstance(lr, str) else lr
 
 
-class Like(LayerwiseOptimizer):
-    """What an optimizer in the place of another library's does beside its own work."""
+class InPlaceOf(LayerwiseOptimizer):
+    """What was told of the other library's optimizer, which copies and pickles keep."""
 
     _told: Told
+
+    @property
+    def like(self) -> str:
+        """The name of the peer."""
+        return self._told.name
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_told": self._told}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_told" in state:
+            self._told = state["_told"]
+        super().__setstate__(state)
+
+
+class Like(InPlaceOf):
+    """What an optimizer in the place of another library's does beside its own work."""
 
     def __init__(self, params: Any, asked: Told) -> None:
         self._told = asked
         given = group_arguments(asked, {}, next(iter(asked.labels or (None,))))
         defaults = {OPTION: "apply", **asked.options(given), "lr": 0.0}
         super().__init__(params, **defaults)  # type: ignore[arg-type]
-
-    @property
-    def like(self) -> str:
-        """The name of the peer."""
-        return self._told.name
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As in torch.optim.Optimizer, with the peer's own keys."""
@@ -387,14 +399,6 @@ class Like(LayerwiseOptimizer):
             raise ValueError(f"{self._told.name} has one learning rate; the groups have {sorted(rates)}")
         return rates.pop()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_told": self._told}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if "_told" in state:
-            self._told = state["_told"]
-        super().__setstate__(state)
-
 
 def _forget_at_rate_0(calls: Iterable[Call]) -> None:
     """MXNet's momentum_correction multiplies the momentum by the rate: it is 0 after a step whose rate was."""
@@ -411,7 +415,7 @@ class LARCSGDLike(Like, LARCSGD):
     """A `LARCSGD` in the place of another library's."""
 
 
-class LARCLike(LARC):
+class LARCLike(InPlaceOf, LARC):
     """A `LARC` in the place of another library's wrapper, around any optimizer."""
 
     def __init__(self, inner: Any, asked: Told) -> None:
@@ -419,11 +423,6 @@ class LARCLike(LARC):
         for group in inner.param_groups:
             group.update(_left_out_of(asked, group))
         super().__init__(inner, group_multipliers="apply", **asked.options(asked.arguments))
-
-    @property
-    def like(self) -> str:
-        """The name of the peer."""
-        return self._told.name
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group({**param_group, **_left_out_of(self._told, param_group)})
@@ -444,14 +443,6 @@ class LARCLike(LARC):
         own = ("skip_larc", "wd_mult", "lr_mult")
         return {**saved, "param_groups": [{key: value for key, value in group.items() if key not in own}
                                           for group in saved["param_groups"]]}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_told": self._told}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if "_told" in state:
-            self._told = state["_told"]
-        super().__setstate__(state)
 
 
 def _left_out_of(asked: Told, group: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from ._bucket import Bucket
 from ._calls import AllAccepted, Call, scalar_on
+from ._native import native
 from ._ops import is_watched
 from ._repeatable import OnDevice, OnHost
-from ._native import native
 from ._watch import Layers, watch
 
 
@@ -32,8 +32,7 @@ class Due(NamedTuple):
 
 
 class Repetition:
-    """The calls of a step, none of which changed anything but memory. Keeps no parameter, gradient or state
-    alive."""
+    """The calls of a step, none of which changed anything but memory. Keeps no parameter, gradient or state alive."""
 
     @staticmethod
     def of(calls: Sequence[Call], accepted: AllAccepted, parameters: Sequence[Tensor],

@@ -107,7 +107,8 @@ macro_rules! layerwise_sgd_options {
                 momentum: f64,
                 /// \[0, 1], default 0
                 dampening: f64,
-                /// t, 1-based; 0 (default): not given, refused with dampening; not beside step_ptr
+                /// t, 1-based; 0 (default): not given, refused with dampening but for dampen_first_step; not beside
+                /// step_ptr
                 step: i64,
                 /// true: the step ends by adding 1 to *step_ptr, unless found_inf is set; default false
                 advance_step: bool,

@@ -150,12 +150,14 @@ functions! {
     ///   g     = r*g', or r*(g' + weight_decay*w) folded by norms, gradient or both; else weight_decay is not used
     ///
     ///   zero_norm: keep: r = 1 where |w| or |g| is 0. untouched: as keep, and not decayed (apex). unit: as the formula, but
-    ///   r_raw is 1 there. freeze, floor: the formula, but r is 0, or min_update, where |w| is 0. zero_grad_norm formula: all
-    ///   of this where |w| is 0 alone; at_least_one: and r_raw at least 1 where |g| is. |g| is that of g' + weight_decay*w
-    ///   where the norm is. Where the denominator is 0 r is 1,
-    ///   and in clip, whatever zero_norm says, where lr is 0. A layer with skip_larc has r = 1 and is decayed, whatever its
-    ///   norms.
-    ///   lr is the layer's: lr * lr_mult. The statistics' GRAD_NORM is that of g' + weight_decay*w where r's is.
+    ///   r_raw is 1 there. freeze, floor: the formula, but r is 0, or min_update, where |w| is 0.
+    ///   zero_grad_norm: formula: zero_norm holds where |w| is 0 alone. at_least_one: the same, and r_raw is at least 1 where
+    ///   |g| is 0.
+    ///   In both, |w| counts as 0 up to weight_norm_threshold, and |g| is the norm of g' + weight_decay*w where
+    ///   fold_weight_decay is gradient or both; so is the statistics' GRAD_NORM.
+    ///   Where the denominator is 0, r is 1; in clip also where lr is 0, whatever zero_norm says. A layer with skip_larc has
+    ///   r = 1 and is decayed, whatever its norms.
+    ///   lr is the layer's: lr * lr_mult.
     ///
     /// The result is unscaled and has its sign: what follows uses grad_scale 1 and maximize 0.
     ///
@@ -222,8 +224,7 @@ functions! {
     ///
     /// buffers  as in novograd_step
     /// larc     in, host, not NULL: eta, eps, min_update, max_update, mode, zero_norm, zero_grad_norm and
-    ///          weight_norm_threshold. The others left at their defaults, lr NaN:
-    ///          options has them for both; weight_decay and fold_weight_decay are COMBINATION, since the norm of
+    ///          weight_norm_threshold. The others left at their defaults, lr NaN: options has them for both; weight_decay and fold_weight_decay are COMBINATION, since the norm of
     ///          r*(g' + weight_decay*w) does not follow from the two norms
     /// options  in, host, not NULL; its norm LAYERWISE_NORM_L2: the infinity norm is COMBINATION, it would be a second
     ///          reduction

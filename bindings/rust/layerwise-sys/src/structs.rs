@@ -180,7 +180,7 @@ structs! {
         momentum: f64,
         /// \[0, 1], default 0
         dampening: f64,
-        /// t, 1-based; 0 (default): not given, refused with dampening; not beside step_ptr
+        /// t, 1-based; 0 (default): not given, refused with dampening but for dampen_first_step; not beside step_ptr
         step: i64,
         /// int64, completed steps: t = *step_ptr + 1; NULL: step
         step_ptr: *mut i64,
