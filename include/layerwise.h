@@ -472,7 +472,7 @@ typedef struct layerwise_sgd_options {
                                     excludes lr_in_momentum; default 0 */
   int32_t dampen_first_step; /* 1: dampening at t = 1 too, and beside nesterov (pytorch_optimizer); default 0 */
   int32_t reserved;     /* 0 */
-  double clip_value;    /* >= 0, default 0 for none: the greatest magnitude of an element of h (ColossalAI: 10) */
+  double clip_value;    /* 0 (default): none; else >= 2^-126: the greatest magnitude of an element of h (ColossalAI: 10) */
 } layerwise_sgd_options;
 
 /* Fills options with the defaults. As layerwise_plan_options_init. */

@@ -71,8 +71,8 @@ __device__ __forceinline__ double tile_norm(const Elements<T>& elements, int cou
   return Reduction::widen(tile_sum<Reduction, Policy>(elements, count, KeepNothing(), by), by);
 }
 
-// What a norm of gradients is of: g, or g + decay*w. Without decay that is the same number in a layer that is stepped, whose
-// weights are finite.
+// What a norm of gradients is of: g, or g + decay*w. A decay of 0 gives the sum of g alone wherever a layer is stepped, since
+// its weights are finite then.
 struct Undecayed {
   __device__ __forceinline__ float operator()(float g, float) const { return g; }
 };
@@ -88,7 +88,8 @@ __device__ __forceinline__ Sums<2> tile_norms(const Elements<G>& grads, const We
                                               int count, KeepGrads keep_grads, KeepWeights keep_weights) {
   constexpr int kRowsAtOnce = kRows / 2;
   const bool whole = count == kTileElements && grads.aligned() && weights.aligned();
-  float by_grads = 1, by_weights = 1;  // not what undoes them in the sums: two registers for six
+  // What scales the elements. What undoes it in the sums follows from it; kept as well, it would take four registers.
+  float by_grads = 1, by_weights = 1;
 #pragma unroll 1
   for (;;) {
     float of_grads[kThreadElements] = {}, of_weights[kThreadElements] = {};

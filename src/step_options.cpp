@@ -144,9 +144,11 @@ void check_sgd(const layerwise_sgd_options& options, const void* momentum_buffer
   if (options.nesterov && (options.momentum == 0 || (options.dampening != 0 && !options.dampen_first_step)))
     fail(LAYERWISE_ERROR_COMBINATION,
          "nesterov is 1 beside momentum %g and dampening %g; it needs momentum, and no dampening without dampen_first_step",
-         options.momentum,
-         options.dampening);
+         options.momentum, options.dampening);
   check_not_negative(options.clip_value, "clip_value");
+  if (options.clip_value != 0 && options.clip_value < 0x1p-126)  // it would become 0 as a float32: no limit
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "clip_value is %g; it must be 0 or at least 2^-126, float32's least normal number",
+         options.clip_value);
   if (options.lr_in_momentum && options.factor_after_momentum)
     fail(LAYERWISE_ERROR_COMBINATION, "lr_in_momentum is 1 beside factor_after_momentum; they exclude each other");
   if (options.momentum == 0 && momentum_buffer)

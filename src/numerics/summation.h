@@ -62,7 +62,7 @@ struct SquareSum {
   static LAYERWISE_INLINE Rescale rescale(float tile_sum) {
     return tile_sum < 0x1p-80f ? Rescale{0x1p100f, 0x1p-200} : Rescale{0x1p-80f, 0x1p160};
   }
-  // The whole of one by what it does to elements, which may be nothing.
+  // The Rescale that multiplies elements by this; 1 is none.
   static LAYERWISE_INLINE Rescale scaled(float element) {
     return {element, element == 1 ? 1 : element > 1 ? 0x1p-200 : 0x1p160};
   }

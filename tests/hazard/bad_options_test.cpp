@@ -86,7 +86,7 @@ TEST_CASE("larc_scale and larc_sgd_step refuse numbers outside their ranges", "[
     sgd(kValue, {"momentum"}, [&](auto& o) { o.momentum = momentum; });
   for (double dampening : {-0.5, 1.5, kNan, kInfinity})
     sgd(kValue, {"dampening"}, [&](auto& o) { o.dampening = dampening, o.step = 1; });
-  for (double clip_value : {-0.5, kNan, kInfinity})
+  for (double clip_value : {-0.5, kNan, kInfinity, 1e-50})  // the last would be no limit as a float32
     sgd(kValue, {"clip_value"}, [&](auto& o) { o.clip_value = clip_value; });
   sgd(kValue, {"step", "-1"}, [](auto& o) { o.step = -1; });
 }

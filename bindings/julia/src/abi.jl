@@ -401,7 +401,7 @@ mutable struct SgdOptions
     dampen_first_step::Int32
     # 0
     reserved::Int32
-    # >= 0, default 0 for none: the greatest magnitude of an element of h (ColossalAI: 10)
+    # 0 (default): none; else >= 2^-126: the greatest magnitude of an element of h (ColossalAI: 10)
     clip_value::Float64
 
     SgdOptions() = new()

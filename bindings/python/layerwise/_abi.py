@@ -480,7 +480,7 @@ class SgdOptions(Struct):
         "dampen_first_step": Option("flag",
             "True: dampening at t = 1 too, and beside nesterov (pytorch_optimizer); default False"),
         "clip_value": Option("number",
-            ">= 0, default 0 for none: the greatest magnitude of an element of h (ColossalAI: 10)"),
+            "0 (default): none; else >= 2^-126: the greatest magnitude of an element of h (ColossalAI: 10)"),
     }
 
 

@@ -122,7 +122,7 @@ macro_rules! layerwise_sgd_options {
                 factor_after_momentum: bool,
                 /// true: dampening at t = 1 too, and beside nesterov (pytorch_optimizer); default false
                 dampen_first_step: bool,
-                /// \>= 0, default 0 for none: the greatest magnitude of an element of h (ColossalAI: 10)
+                /// 0 (default): none; else >= 2^-126: the greatest magnitude of an element of h (ColossalAI: 10)
                 clip_value: f64,
             }
         }

@@ -198,7 +198,7 @@ structs! {
         dampen_first_step: i32,
         /// 0
         reserved: i32,
-        /// \>= 0, default 0 for none: the greatest magnitude of an element of h (ColossalAI: 10)
+        /// 0 (default): none; else >= 2^-126: the greatest magnitude of an element of h (ColossalAI: 10)
         clip_value: f64,
     }
 }
