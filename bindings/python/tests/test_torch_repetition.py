@@ -7,6 +7,7 @@ never does so: it looks at every tensor one by one, and is held to values by han
 
 from __future__ import annotations
 
+import collections
 import copy
 from collections.abc import Callable
 from typing import Any
@@ -314,6 +315,59 @@ def test_lr_tensors_in_turn_are_each_read(
             training.parameters[1].grad = training.parameters[1].grad.t()  # a step that looks at everything
 
     run_both(MAKERS[maker], change, monkeypatch)
+    assert taken
+
+
+GROUP_CHANGES: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
+    "rates meet": lambda groups: groups[0].update(lr=groups[1]["lr"]),
+    "rates part": lambda groups: groups[3].update(lr=0.3),
+    "rates change places": lambda groups: [group.update(lr=lr) for group, lr in
+                                           zip(groups, [each["lr"] for each in reversed(groups)], strict=True)],
+    "a rate is an integer": lambda groups: groups[0].update(lr=1),
+    "an option of one": lambda groups: groups[1].update(weight_decay=0.3),
+    "an option made equal": lambda groups: groups[1].update(weight_decay=groups[0].get("weight_decay")),
+    "an option is there again": lambda groups: groups[1].update(weight_decay=groups[1].pop("weight_decay")),
+    "an option of another's": lambda groups: groups[1].update(initial_lr=3.0),
+    "a dict of another kind": lambda groups: groups.__setitem__(1, collections.OrderedDict(groups[1])),
+    "groups change places": lambda groups: groups.reverse(),
+    "parameters change places": lambda groups: [group.update(params=params) for group, params in
+                                                zip(groups, [each["params"] for each in reversed(groups)],
+                                                    strict=True)],
+    "a parameter moves": lambda groups: (groups[0]["params"].extend(groups[1]["params"]), groups[1]["params"].clear()),
+}
+
+
+# Hazard: groups that share a call of the library no longer may, or may now; what one has is taken for another's.
+@pytest.mark.parametrize("change", GROUP_CHANGES)
+@pytest.mark.parametrize("maker", MAKERS)
+def test_options_of_groups_are_each_noticed(
+        maker: str, change: str, road: str, taken: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(groups: Any) -> Any:
+        made = MAKERS[maker](groups)
+        for group, lr in zip(made.param_groups, (0.1, 0.2, 0.2, 0.2), strict=True):
+            group["lr"] = lr
+        return made
+
+    def changed(training: Training, number: int) -> None:
+        if number in (4, 7):
+            GROUP_CHANGES[change](training.optimizer.param_groups)
+        for group in training.optimizer.param_groups if number > 8 else ():
+            group["lr"] *= 0.5
+
+    run_both(make, changed, monkeypatch, grouped=True)
+    assert taken
+
+
+# Hazard: LARC's options are its own, no group's.
+@pytest.mark.parametrize("options", [{"clip": False}, {"trust_coefficient": 0.5}, {"always_adapt": False}])
+@each_grouping
+def test_options_of_larc_itself_are_noticed(
+        options: dict[str, Any], grouped: bool, road: str, taken: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(training: Training, number: int) -> None:
+        if number == 5:
+            training.optimizer.options.update(options)
+
+    run_both(MAKERS["LARC(SGD)"], change, monkeypatch, grouped)
     assert taken
 
 

@@ -23,18 +23,26 @@ class Accepted(NamedTuple):
     multipliers: tuple[Any, ...] | None  # by MULTIPLIERS; None where none of them changes anything
 
 
-class AllAccepted(NamedTuple):
-    """One entry for each group."""
+class AllAccepted:
+    """options, rates and labels have one entry for each group. Nobody changes them.
 
-    options: list[Accepted]
-    rates: list[Any]
+    parameters  of all groups
+    labels      equal for groups that may share a call: a lr in a tensor is read when the step runs, so it must be the
+                same tensor
+    """
 
+    def __init__(self, options: list[Accepted], rates: list[Any], parameters: list[Tensor],
+                 labels: list[int] | None = None) -> None:
+        self.options, self.rates, self.parameters, self._labels = options, rates, parameters, labels
+
+    @property
     def labels(self) -> list[int]:
-        """Equal for groups that may share a call: a lr in a tensor is read when the step runs, so it must be the same
-        tensor."""
-        seen: dict[Hashable, int] = {}
-        return [seen.setdefault((each.text, id(lr), None) if isinstance(lr, Tensor) else (each.text, lr), len(seen))
-                for each, lr in zip(*self, strict=True)]
+        if self._labels is None:
+            seen: dict[Hashable, int] = {}
+            self._labels = [
+                seen.setdefault((each.text, id(lr), None) if isinstance(lr, Tensor) else (each.text, lr), len(seen))
+                for each, lr in zip(self.options, self.rates, strict=True)]
+        return self._labels
 
 
 class Launch(NamedTuple):

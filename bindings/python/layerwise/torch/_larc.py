@@ -178,11 +178,18 @@ class LARC(LayerwiseOptimizer):
 
     @property
     def _values(self) -> Callable[[Group], tuple[Any, ...]]:
-        own = [value for name, value in self.options.items() if name not in MULTIPLIERS]
-        names = [OPTION, *MULTIPLIERS]
-        if self.options["fold_weight_decay"] or not self.options["always_adapt"]:
-            names += _HIDDEN
+        own = [value for name, value in self._own_options.items() if name not in MULTIPLIERS]
+        names = self._value_names
         return lambda group: (*own, *map(group.get, names))
+
+    @property
+    def _value_names(self) -> tuple[str, ...]:
+        reads_decay = self.options["fold_weight_decay"] or not self.options["always_adapt"]
+        return (OPTION, *MULTIPLIERS, *(_HIDDEN if reads_decay else ()))
+
+    @property
+    def _own_options(self) -> dict[str, Any]:
+        return self.options
 
     def _multipliers(self, group: Group) -> dict[str, Any]:
         return super()._multipliers(self._merged(group))

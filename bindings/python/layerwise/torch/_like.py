@@ -309,18 +309,21 @@ class Like(InPlaceOf):
 
     def _accept_all(self) -> AllAccepted:
         accepted, peer = super()._accept_all(), self._told.peer
+        if not peer.follows:
+            return accepted
+        rates, options = list(accepted.rates), list(accepted.options)
         for number, group in enumerate(self.param_groups):
-            if peer.follows and self._follows(group):
+            if self._follows(group):
                 lr, given = float(group["lr"]), self._given(group)
                 step = self._completed_steps(group) + 1 if peer.rate is not None else 0
                 if peer.rate is not None:
-                    accepted.rates[number] = peer.rate(lr, given, step)
+                    rates[number] = peer.rate(lr, given, step)
                 if peer.decay is not None:
                     decay = peer.decay(lr, group["weight_decay"], given, step)
-                    known = accepted.options[number]
-                    accepted.options[number] = known._replace(
+                    known = options[number]
+                    options[number] = known._replace(
                         options={**known.options, "weight_decay": decay}, text=f"{known.text} {decay!r}")
-        return accepted
+        return AllAccepted(options, rates, accepted.parameters)
 
     # ---- The peer's checkpoints -------------------------------------------------------------------------------------
 

@@ -38,6 +38,8 @@ class Functions:
         try:
             self.watch = self._function(library.layerwise_torch_watch, 3)
             self.look = self._function(library.layerwise_torch_look, 3, ctypes.c_void_p)
+            self.groups = self._function(library.layerwise_torch_groups, 5)
+            self.rates = self._function(library.layerwise_torch_rates, 3)
             self.written = self._function(library.layerwise_torch_written, 1)
             self.columns = self._function(library.layerwise_torch_columns, 4)
             self.completed = self._function(library.layerwise_torch_completed, 1)

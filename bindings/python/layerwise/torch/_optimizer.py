@@ -30,6 +30,7 @@ from ._calls import (
     refuse_frozen_lr,
     scalar_on,
 )
+from ._group_watch import GroupWatch
 from ._groups import prepare_group, unique_parameters
 from ._lazy import Resolved
 from ._multipliers import (
@@ -52,6 +53,7 @@ from ._state import check_state, fresh_state, in_sight, loaded_state, make_ready
 from ._stats import LayerStats, rows
 from ._values import KNOWN, is_rate, owner, same_values, switch
 
+_NONE: dict[str, Any] = {}
 OF_THE_PROCESS = ("threads", "capturable", "flatten")  # options that a checkpoint does not carry to another
 
 
@@ -75,6 +77,7 @@ class LayerwiseOptimizer(Optimizer):
         self._nonfinite: dict[torch.device, Tensor] = {}
         self._has_stepped = False
         self._repetition: Repetition | None = None
+        self._group_watch: GroupWatch | None = None
         self._accepted: dict[int, Accepted] = {}  # by the identity of the group's list of parameters
 
     def _spec(self, group: Group) -> Spec:
@@ -172,7 +175,7 @@ class LayerwiseOptimizer(Optimizer):
         """Not None where the step before can be taken again."""
         if self._repetition is None or grad_scale is not None or found_inf is not None:
             return None
-        return self._repetition.due(accepted, self._parameters(), self.state)
+        return self._repetition.due(accepted, self.state)
 
     def _parameters(self) -> list[Tensor]:
         """All of them, whether they take part or not."""
@@ -184,7 +187,7 @@ class LayerwiseOptimizer(Optimizer):
         """What a step is to do. Raises where a group is refused, before anything is written."""
         specs = [each.spec for each in accepted.options]
         calls = []
-        for parts in self._assignment.calls(self.param_groups, specs, accepted.labels(), self.state).values():
+        for parts in self._assignment.calls(self.param_groups, specs, accepted.labels, self.state).values():
             for bucket, members in parts.items():
                 number = members[0][2]
                 options, lr = accepted.options[number].options, accepted.rates[number]
@@ -219,7 +222,7 @@ class LayerwiseOptimizer(Optimizer):
             return
         self._launch_all(work, grad_scale, found_inf)
         self._repetition = None if grad_scale is not None or found_inf is not None else Repetition.of(
-            work, accepted, self._parameters(), self.state if self._stateful else None)
+            work, accepted, self.state if self._stateful else None)
 
     def _launch_all(self, calls: Sequence[Call], grad_scale: Any, found_inf: Any) -> None:
         for bucket, lr, options, tensors, multipliers, *_ in calls:
@@ -299,7 +302,12 @@ class LayerwiseOptimizer(Optimizer):
     def _accept_all(self) -> AllAccepted:
         """The options of every group. Brings those that were changed into the form they are kept in; raises for what
         the library refuses."""
-        accepted, values = AllAccepted([], []), self._values
+        if self._group_watch is not None:
+            again = self._group_watch.look(self.param_groups, self._own_options)
+            if again is not None:
+                return again
+        options, rates = [], []
+        values = self._values
         for group in self.param_groups:
             lr, known = group.get("lr"), self._accepted.get(id(group["params"]))
             if isinstance(lr, Tensor):
@@ -308,8 +316,10 @@ class LayerwiseOptimizer(Optimizer):
                     or not all(map(operator.is_, known.values, values(group)))):
                 known = self._accept(group, known)
                 lr = group["lr"]
-            accepted.options.append(known)
-            accepted.rates.append(lr)
+            options.append(known)
+            rates.append(lr)
+        accepted = AllAccepted(options, rates, self._parameters())
+        self._group_watch = GroupWatch.of(self.param_groups, self._value_names, self._own_options, accepted)
         return accepted
 
     def _accept(self, group: Group, known: Accepted | None) -> Accepted:
@@ -331,13 +341,23 @@ class LayerwiseOptimizer(Optimizer):
     @property
     def _values(self) -> Callable[[Group], tuple[Any, ...]]:
         """Gives all that a step depends on but lr."""
-        return self._own_values
+        names = self._value_names
+        return lambda group: tuple(map(group.get, names))
 
     @functools.cached_property
-    def _own_values(self) -> Callable[[Group], tuple[Any, ...]]:
-        """Wrappers add defaults of their own, and a framework's multipliers may be missing."""
-        names = [name for name in self.defaults if name in KNOWN and name != "lr"]
-        return lambda group: tuple(map(group.get, (*names, OPTION, *MULTIPLIERS)))
+    def _own_names(self) -> tuple[str, ...]:
+        """Wrappers add defaults of their own."""
+        return (*[name for name in self.defaults if name in KNOWN and name != "lr"], OPTION, *MULTIPLIERS)
+
+    @property
+    def _value_names(self) -> tuple[str, ...]:
+        """Of what a step depends on in a group, lr apart; a framework's multipliers may be missing in it."""
+        return self._own_names
+
+    @property
+    def _own_options(self) -> dict[str, Any]:
+        """What a step depends on and no group has."""
+        return _NONE
 
     def _multipliers(self, group: Group) -> dict[str, Any]:
         """What a step multiplies by, by MULTIPLIERS: one value, one for each parameter, or None."""

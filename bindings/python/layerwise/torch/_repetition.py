@@ -35,30 +35,29 @@ class Repetition:
     """The calls of a step, none of which changed anything but memory. Keeps no parameter, gradient or state alive."""
 
     @staticmethod
-    def of(calls: Sequence[Call], accepted: AllAccepted, parameters: Sequence[Tensor],
-           state: Mapping[Any, Any] | None) -> Repetition | None:
+    def of(calls: Sequence[Call], accepted: AllAccepted, state: Mapping[Any, Any] | None) -> Repetition | None:
         """Of the calls that were just made; None where they cannot be made again.
 
-        parameters  all of the optimizer's, in their order
-        state       by parameter; None for an optimizer that writes gradients alone
+        state  by parameter; None for an optimizer that writes gradients alone
         """
         made = [call.bucket.repeatable() for call in calls]
         if not made or None in made or len({call.bucket for call in calls}) < len(calls):
             return None
-        known = set(map(id, parameters))
+        known = set(map(id, accepted.parameters))
         if not all(id(weight) in known for call in calls for weight in call.tensors.weights):
             return None  # the local tensors of others
-        repetition = Repetition(calls, [each for each in made if each is not None], accepted, parameters, state)
-        return repetition if repetition._sees_the_same(parameters, state) else None
+        repetition = Repetition(calls, [each for each in made if each is not None], accepted, state)
+        return repetition if repetition._sees_the_same(accepted.parameters, state) else None
 
     def __init__(self, calls: Sequence[Call], made: Sequence[OnHost | OnDevice], accepted: AllAccepted,
-                 parameters: Sequence[Tensor], state: Mapping[Any, Any] | None) -> None:
-        self._accepted, self._labels = accepted.options, accepted.labels()
+                 state: Mapping[Any, Any] | None) -> None:
+        self._accepted, self._labels = accepted.options, accepted.labels
         self._buckets, self._made = [call.bucket for call in calls], made
         self._by_tensor = [isinstance(call.lr, Tensor) for call in calls]
         self._groups = [call.group for call in calls]
         self._stateful = state is not None
-        self._watch = watch([Layers(call.tensors.weights, call.entries) for call in calls], parameters, state or {})
+        self._watch = watch([Layers(call.tensors.weights, call.entries) for call in calls], accepted.parameters,
+                            state or {})
         self._parts: list[slice] = []
         end = 0
         for call in calls:
@@ -76,11 +75,12 @@ class Repetition:
         return len(np.unique(scalars)) == len(scalars) and all(
             made.settle(each, self._watch.functions) for made, each in zip(self._made, rows, strict=True))
 
-    def due(self, accepted: AllAccepted, parameters: Sequence[Tensor], state: Mapping[Any, Any]) -> Due | None:
+    def due(self, accepted: AllAccepted, state: Mapping[Any, Any]) -> Due | None:
         """None where anything is not as it was."""
-        if len(accepted.options) != len(self._accepted) or not all(map(is_, accepted.options, self._accepted)):
+        if accepted.options is not self._accepted and (
+                len(accepted.options) != len(self._accepted) or not all(map(is_, accepted.options, self._accepted))):
             return None
-        if len(self._accepted) > 1 and accepted.labels() != self._labels:
+        if accepted.labels is not self._labels and accepted.labels != self._labels:
             return None
         if native.functions is not self._watch.functions:
             return None  # the next repetition is
@@ -89,7 +89,7 @@ class Repetition:
         for group, by_tensor in zip(self._groups, self._by_tensor, strict=True):
             if isinstance(accepted.rates[group], Tensor) != by_tensor:
                 return None
-        tensors = self._watch.look(parameters, state)
+        tensors = self._watch.look(accepted.parameters, state)
         if tensors is None:
             return None
         completed = [made.completed() for made in self._made]

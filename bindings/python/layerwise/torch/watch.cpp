@@ -1,6 +1,9 @@
-// What _watch.py does, compiled: finds the tensors of a step, and whether they are those that it was made with.
+// What _watch.py does, compiled: finds the tensors of a step, and whether they are those that it was made with. And
+// whether the options of its groups are.
 #include <torch/csrc/autograd/python_variable.h>
 
+#include <algorithm>
+#include <cfloat>
 #include <cstdint>
 #include <cstring>
 #include <exception>
@@ -185,6 +188,119 @@ class Watch {
   bool is_first_ = true;
 };
 
+// What a step depends on in a dict of options, as it was. A walk in the dict's own order takes no hash.
+class Options {
+ public:
+  // names: a set, of the options whose values must stay the very objects; null: all.
+  Options(PyObject* options, PyObject* names) {
+    Py_ssize_t position = 0;
+    PyObject *key = nullptr, *value = nullptr;
+    while (PyDict_Next(options, &position, &key, &value))
+      entries_.emplace_back(Reference(Py_NewRef(key)),
+                            Reference(!names || PySet_Contains(names, key) == 1 ? Py_NewRef(value) : nullptr));
+  }
+
+  // Gives the values of the others, by their place, to visit.
+  template <class Visit>
+  bool are_those_of(PyObject* options, const Visit& visit) const {
+    if (!PyDict_CheckExact(options)) return false;
+    if (PyDict_GET_SIZE(options) != static_cast<Py_ssize_t>(entries_.size())) return false;
+    Py_ssize_t position = 0;
+    PyObject *key = nullptr, *value = nullptr;
+    for (size_t place = 0; place < entries_.size(); ++place) {
+      if (!PyDict_Next(options, &position, &key, &value) || key != entries_[place].first.object) return false;
+      if (entries_[place].second.object ? value != entries_[place].second.object : !visit(place, value)) return false;
+    }
+    return true;
+  }
+
+  // Of an option; -1: it is not there.
+  Py_ssize_t place_of(const char* name) const {
+    for (size_t place = 0; place < entries_.size(); ++place)
+      if (PyUnicode_Check(entries_[place].first.object) &&
+          PyUnicode_CompareWithASCIIString(entries_[place].first.object, name) == 0)
+        return static_cast<Py_ssize_t>(place);
+    return -1;
+  }
+
+ private:
+  std::vector<std::pair<Reference, Reference>> entries_;  // name and value; no value: it may change
+};
+
+// See _group_watch.py.
+class Groups {
+ public:
+  // own: options that are no group's, all of which must stay; texts, labels: tuples of a number for each group.
+  Groups(PyObject* groups, PyObject* names, PyObject* own, PyObject* texts, PyObject* labels) : own_(own, nullptr) {
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(groups); ++i) {
+      PyObject* const group = PyList_GET_ITEM(groups, i);
+      PyObject* const parameters = PyDict_GetItemString(group, "params");
+      Options options(group, names);
+      const Py_ssize_t lr = options.place_of("lr"), params = options.place_of("params");
+      groups_.push_back({std::move(options), lr, params, PyList_GET_SIZE(parameters)});
+      count_ += PyList_GET_SIZE(parameters);
+      texts_.push_back(PyLong_AsSsize_t(PyTuple_GET_ITEM(texts, i)));
+      const Py_ssize_t label = PyLong_AsSsize_t(PyTuple_GET_ITEM(labels, i));
+      if (firsts_.size() <= static_cast<size_t>(label)) firsts_.resize(label + 1, i);
+      labels_.push_back(label);
+    }
+    rates_.resize(groups_.size());
+  }
+
+  // A pair of lists, the rates and all parameters; null where anything but the rates is not what it was, or other
+  // groups may share a call.
+  PyObject* look(PyObject* groups, PyObject* own) {
+    if (PyList_GET_SIZE(groups) != static_cast<Py_ssize_t>(groups_.size())) return nullptr;
+    if (!own_.are_those_of(own, [](size_t, PyObject*) { return false; })) return nullptr;
+    const Reference found(PyList_New(PyList_GET_SIZE(groups))), all(PyList_New(count_));
+    if (!found.object || !all.object) return nullptr;
+    Py_ssize_t next = 0;
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      const Group& group = groups_[i];
+      const bool is_same = group.options.are_those_of(PyList_GET_ITEM(groups, i), [&](size_t place, PyObject* value) {
+        if (static_cast<Py_ssize_t>(place) == group.params) {
+          if (!PyList_CheckExact(value) || PyList_GET_SIZE(value) != group.parameters) return false;
+          for (Py_ssize_t parameter = 0; parameter < group.parameters; ++parameter)
+            PyList_SET_ITEM(all.object, next++, Py_NewRef(PyList_GET_ITEM(value, parameter)));
+          return true;
+        }
+        if (static_cast<Py_ssize_t>(place) != group.lr) return true;
+        if (!PyFloat_CheckExact(value)) return false;
+        rates_[i] = PyFloat_AS_DOUBLE(value);
+        PyList_SET_ITEM(found.object, static_cast<Py_ssize_t>(i), Py_NewRef(value));
+        return rates_[i] >= 0 && rates_[i] <= DBL_MAX;
+      });
+      if (!is_same) return nullptr;
+    }
+    return share_as_before() ? PyTuple_Pack(2, found.object, all.object) : nullptr;
+  }
+
+ private:
+  struct Group {
+    Options options;
+    Py_ssize_t lr, params;  // their places
+    Py_ssize_t parameters;  // how many
+  };
+
+  // Whether groups of one label still have one rate, and those of two labels and one text two.
+  bool share_as_before() {
+    for (size_t i = 0; i < groups_.size(); ++i)
+      if (rates_[i] != rates_[firsts_[labels_[i]]]) return false;
+    apart_.clear();
+    for (const size_t first : firsts_) apart_.emplace_back(texts_[first], rates_[first]);
+    std::sort(apart_.begin(), apart_.end());
+    return std::adjacent_find(apart_.begin(), apart_.end()) == apart_.end();
+  }
+
+  Options own_;
+  std::vector<Group> groups_;
+  Py_ssize_t count_ = 0;  // of all parameters
+  std::vector<Py_ssize_t> texts_, labels_;  // by group
+  std::vector<size_t> firsts_;              // by label, its first group
+  std::vector<double> rates_;               // of one look
+  std::vector<std::pair<Py_ssize_t, double>> apart_;
+};
+
 // See _columns.py.
 struct Columns {
   struct Vector {
@@ -253,6 +369,7 @@ struct Columns {
 };
 
 constexpr const char* kName = "layerwise.torch.Watch";
+constexpr const char* kGroups = "layerwise.torch.Groups";
 constexpr const char* kColumns = "layerwise.torch.Columns";
 
 template <class Object>
@@ -301,6 +418,30 @@ extern "C" PyObject* layerwise_torch_look(PyObject* capsule, PyObject* parameter
     for (size_t i = 0; list && i < tensors.size(); ++i)
       PyList_SET_ITEM(list, static_cast<Py_ssize_t>(i), std::exchange(tensors[i].object, nullptr));
     return list;
+  });
+}
+
+// A capsule, for layerwise_torch_rates; None for groups that are not lists and dicts, or have no rate of their own. See
+// Groups' constructor.
+extern "C" PyObject* layerwise_torch_groups(PyObject* groups, PyObject* names, PyObject* own, PyObject* texts,
+                                            PyObject* labels) {
+  return none_on_refusal([&]() -> PyObject* {
+    if (!PyList_CheckExact(groups) || !PyDict_CheckExact(own)) return nullptr;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(groups); ++i) {
+      PyObject* const group = PyList_GET_ITEM(groups, i);
+      if (!PyDict_CheckExact(group)) return nullptr;
+      PyObject *const lr = PyDict_GetItemString(group, "lr"), *const parameters = PyDict_GetItemString(group, "params");
+      if (!lr || !PyFloat_CheckExact(lr) || !parameters || !PyList_CheckExact(parameters)) return nullptr;
+    }
+    return capsule_of(new Groups(groups, names, own, texts, labels), kGroups);
+  });
+}
+
+// A pair of lists, the groups' rates and their parameters; None where anything but the rates is not what it was.
+extern "C" PyObject* layerwise_torch_rates(PyObject* capsule, PyObject* groups, PyObject* own) {
+  return none_on_refusal([&]() -> PyObject* {
+    auto* const watch = static_cast<Groups*>(PyCapsule_GetPointer(capsule, kGroups));
+    return watch && PyList_CheckExact(groups) ? watch->look(groups, own) : nullptr;
   });
 }
 
