@@ -44,6 +44,12 @@ def taken(monkeypatch: Any) -> list[Any]:
     return found
 
 
+def look_at_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on no step is taken again, and no option is taken for what it was."""
+    for kind in (_optimizer.Repetition, _optimizer.GroupWatch):
+        monkeypatch.setattr(kind, "of", staticmethod(lambda *_: None))
+
+
 class Training:
     """Four parameters and an optimizer of them."""
 
@@ -267,7 +273,7 @@ def test_a_change_between_steps_is_noticed_as_by_a_step_that_looks_at_everything
     assert taken, "the fourth step is the third again"
     said += [repeating.step(change), repeating.step(), repeating.step()]
     torch.set_num_threads(1)
-    monkeypatch.setattr(_optimizer.Repetition, "of", staticmethod(lambda *_: None))
+    look_at_everything(monkeypatch)
     taken.clear()
     assert said == [looking.step(change if number == 4 else None) for number in range(7)] and not taken
     torch.set_num_threads(1)
@@ -296,7 +302,7 @@ def run_both(make: Any, change: Callable[[Training, int], Any], monkeypatch: pyt
     repeating, looking = Training(make, grouped), Training(make, grouped)
     for number in range(steps):
         assert not repeating.step(lambda training, number=number: change(training, number))  # type: ignore[misc]
-    monkeypatch.setattr(_optimizer.Repetition, "of", staticmethod(lambda *_: None))
+    look_at_everything(monkeypatch)
     for number in range(steps):
         assert not looking.step(lambda training, number=number: change(training, number))  # type: ignore[misc]
     assert equal(repeating.values(), looking.values())

@@ -282,7 +282,7 @@ class Groups {
     Py_ssize_t parameters;  // how many
   };
 
-  // Whether groups of one label still have one rate, and those of two labels and one text two.
+  // Whether groups of one label still have one rate; and those of two labels and one text two, else one call would do.
   bool share_as_before() {
     for (size_t i = 0; i < groups_.size(); ++i)
       if (rates_[i] != rates_[firsts_[labels_[i]]]) return false;
