@@ -1,4 +1,4 @@
-"""bench/host with a few small tensors: host.py LIBRARY. Every row is there; no figure is looked at."""
+"""bench/host with a few small tensors, and the library of LAYERWISE_LIBRARY. Every row is there; no figure is looked at."""
 
 import importlib.util
 import os
@@ -50,5 +50,4 @@ if __name__ == "__main__":
     if not importlib.util.find_spec("torch"):
         print("SKIPPED: PyTorch is not installed")
         sys.exit(0)
-    os.environ["LAYERWISE_LIBRARY"] = str(Path(sys.argv.pop(1)).resolve())
     unittest.main()

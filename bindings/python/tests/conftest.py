@@ -58,7 +58,8 @@ def compiled_watch(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from layerwise.torch import _native
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAYERWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        if not os.environ.get("LAYERWISE_CACHE"):
+            patch.setenv("LAYERWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
         try:
             return _native.Functions(_native.build().make())
         except LibraryError as problem:
