@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "numerics/dtype.h"
+#include "numerics/summation.h"
 
 namespace layerwise {
 inline namespace LAYERWISE_ISA {
@@ -26,6 +26,15 @@ LAYERWISE_INLINE void prefetch_block(const T* elements) {
   for (int i = 0; i < kBlockElements; i += kLine) __builtin_prefetch(elements + i, 1);
 }
 
+// Small pages end a stream every 4 KB: in the next one the hardware starts afresh, after it has waited for the page's
+// address, and every eighth of these comes from memory. So the first lines of each row of a tile, a page of float32, are
+// fetched long before the row is used. Measured on two cores of a Zen 4, layers of megabytes in pages of 4 KB: a fifth of
+// an update's time. To fetch every line, 4 KB ahead, costs 10 to 15 % instead, with small and with huge pages.
+LAYERWISE_INLINE void open_row(const void* address) {
+  constexpr int64_t kLine = 64, kLines = 4;
+  for (int64_t i = 0; i < kLines; ++i) __builtin_prefetch(static_cast<const char*>(address) + i * kLine, 1);
+}
+
 // What passes in less time than memory takes to answer: fetched before, all at once.
 inline constexpr int64_t kShort = 256;
 
@@ -38,13 +47,17 @@ class Fetched {
   LAYERWISE_INLINE void elements(int64_t at, int64_t count) const {
     prefetch_bytes(address_ + at * element_bytes_, count * element_bytes_);
   }
+  LAYERWISE_INLINE void open(int64_t count) const {
+    for (int64_t at = 0; address_ && at < count; at += kAccumulators) open_row(address_ + at * element_bytes_);
+  }
 
  private:
   const char* address_ = nullptr;
   int64_t element_bytes_ = 0;
 };
 
-// What a norm fetches with each of its blocks: the same block of other arrays, of some the first row alone.
+// What the norm of a part of a tile fetches with each of its blocks: the same block of other arrays, of some the first
+// row alone.
 struct Beside {
   Fetched whole, start, second_start;
 
@@ -57,13 +70,6 @@ struct Beside {
 struct NothingBeside {
   LAYERWISE_INLINE void first_row(int64_t) const {}
   LAYERWISE_INLINE void block(int64_t) const {}
-};
-// The rows of a whole tile are eight streams for the hardware, which do not cross into the next tile's pages.
-template <class T>
-struct NextTileBeside {
-  const T* next;
-  LAYERWISE_INLINE void first_row(int64_t) const {}
-  LAYERWISE_INLINE void block(int64_t at) const { prefetch_block(next + at); }
 };
 
 }  // namespace LAYERWISE_ISA

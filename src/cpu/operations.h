@@ -20,6 +20,16 @@ class Fetchable {
     return {static_cast<const char*>(tile.grads) + tile.count * size_of(dtypes_.grads), dtypes_.grads};
   }
 
+  // The rows of a tile that is summed, or updated, some tiles later.
+  void open_summed(const TileBuffers& tile, bool with_weights) const {
+    Fetched(tile.grads, dtypes_.grads).open(tile.count);
+    if (with_weights) weights(tile).open(tile.count);
+  }
+  void open_updated(const TileBuffers& tile) const {
+    weights(tile).open(tile.count);
+    moments(tile).open(tile.count);
+  }
+
  private:
   const Dtypes dtypes_;
 };
@@ -37,19 +47,30 @@ class NovogradOperation {
         call_(novograd_call(step.hyper)),
         norm_(norm_for(dtypes.grads, step.hyper.infinity_norm)),
         weight_norm_(norm_for(staging_.dtypes().weights, false)),
+        two_norms_(norms_for(dtypes.grads, step.applies_larc ? staging_.dtypes().weights : dtypes.grads)),
         update_(novograd_for(staging_.dtypes(), step.hyper.decoupled)) {}
 
   const StepBuffers& buffers() const { return step_.buffers; }
   const Staging& staging() const { return staging_; }
   bool sums_tiles() const { return !step_.given.grads; }
+  bool sums_two_tiles() const { return !step_.applies_larc && !step_.hyper.infinity_norm; }
+  void open_summed(const TileBuffers& tile) const { fetchable_.open_summed(tile, step_.applies_larc); }
+  void open_updated(const TileBuffers& tile) const { fetchable_.open_updated(tile); }
 
   void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, const LayerOptions&, StagedTile& stage) const {
     if (!step_.applies_larc) {
       sums.grads[index] = norm_(tile.grads, tile.count, {{}, fetchable_.weights(tile), fetchable_.moments(tile)});
       return;
     }
+    const void* const weights = staging_.weights(tile, stage);
+    if (tile.count == kTileElements && !step_.hyper.infinity_norm)
+      return two_norms_(tile.grads, weights, sums.grads[index], sums.weights[index]);
     sums.grads[index] = norm_(tile.grads, tile.count, {fetchable_.weights(tile), {}, {}});
-    sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count, {{}, fetchable_.moments(tile), {}});
+    sums.weights[index] = weight_norm_(weights, tile.count, {{}, fetchable_.moments(tile), {}});
+  }
+  // Whole ones.
+  void sum_two_tiles(const TileBuffers& first, const TileBuffers& second, double& first_sum, double& second_sum) const {
+    two_norms_(first.grads, second.grads, first_sum, second_sum);
   }
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
     SecondMoment moment = load_second_moment(step_, layer);
@@ -60,7 +81,9 @@ class NovogradOperation {
     if (update.takes_part) store_second_moment(step_, layer, moment);
     return update;
   }
-  void update(const TileBuffers& tiles, const Element& layer) const { update_(tiles, layer); }
+  void update(const TileBuffers& tiles, int64_t to_next_run, const Element& layer) const {
+    update_(tiles, to_next_run, layer);
+  }
 
  private:
   const NovogradStep& step_;
@@ -68,6 +91,7 @@ class NovogradOperation {
   const Staging staging_;
   const NovogradCall call_;
   const Norm norm_, weight_norm_;
+  const TwoNorms two_norms_;  // of gradients and weights under LARC, else of gradients
   const NovogradUpdates update_;
 };
 
@@ -84,6 +108,7 @@ class LarcOperation {
         call_(larc_call(step.larc, step.sgd)),
         grad_norm_(norm_for(step.larc.decayed_norm ? Dtype::kFloat32 : dtypes.grads, false)),
         weight_norm_(norm_for(staging_.dtypes().weights, false)),
+        two_norms_(norms_for(step.larc.decayed_norm ? Dtype::kFloat32 : dtypes.grads, staging_.dtypes().weights)),
         decay_(decay_for(staging_.dtypes())),
         update_(step.applies_sgd ? larc_sgd_for(staging_.dtypes(), step.sgd.momentum != 0, step.sgd.nesterov)
                                  : larc_scale_for(dtypes, step.larc.decay_in_factor)) {}
@@ -91,6 +116,10 @@ class LarcOperation {
   const StepBuffers& buffers() const { return step_.buffers; }
   const Staging& staging() const { return staging_; }
   bool sums_tiles() const { return !step_.given.grads; }
+  bool sums_two_tiles() const { return false; }  // a tile's gradients and weights are two streams already
+  void sum_two_tiles(const TileBuffers&, const TileBuffers&, double&, double&) const {}
+  void open_summed(const TileBuffers& tile) const { fetchable_.open_summed(tile, true); }
+  void open_updated(const TileBuffers& tile) const { fetchable_.open_updated(tile); }
   // Whether a norm is of what is in memory, so that it may be summed beside another layer's update.
   bool sums_what_is_stored() const { return sums_tiles() && !staging_.is_used() && !step_.larc.decayed_norm; }
 
@@ -98,12 +127,11 @@ class LarcOperation {
                 StagedTile& stage) const {
     const Fetched next = step_.applies_sgd ? fetchable_.moments(tile) : fetchable_.next_grads(tile);
     const void* const weights = staging_.weights(tile, stage);
-    if (step_.larc.decayed_norm) {
-      decay_(tile.grads, weights, decay_of_raw_gradient(step_.larc, layer), stage.decayed, tile.count);
-      sums.grads[index] = grad_norm_(stage.decayed, tile.count, {});
-    } else {
-      sums.grads[index] = grad_norm_(tile.grads, tile.count, {fetchable_.weights(tile), {}, {}});
-    }
+    const bool decayed = step_.larc.decayed_norm;
+    if (decayed) decay_(tile.grads, weights, decay_of_raw_gradient(step_.larc, layer), stage.decayed, tile.count);
+    const void* const grads = decayed ? stage.decayed : tile.grads;
+    if (tile.count == kTileElements) return two_norms_(grads, weights, sums.grads[index], sums.weights[index]);
+    sums.grads[index] = grad_norm_(grads, tile.count, {decayed ? Fetched() : fetchable_.weights(tile), {}, {}});
     sums.weights[index] = weight_norm_(weights, tile.count, {{}, next, {}});
   }
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
@@ -111,7 +139,9 @@ class LarcOperation {
     const double grads = sums_tiles() ? reduce(sums.grads, tiles, false) : step_.given.grads[layer];
     return larc_layer(step_.larc, step_.sgd, call_, options, weights, grads);
   }
-  void update(const TileBuffers& tiles, const Element& layer) const { update_.tiles(tiles, layer); }
+  void update(const TileBuffers& tiles, int64_t to_next_run, const Element& layer) const {
+    update_.tiles(tiles, to_next_run, layer);
+  }
 
   // Updates a layer and sums the next; false where that one has to be summed again.
   bool update_beside(const TileBuffers& tile, const Element& layer, const TileBuffers& next, LayerSums sums,
@@ -127,6 +157,7 @@ class LarcOperation {
   const Staging staging_;
   const LarcCall call_;
   const Norm grad_norm_, weight_norm_;
+  const TwoNorms two_norms_;
   const Decay decay_;
   const LarcUpdates update_;
 };
@@ -144,31 +175,44 @@ class NormsOperation {
         fetchable_(dtypes),
         staging_(dtypes, norms.buffers),
         grad_norm_(norm_for(dtypes.grads, norms.infinity_norm)),
-        weight_norm_(norm_for(staging_.dtypes().weights, false)) {}
+        weight_norm_(norm_for(staging_.dtypes().weights, false)),
+        two_norms_(norms_for(dtypes.grads, norms.weight_sums ? staging_.dtypes().weights : dtypes.grads)) {}
 
   const StepBuffers& buffers() const { return norms_.buffers; }
   const Staging& staging() const { return staging_; }
   bool sums_tiles() const { return true; }
+  bool sums_two_tiles() const { return !norms_.weight_sums && !norms_.infinity_norm; }
+  void open_summed(const TileBuffers& tile) const { fetchable_.open_summed(tile, norms_.weight_sums); }
+  void open_updated(const TileBuffers&) const {}
 
   void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, const LayerOptions&, StagedTile& stage) const {
     const Fetched next = fetchable_.next_grads(tile);
-    sums.grads[index] =
-        grad_norm_(tile.grads, tile.count, {norms_.weight_sums ? fetchable_.weights(tile) : next, {}, {}});
-    if (norms_.weight_sums)
-      sums.weights[index] = weight_norm_(staging_.weights(tile, stage), tile.count, {next, {}, {}});
+    if (!norms_.weight_sums) {
+      sums.grads[index] = grad_norm_(tile.grads, tile.count, {next, {}, {}});
+      return;
+    }
+    const void* const weights = staging_.weights(tile, stage);
+    if (tile.count == kTileElements && !norms_.infinity_norm)
+      return two_norms_(tile.grads, weights, sums.grads[index], sums.weights[index]);
+    sums.grads[index] = grad_norm_(tile.grads, tile.count, {fetchable_.weights(tile), {}, {}});
+    sums.weights[index] = weight_norm_(weights, tile.count, {next, {}, {}});
+  }
+  void sum_two_tiles(const TileBuffers& first, const TileBuffers& second, double& first_sum, double& second_sum) const {
+    two_norms_(first.grads, second.grads, first_sum, second_sum);
   }
   LayerUpdate<Element> scalars(int64_t layer, const LayerOptions&, LayerSums sums, int64_t tiles) const {
     norms_.grad_sums[layer] = sum_for_caller(reduce(sums.grads, tiles, norms_.infinity_norm), norms_.infinity_norm);
     if (norms_.weight_sums) norms_.weight_sums[layer] = reduce(sums.weights, tiles, false);
     return {};
   }
-  void update(const TileBuffers&, const Element&) const {}
+  void update(const TileBuffers&, int64_t, const Element&) const {}
 
  private:
   const PartialNorms& norms_;
   const Fetchable fetchable_;
   const Staging staging_;
   const Norm grad_norm_, weight_norm_;
+  const TwoNorms two_norms_;  // of gradients and weights, or of gradients
 };
 
 }  // namespace LAYERWISE_ISA

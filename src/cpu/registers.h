@@ -45,6 +45,10 @@ struct MomentUpdate : TileUpdate<Element, W, G, M> {
     prefetch_block(this->weights + at);
     prefetch_block(this->moments + at);
   }
+  LAYERWISE_INLINE void open_written(int64_t at) const {
+    open_row(this->weights + at);
+    open_row(this->moments + at);
+  }
 };
 
 template <class W, class G, class M, bool kDecoupled>
@@ -88,6 +92,7 @@ struct LarcSgdUpdate : TileUpdate<LarcElement, W, G, float> {
     store_lanes(this->weights + at, sgd_weight(this->layer, false, h, h, w), count);
   }
   LAYERWISE_INLINE void fetch_written(int64_t at) const { prefetch_block(this->weights + at); }
+  LAYERWISE_INLINE void open_written(int64_t at) const { open_row(this->weights + at); }
 };
 
 template <class W, class G, bool kDecayed>
@@ -103,6 +108,7 @@ struct LarcScaleUpdate : TileUpdate<LarcElement, W, G, float> {
       store_lanes(this->grads + at, larc_element(this->layer, g), count);
   }
   LAYERWISE_INLINE void fetch_written(int64_t at) const { prefetch_block(this->grads + at); }
+  LAYERWISE_INLINE void open_written(int64_t at) const { open_row(this->grads + at); }
 };
 
 }  // namespace LAYERWISE_ISA

@@ -7,10 +7,6 @@
 namespace layerwise {
 inline namespace LAYERWISE_ISA {
 
-// In layers of more than one tile an update's streams start afresh with every run of tiles, which leaves the hardware
-// behind: they are fetched so many elements ahead. Where a tile is a layer of its own they are not; what the next
-// layer's norms read, which lies behind this layer in a packed buffer, is fetched there. Measured on two cores of a Zen
-// 5: either way costs the other kind of layer 3 %.
 constexpr int64_t kPrefetchDistance = 1024;
 
 inline bool is_one_tile(int64_t count) { return count <= kTileElements; }
@@ -28,13 +24,16 @@ LAYERWISE_INLINE void for_each_register(int64_t count, const Body& body, const F
   for (; at < count; at += kLanes) body(at, count - at);
 }
 
+// In layers of more than one tile an update opens the rows of the run that comes after this one, which begins so many
+// elements before it. Where a tile is a layer of its own, what the next layer's norms read, which lies behind this layer
+// in a packed buffer, is fetched.
 template <class Update>
-void update_tiles(const TileBuffers& tiles, const typename Update::Element& given) {
+void update_tiles(const TileBuffers& tiles, int64_t to_next_run, const typename Update::Element& given) {
   const auto layer = given;  // read float by float: read at once, it waits until the scalars' stores are in the cache
   const Update update(tiles, layer);
   if (!is_one_tile(tiles.count))
     return for_each_register(tiles.count, update, [&](int64_t at) __attribute__((always_inline)) {
-      update.fetch_written(at + kPrefetchDistance);
+      if (at % kAccumulators == 0) update.open_written(at - to_next_run);
     });
   for_each_register(tiles.count, update, [&](int64_t at) __attribute__((always_inline)) {
     prefetch_block(update.grads + tiles.count + at);
@@ -56,8 +55,8 @@ template <class Update>
 void update_beside(const TileBuffers& tile, const LarcElement& given, const TileBuffers& next, LayerRows& rows) {
   const auto layer = given;
   const Update update(tile, layer), next_update(next, layer);
-  const RowSums grads(next_update.grads, rows.grads);
-  const RowSums weights(next_update.weights, rows.weights);
+  const auto grads = row_squares(next_update.grads, rows.grads);
+  const auto weights = row_squares(next_update.weights, rows.weights);
   const int64_t both = (tile.count < next.count ? tile.count : next.count) / kLanes * kLanes;
   for (int64_t at = 0; at < both; at += kLanes) {
     update(at, AllLanes());
@@ -100,9 +99,9 @@ inline Decay decay_for(const Dtypes& dtypes) {
   });
 }
 
-using NovogradUpdates = void (*)(const TileBuffers& tiles, const NovogradElement& layer);
+using NovogradUpdates = void (*)(const TileBuffers& tiles, int64_t to_next_run, const NovogradElement& layer);
 struct LarcUpdates {
-  void (*tiles)(const TileBuffers& tiles, const LarcElement& layer);
+  void (*tiles)(const TileBuffers& tiles, int64_t to_next_run, const LarcElement& layer);
   void (*beside)(const TileBuffers& tile, const LarcElement& layer, const TileBuffers& next, LayerRows& rows);
 };
 template <class Update>
