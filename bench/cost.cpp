@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "cuda/worklist.h"
+#include "models.h"
+#include "prediction.h"
 
 namespace bench {
 namespace {
@@ -18,19 +20,11 @@ layerwise::Layout packed(const std::vector<int64_t>& sizes) {
   return layout;
 }
 
-int64_t cached_bytes(const Gpu& gpu) { return static_cast<int64_t>(kCacheShare * static_cast<double>(gpu.l2_bytes)); }
-
-double microseconds(int64_t memory_bytes, int launches, int passes, const Gpu& gpu) {
-  return static_cast<double>(memory_bytes) / copy_rate(gpu) / 1e3 + launches * kLaunchMicroseconds + passes * kPassMicroseconds;
-}
-
 PathCost two_pass_cost(Op op, int64_t elements, const ElementBytes& bytes, const Gpu& gpu) {
   const RereadBytes again = reread_bytes(op, bytes);
-  const int launches = is_half(op) ? 1 : 2;
   PathCost cost;
   cost.bytes = elements * two_pass_bytes(op, bytes);
   cost.memory_bytes = cost.bytes - std::min(elements * (again.grad + again.weight), cached_bytes(gpu));
-  cost.us = microseconds(cost.memory_bytes, launches, launches, gpu);
   return cost;
 }
 
@@ -44,7 +38,8 @@ std::vector<int64_t> revisited(const layerwise::OnePassList& list, const layerwi
 
 struct Held {
   layerwise::OnePassList list;
-  bool possible = false, weights = false, most = false;
+  layerwise::HoldShape shape{0, 0};
+  bool possible = false, weights = false, better = false;
 };
 
 // As a plan has it where registers leave room for every block that shared memory has.
@@ -52,8 +47,9 @@ Held held_on(const Gpu& gpu, const layerwise::Layout& layout, const ElementBytes
   const int tile_bytes = layerwise::kTileElements * (bytes.grad + (weights ? bytes.weight : 0));
   const layerwise::HoldShape shape = layerwise::hold_shape(gpu.shared, tile_bytes);
   if (shape.slots == 0) return {};
-  Held held{layerwise::one_pass_list(layout, int64_t{gpu.multiprocessors} * shape.blocks * shape.slots), true, weights};
-  held.most = layerwise::is_mostly_held(held.list, layout);
+  Held held{layerwise::one_pass_list(layout, int64_t{gpu.multiprocessors} * shape.blocks * shape.slots), shape, true,
+            weights};
+  held.better = layerwise::is_mostly_held(held.list, layout);
   return held;
 }
 
@@ -63,7 +59,7 @@ Held plans_list(Op op, const Gpu& gpu, const layerwise::Layout& layout, const El
   for (const bool weights : {true, false}) {
     if (weights && reread_bytes(op, bytes).weight == 0) continue;
     Held held = held_on(gpu, layout, bytes, weights);
-    if (held.possible && (held.most || path == LAYERWISE_PATH_ONE_PASS)) return held;
+    if (held.possible && (held.better || path == LAYERWISE_PATH_ONE_PASS)) return held;
     if (!first.possible) first = std::move(held);
   }
   return first;
@@ -76,7 +72,6 @@ PathCost one_pass_cost(Op op, const Held& held, const layerwise::Layout& layout,
   cost.memory_bytes = cost.bytes;
   for (const int64_t elements : revisited(held.list, layout))
     cost.memory_bytes -= std::min(elements * (again.grad + again.weight), cached_bytes(gpu));
-  cost.us = microseconds(cost.memory_bytes, 1, 2, gpu);
   return cost;
 }
 
@@ -94,8 +89,30 @@ StepCost cost_of(Op op, const std::vector<int64_t>& sizes, const BufferDtypes& d
   cost.one_pass = one_pass_cost(op, held, layout, bytes, gpu);
   cost.held_elements = held.list.held_elements;
   cost.holds_weights = held.weights;
-  cost.chooses_one_pass = held.most || path == LAYERWISE_PATH_ONE_PASS;
+  cost.chooses_one_pass = held.better || path == LAYERWISE_PATH_ONE_PASS;
   return cost;
+}
+
+StepTime time_of(Op op, const std::vector<int64_t>& sizes, const BufferDtypes& dtypes, const Gpu& gpu, int32_t path,
+                 const Kernels& kernels, const Latencies& latencies) {
+  const layerwise::Layout layout = packed(sizes);
+  const ElementBytes bytes = element_bytes(dtypes);
+  const Setting setting{op, layout, bytes, gpu, kernels, latencies};
+  StepTime time{predict_two_passes(setting), 0};
+  if (is_half(op)) return time;
+  const Held held = plans_list(op, gpu, layout, bytes, path);
+  if (held.possible)
+    time.one_pass = predict_one_pass(setting, {held.shape.blocks, held.shape.slots, held.weights, held.list});
+  return time;
+}
+
+StepTime time_of(Op op, const std::vector<int64_t>& sizes, const BufferDtypes& dtypes, const Gpu& gpu, int32_t path,
+                 const Kernels& kernels, double times) {
+  return time_of(op, sizes, dtypes, gpu, path, kernels, latencies_of(gpu, times));
+}
+
+double floor_us(Op op, const std::vector<int64_t>& sizes, const BufferDtypes& dtypes, const Gpu& gpu) {
+  return static_cast<double>(element_count(sizes) * floor_bytes(op, element_bytes(dtypes))) / copy_rate(gpu) / 1e3;
 }
 
 }  // namespace bench

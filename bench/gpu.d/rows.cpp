@@ -10,7 +10,8 @@ namespace {
 constexpr const char *kResnet = "resnet50", *kBert = "bert-large", *kJasper = "jasper10x5", *kLlama = "llama3-8b",
                      *kTiny = "10000x64";
 constexpr Special kSpecials[] = {Special::kUnaligned, Special::kOddFirst,   Special::kScattered,
-                                 Special::kCopy,      Special::kStochastic, Special::kZeroGrads};
+                                 Special::kCopy,      Special::kStochastic, Special::kZeroGrads,
+                                 Special::kFoundInf};
 
 void append(std::vector<Row>& rows, std::initializer_list<Row> more) { rows.insert(rows.end(), more); }
 
@@ -33,6 +34,8 @@ void append_special(std::vector<Row>& rows) {
                 {kResnet, kFull, Op::kNovograd, Special::kUnaligned},
                 {kResnet, kAllBf16, Op::kNovograd, Special::kUnaligned},
                 {kTiny, kFull, Op::kNovograd, Special::kScattered},
+                {kTiny, kFull, Op::kNovograd, Special::kFoundInf},
+                {kResnet, kFull, Op::kNovograd, Special::kFoundInf},
                 {kResnet, kFull, Op::kLarcSgd, Special::kOddFirst},
                 {kResnet, kFull, Op::kLarcSgd, Special::kScattered},
                 {kResnet, kCopied, Op::kLarcSgd, Special::kCopy}});
@@ -42,7 +45,7 @@ void append_special(std::vector<Row>& rows) {
 
 const char* name_of(Special special) {
   constexpr const char* kNames[] = {"",     "unaligned",  "odd first layer", "scattered",
-                                    "copy", "stochastic", "zero gradients"};
+                                    "copy", "stochastic", "zero gradients",  "found_inf"};
   return kNames[static_cast<int>(special)];
 }
 

@@ -15,6 +15,7 @@ enum class Special {
   kCopy,        // of the weights, in bfloat16
   kStochastic,  // rounding of the moment
   kZeroGrads,
+  kFoundInf,  // is there to be read, as under a loss scaler, and says no
 };
 
 struct Row {

@@ -1,6 +1,7 @@
 #include "gpu.d/timed_row.h"
 
 #include "cost.h"
+#include "gpu.d/device.h"
 #include "gpu.d/paths.h"
 #include "gpu.d/stages.h"
 #include "gpu.d/timer.h"
@@ -20,7 +21,8 @@ struct AskedPath {
 class TimedRow {
  public:
   TimedRow(const Row& row, const Layers& layers, double seconds)
-      : row_(row), settings_(settings_of(row)), layers_(layers), timer_(layers, seconds) {
+      : row_(row), settings_(settings_of(row)), found_inf_(sizeof(float)), layers_(layers), timer_(layers, seconds) {
+    BENCH_CUDA(cudaMemset, found_inf_.get(), 0, sizeof(float));
     add_path(kTwoPass);
     if (!is_half(row.op)) add_path(kOnePass);
   }
@@ -39,8 +41,14 @@ class TimedRow {
   void add_path(int32_t path) {
     const Plan& plan = paths_.emplace_back(layers_, path).plan;
     works_.push_back({[this, &plan](const DeviceModel& set) {
-      step(row_.op, plan, set.arguments(), settings_, timer_.stream().get());
+      step(row_.op, plan, set.arguments(), on_device(), timer_.stream().get());
     }});
+  }
+
+  StepSettings on_device() const {
+    StepSettings settings = settings_;
+    if (row_.special == Special::kFoundInf) settings.found_inf = static_cast<const float*>(found_inf_.get());
+    return settings;
   }
 
   void sum_all() {
@@ -73,7 +81,7 @@ class TimedRow {
   std::string automatic_path() {
     if (is_half(row_.op)) return "one launch";
     const Plan plan(layers_.sizes, plan_settings(layers_, 0));
-    step(row_.op, plan, timer_.sets().front().arguments(), settings_, timer_.stream().get());
+    step(row_.op, plan, timer_.sets().front().arguments(), on_device(), timer_.stream().get());
     timer_.stream().wait();
     return path_name(plan.query(LAYERWISE_QUERY_PATH));
   }
@@ -90,19 +98,25 @@ class TimedRow {
     return quantile(ratios, 0.5);
   }
 
+  struct Model {
+    StepCost cost;
+    StepTime time;
+  };
+
   void report(double copy_rate) {
-    const StepCost model = cost_of(row_.op, layers_.sizes, row_.dtypes, this_gpu(copy_rate), kOnePass);
+    const Model model{cost_of(row_.op, layers_.sizes, row_.dtypes, this_gpu(copy_rate), kOnePass),
+                      time_of(row_.op, layers_.sizes, row_.dtypes, this_gpu(copy_rate), kOnePass)};
     const std::string automatic = automatic_path();
     auto path = paths_.begin();
     for (const TimedWork& work : works_) report(work, *path++, model, automatic, copy_rate);
   }
 
-  void report(const TimedWork& work, const AskedPath& path, const StepCost& model, const std::string& automatic,
+  void report(const TimedWork& work, const AskedPath& path, const Model& model, const std::string& automatic,
               double copy_rate) const {
     const ElementBytes bytes = element_bytes(row_.dtypes);
     const bool one_pass = ran_in_one_pass(path.plan);
     const HeldElements held = one_pass ? held_elements(row_.op, path.plan) : HeldElements{0, false};
-    const PathCost& predicted = one_pass ? model.one_pass : model.two_pass;
+    const PathCost& predicted = one_pass ? model.cost.one_pass : model.cost.two_pass;
     const double elements = static_cast<double>(layers_.elements());
     const int64_t moved = one_pass_bytes(row_.op, bytes, layers_.elements(), held.count, held.weights);
     JsonLine line = path_line(row_.op, path.asked, path.plan);
@@ -113,9 +127,9 @@ class TimedRow {
     line.add("aligned_layers", layers_.aligned());
     const double floor = floor_bytes(row_.op, bytes);
     timer_.add_figures(line, work, {static_cast<double>(moved) / elements, floor}, copy_rate);
-    line.add("us_model", predicted.us).add("model_bytes_asked", static_cast<double>(predicted.bytes) / elements);
+    line.add("us_model", one_pass ? model.time.one_pass : model.time.two_pass).add("model_bytes_asked", static_cast<double>(predicted.bytes) / elements);
     line.add("model_bytes_from_memory", static_cast<double>(predicted.memory_bytes) / elements);
-    line.add("held_elements", held.count).add("held_elements_model", one_pass ? model.held_elements : 0);
+    line.add("held_elements", held.count).add("held_elements_model", one_pass ? model.cost.held_elements : 0);
     if (one_pass && path.asked == kOnePass && !ran_in_one_pass(paths_.front().plan))
       line.add("one_over_two", one_over_two());
     line.print();
@@ -123,6 +137,7 @@ class TimedRow {
 
   const Row row_;
   const StepSettings settings_;
+  const DeviceBuffer found_inf_;
   const Layers& layers_;
   Timer timer_;
   std::list<AskedPath> paths_;

@@ -1,0 +1,137 @@
+// The model of a step's time against small cases worked out by hand, event by event, with latencies that are told apart by
+// their values.
+#include "prediction.h"
+
+#include <algorithm>
+#include <catch2/catch_approx.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <string>
+
+#include "cost.h"
+#include "models.h"
+
+namespace {
+
+using namespace bench;
+using Catch::Approx;
+
+// One multiprocessor whose memory moves 32 KiB, a tile of float32, in a microsecond, and no L2.
+constexpr Gpu kSmall{"small", 1, {0, 0, 0}, 0, 0, 32.768, 0, 0, "by hand"};
+constexpr Latencies kByHand{.l2 = 1, .memory = 2, .atomic = 3, .fence = 5, .barrier = 0.5, .reduction = 0.25, .scalars = 7,
+                            .launch = 10};
+
+layerwise::Layout layout_of(const std::vector<int64_t>& sizes) {
+  layerwise::Layout layout;
+  for (const int64_t size : sizes) {
+    layout.layers.push_back({layout.elements, size, layout.tiles});
+    layout.elements += size;
+    layout.tiles += layerwise::tiles_of(size);
+  }
+  return layout;
+}
+
+double two_passes(Op op, const std::vector<int64_t>& sizes, const Kernels& kernels = kBlockATile) {
+  const layerwise::Layout layout = layout_of(sizes);
+  return predict_two_passes({op, layout, {4, 4, 4}, kSmall, kernels, kByHand});
+}
+
+double one_pass(const std::vector<int64_t>& sizes, int blocks, int slots, const Kernels& kernels = kBlockATile) {
+  const layerwise::Layout layout = layout_of(sizes);
+  const layerwise::OnePassList list = layerwise::one_pass_list(layout, int64_t{blocks} * slots);
+  return predict_one_pass({Op::kNovograd, layout, {4, 4, 4}, kSmall, kernels, kByHand}, {blocks, slots, false, list});
+}
+
+}  // namespace
+
+TEST_CASE("the norm of one tile on one block") {
+  // launch 10; to the tile's address 2 x l2 = 2; its 32 KiB 1 + memory 2; its sum 0.25 and 3 barriers 1.5
+  CHECK(two_passes(Op::kGradNorms, {8192}) == Approx(16.75));
+  // 64 elements are 256 bytes: 1/128 us in place of 1
+  CHECK(two_passes(Op::kGradNorms, {64}) == Approx(15.75 + 1.0 / 128));
+  // two tiles on two of the SM's four blocks: the second one's bytes arrive a microsecond later
+  CHECK(two_passes(Op::kGradNorms, {8192, 8192}) == Approx(17.75));
+  // five on four blocks, a grid's width apart. The first block's second tile: its first one arrives at 2 + 1 + 2 = 5, is
+  // summed at 6.75, then l2 2 = 8.75, when the memory is idle again since 6: 1 + 2, 1.75
+  CHECK(two_passes(Op::kGradNorms, {8192, 8192, 8192, 8192, 8192}) == Approx(10 + 8.75 + 3 + 1.75));
+}
+
+TEST_CASE("two tiles of one layer on two blocks") {
+  // Addresses at 2. The first tile's bytes arrive at 2 + 1 + 2 = 5, the second's at 6; summed 1.75 later, 6.75 and 7.75.
+  // Each stores its sum, fences and counts itself: 1 + 5 + 3 = 9, at 15.75 and 16.75. The second is the last: it reads the
+  // sums, 2 x l2, and adds them, 0.25: 19. The layer's end is the caller's: nothing more.
+  CHECK(two_passes(Op::kGradNorms, {16384}) == Approx(10 + 19));
+}
+
+TEST_CASE("a step in two passes: one tile") {
+  // The norms as above, 16.75; the second moment from memory 2 and the constants 7: 25.75.
+  // The update: launch 10; address 2 and constants 2: 4. Four rows of three buffers are 48 KiB, 1.5 + 2: 7.5. Their two
+  // stores are 32 KiB: the memory is busy until 8.5. The next four rows, asked for at 7.5: 8.5 + 1.5 + 2 = 12; their stores
+  // end at 13.
+  CHECK(two_passes(Op::kNovograd, {8192}) == Approx(25.75 + 10 + 13));
+}
+
+TEST_CASE("what L2 still has, the update does not ask memory for") {
+  Gpu cached = kSmall;
+  cached.l2_bytes = 2 * 16384;  // half of it keeps 16 KiB: the gradients of the four rows that are updated first
+  const layerwise::Layout layout = layout_of({8192});
+  // The first four rows of the update are 32 KiB then: everything after them is half a microsecond earlier.
+  CHECK(predict_two_passes({Op::kNovograd, layout, {4, 4, 4}, cached, kBlockATile, kByHand}) == Approx(25.75 + 10 + 12.5));
+}
+
+TEST_CASE("more tiles than slots in one pass: one block, one slot, two layers of a tile") {
+  // Ticket 3, its item 1, two barriers 1: 5. Address 2: 7. Bytes 1 + 2: 10. Sum 1.75: 11.75. Second moment 2, constants 7,
+  // the fence before the flag 5: 25.75. No slot is left, so it waits for its own tile's layer: a look 1, a barrier 0.5, the
+  // constants 2 x l2: 29.25. Two rows of weights and moments are 16 KiB, 0.5 + 2: 31.75; their stores keep the memory busy
+  // until 32.25, so that the next two rows arrive at 32.25 + 0.5 + 2 = 34.75, then 37.75 and 40.75.
+  // The second tile takes as long; then a ticket that finds the list at its end, 5.
+  CHECK(one_pass({8192, 8192}, 1, 1) == Approx(10 + 2 * 40.75 + 5));
+  // With a second slot both tiles are summed first: 25.75, and 25.75 more. The first one's update takes 1 + 2.5 until its
+  // constants are there and 2.5 + 3 x 3 for its rows, 15; the ticket at the list's end 5; the second one's update 15, and its
+  // last stores 0.5.
+  CHECK(one_pass({8192, 8192}, 1, 2) == Approx(10 + 51.5 + 15 + 5 + 15 + 0.5));
+}
+
+TEST_CASE("a block waits for the tile of another one") {
+  // Both draw at 5 and have their address at 7. Bytes at 10 and 11, sums at 11.75 and 12.75; handed up, 9, at 20.75 and 21.75.
+  // The second ends with the layer: sums 2.25, second moment 2, constants 7, fence 5: 38.
+  // The first looks at the flag at 21.75 and every 1.064 from then on; the look at 21.75 + 16 x 1.064 = 38.774 sees it:
+  // constants at 41.274. The second looks once, 39: constants at 41.5.
+  // Rows: asked for at 41.274, they arrive at 43.774; the second's are queued behind them: 42.274 + 2 = 44.274. From then on
+  // each asks for two rows behind its own stores, 3 later: 52.774 and, queued behind the first one's again, 47.774, 50.774 and
+  // 53.774. Then the list's end: 5.
+  CHECK(one_pass({16384}, 2, 1) == Approx(10 + 53.774 + 5));
+}
+
+TEST_CASE("what is asked for before the layer's norm is there has come when it is") {
+  Kernels prefetched = kBlockATile;
+  prefetched.prefetched = true;
+  // As with one slot above: 25.75. The first two rows are asked for then and are there at 28.25, before the constants at
+  // 29.25; the others arrive 3 apart from there: 32.25, 35.25, 38.25. The list's end: 5.
+  CHECK(one_pass({8192}, 1, 1, prefetched) == Approx(10 + 38.25 + 5));
+  CHECK(one_pass({8192}, 1, 1) == Approx(10 + 40.75 + 5));
+}
+
+TEST_CASE("tiles that are drawn go to whoever is free") {
+  // One warp of a block is a worker: 32 on the SM. 33 layers of 64 elements, whose bytes, 1/128 us each, arrive one by one.
+  Kernels drawn = kWarpATile;
+  drawn.drawn_ahead = false;
+  // The first worker's tile: address 2, bytes 1/128 + 2, sum 0.25: 4.25 + 1/128. It draws the last one: ticket 3, address 2,
+  // bytes when the memory is long idle: 1/128 + 2, sum 0.25.
+  CHECK(two_passes(Op::kGradNorms, std::vector<int64_t>(33, 64), drawn) == Approx(10 + 4.25 + 3 + 4.25 + 2.0 / 128));
+  // Drawn ahead, the ticket and the address cost nothing.
+  drawn.drawn_ahead = true;
+  CHECK(two_passes(Op::kGradNorms, std::vector<int64_t>(33, 64), drawn) == Approx(10 + 4.25 + 2.25 + 2.0 / 128));
+}
+
+TEST_CASE("nothing is faster where everything takes longer") {
+  for (const Kernels& kernels : {kBlockATile, kWarpATile, kCopying})
+    for (const Gpu& gpu : kGpus)
+      for (const char* model : {"resnet50", "400x1000"}) {
+        CAPTURE(kernels.name, gpu.name, model);
+        const std::vector<int64_t> sizes = layer_sizes(model);
+        const StepTime early = time_of(Op::kNovograd, sizes, kAllBf16, gpu, 0, kernels),
+                       late = time_of(Op::kNovograd, sizes, kAllBf16, gpu, 0, kernels, kLatest);
+        CHECK((early.two_pass < late.two_pass && early.one_pass < late.one_pass));
+        CHECK(std::min(early.two_pass, early.one_pass) > floor_us(Op::kNovograd, sizes, kAllBf16, gpu));
+      }
+}
