@@ -147,7 +147,7 @@ TEST_CASE("the model's bytes are those counted over the work list") {
     const char* gpu;
     int grads32, grads16, both32;
   };
-  const Capacity capacities[] = {{"H100", 132 * 6, 132 * 14, 132 * 3}, {"A100-80", 108 * 4, 108 * 10, 108 * 2}};
+  const Capacity capacities[] = {{"H100", 132 * 6, 132 * 12, 132 * 3}, {"A100-80", 108 * 4, 108 * 9, 108 * 2}};
   const int64_t large = int64_t{8192} * 2500 + 17;
   const std::vector<int64_t> sizes{5, 8192, 0, large, int64_t{8192} * 792, int64_t{8192} * 793, 8191, large / 3};
   const layerwise::Layout layout = layout_of(sizes);
