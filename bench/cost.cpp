@@ -49,7 +49,7 @@ Held held_on(const Gpu& gpu, const layerwise::Layout& layout, const ElementBytes
   if (shape.slots == 0) return {};
   Held held{layerwise::one_pass_list(layout, int64_t{gpu.multiprocessors} * shape.blocks * shape.slots), shape, true,
             weights};
-  held.better = layerwise::is_mostly_held(held.list, layout);
+  held.better = layerwise::is_better_in_one_pass(held.list, layout);
   return held;
 }
 

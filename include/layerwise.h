@@ -220,10 +220,10 @@ typedef struct layerwise_plan_options {
                                  affinity has cores, the first number of OMP_NUM_THREADS says, and the control groups'
                                  CPU quota (Linux, version 1 or 2) allows, rounded up: the least of these, 1 at least */
   int32_t isa;                /* CPU: LAYERWISE_ISA_, default AUTO; the bits are the same with each */
-  int32_t path;               /* CUDA: the number 0 (default): one pass where the device can and most of the model fits
-                                 on the chip; LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: wherever the device can.
-                                 A step whose blocks would not all be resident in its context runs in two passes
-                                 whatever was asked */
+  int32_t path;               /* CUDA: the number 0 (default): one pass where the device can, a quarter of the model or
+                                 more fits on the chip and tiles of 8192 elements are half full or more on average;
+                                 LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: wherever the device can. A step whose
+                                 blocks would not all be resident in its context runs in two passes whatever was asked */
   void *workspace;            /* CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until
                                  the plan is destroyed; NULL (default): the plan allocates and owns it */
   int64_t workspace_bytes;    /* its size; 0 with NULL */

@@ -71,7 +71,7 @@ class Stages(unittest.TestCase):
         copies = [f["gb_per_s"] for f in findings if f["kind"] == "copy"]
         for path, nodes, moved in (("two passes", 1, 20), ("one pass", 1, 18)):  # the pretended step is one node
             row = rows["novograd_step", "f32/bf16/f32", path]
-            self.assertEqual((row["ran"], row["auto"]), (path, "one pass"))
+            self.assertEqual((row["ran"], row["auto"]), (path, "two passes"))  # tiles of 1000 elements are mostly empty
             self.assertEqual((row["bytes_per_parameter"], row["floor_bytes_per_parameter"]), (moved, 18))
             self.assertEqual(row["model_bytes_asked"], moved)
             self.assertEqual(row["held_elements"], row["held_elements_model"])

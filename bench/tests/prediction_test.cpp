@@ -1,5 +1,5 @@
 // The model of a step's time against small cases worked out by hand, event by event, with latencies that are told apart by
-// their values.
+// their values; and the plan's choice of path against the model.
 #include "prediction.h"
 
 #include <algorithm>
@@ -134,4 +134,24 @@ TEST_CASE("nothing is faster where everything takes longer") {
         CHECK((early.two_pass < late.two_pass && early.one_pass < late.one_pass));
         CHECK(std::min(early.two_pass, early.one_pass) > floor_us(Op::kNovograd, sizes, kAllBf16, gpu));
       }
+}
+
+// The path that a plan takes by kernels/tuning.h's two numbers, against the model of the kernels as they are. Where this
+// fails after the kernels or the numbers have changed, `bench/cost` says by how much each path wins where.
+TEST_CASE("the path that a plan chooses is at most a tenth slower than the other one by the model") {
+  const std::string gpus[] = {"A100-80", "RTX-4090", "H100", "H200", "B200"};
+  for (const Gpu& gpu : kGpus) {
+    if (std::find(std::begin(gpus), std::end(gpus), gpu.name) == std::end(gpus)) continue;
+    std::vector<std::string> models{"resnet50", "bert-large", "jasper10x5", "10000x64", "4000x256", "4000x1000", "4000x2000"};
+    if (gpu.name == gpus[3]) models.push_back("llama3-8b");  // seconds each
+    for (const std::string& model : models)
+      for (const BufferDtypes& dtypes : {kFull, kMasters, kAllBf16}) {
+        CAPTURE(gpu.name, model, short_name(dtypes));
+        const std::vector<int64_t> sizes = layer_sizes(model);
+        const StepTime time = time_of(Op::kNovograd, sizes, dtypes, gpu);
+        const bool one = cost_of(Op::kNovograd, sizes, dtypes, gpu).chooses_one_pass;
+        CAPTURE(one, time.one_pass, time.two_pass);
+        CHECK((one ? time.one_pass : time.two_pass) <= 1.1 * std::min(time.one_pass, time.two_pass));
+      }
+  }
 }

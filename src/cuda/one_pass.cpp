@@ -38,7 +38,7 @@ OnePassLaunch planned_launch(const PlanDescription& plan, const WorkspaceLayout&
                          std::min(wanted.blocks, resident_blocks(plan.dtypes, memory, shared_bytes));
   const OnePassList list = one_pass_list(plan.layout, blocks * wanted.slots);
   const int64_t count = static_cast<int64_t>(list.items.size());
-  const bool worth_it = plan.path == LAYERWISE_PATH_ONE_PASS || is_mostly_held(list, plan.layout);
+  const bool worth_it = plan.path == LAYERWISE_PATH_ONE_PASS || is_better_in_one_pass(list, plan.layout);
   if (blocks == 0 || !worth_it) return {};
   upload(workspace.at(layout.items[which]), list.items.data(), list.items.size() * sizeof(WorkItem));
   OnePassLaunch launch{layout.one_pass_work(which, count, workspace.address()), {}, list.held_elements};

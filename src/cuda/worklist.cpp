@@ -64,8 +64,10 @@ OnePassList one_pass_list(const Layout& layout, int64_t capacity) {
   return list;
 }
 
-bool is_mostly_held(const OnePassList& list, const Layout& layout) {
-  return static_cast<double>(list.held_elements) >= kLeastHeldShare * static_cast<double>(layout.elements);
+bool is_better_in_one_pass(const OnePassList& list, const Layout& layout) {
+  const auto elements = static_cast<double>(layout.elements);
+  return static_cast<double>(list.held_elements) >= kLeastHeldShare * elements &&
+         elements >= kLeastTileShare * kTileElements * static_cast<double>(layout.tiles);
 }
 
 int64_t most_one_pass_items(const Layout& layout) {

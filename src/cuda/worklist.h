@@ -26,8 +26,8 @@ struct OnePassList {
 
 OnePassList one_pass_list(const Layout& layout, int64_t capacity);
 
-// Whether a step that holds so much is the better one.
-bool is_mostly_held(const OnePassList& list, const Layout& layout);
+// Whether a step with this list is better than two passes.
+bool is_better_in_one_pass(const OnePassList& list, const Layout& layout);
 
 // The most items that a list can have, whatever the capacity.
 int64_t most_one_pass_items(const Layout& layout);

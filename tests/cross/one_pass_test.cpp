@@ -92,10 +92,16 @@ TEST_CASE("what a one-pass step holds is what its blocks have room for", "[one_p
   CHECK(held(tiles_and(room, 0), LAYERWISE_QUERY_HELD_GRADS, one) == room * kTile + 8);
   CHECK(held(tiles_and(room, 1), LAYERWISE_QUERY_HELD_GRADS, one) == (room - 1) * kTile + 1 + 8);
   CHECK(held(tiles_and(room, 0), LAYERWISE_QUERY_HELD_GRADS, two) == 0);
-  // The plan's own choice: a model of which most is held, and one of which little is.
+  // The plan's own choice: a model of which most is held, and one of which little is; and one of tiles that are mostly empty.
   CHECK(held(tiles_and(room, 1), LAYERWISE_QUERY_PATH, 0) == LAYERWISE_PATH_ONE_PASS);
   CHECK(held(tiles_and(5 * room, 0), LAYERWISE_QUERY_PATH, 0) == LAYERWISE_PATH_TWO_PASS);
   CHECK(held(tiles_and(5 * room, 0), LAYERWISE_QUERY_PATH, one) == LAYERWISE_PATH_ONE_PASS);
+  oracle::Layout filled, empty;
+  filled.sizes = std::vector<int64_t>(20, kTile / 2);
+  empty.sizes = std::vector<int64_t>(20, kTile / 2 - 1);
+  CHECK(held(filled, LAYERWISE_QUERY_PATH, 0) == LAYERWISE_PATH_ONE_PASS);
+  CHECK(held(empty, LAYERWISE_QUERY_PATH, 0) == LAYERWISE_PATH_TWO_PASS);
+  CHECK(held(empty, LAYERWISE_QUERY_PATH, one) == LAYERWISE_PATH_ONE_PASS);
   oracle::Layout half = tiles_and(2 * room, 0);
   half.grads = LAYERWISE_DTYPE_BFLOAT16;
   CHECK(held(half, LAYERWISE_QUERY_HELD_GRADS, 0) == 2 * room * kTile + 8);  // 16-bit tiles need half the room
@@ -130,7 +136,7 @@ TEST_CASE("a step fills no more multiprocessors than it may", "[one_pass]") {
 TEST_CASE("a one-pass step that cannot have all its blocks resident runs in two passes", "[one_pass]") {
   const auto run = [](auto shrink) {
     shape(3, 2);
-    const oracle::Model model = filled(tiles_and(2, 7));
+    const oracle::Model model = filled(tiles_and(8, 7));
     DeviceModel device(model);
     REQUIRE(device.query(LAYERWISE_QUERY_PATH) == LAYERWISE_PATH_ONE_PASS);
     const uint64_t before = simt::statistics().launches;

@@ -218,7 +218,7 @@ TEST_CASE("the library says what it would run on", "[runtime]") {
   CHECK(info.find("CUDA backend: runtime") != std::string::npos);
   CHECK(info.find("device 0: ") != std::string::npos);
   const oracle::Model model = filled_model();
-  DeviceModel device(model);
+  DeviceModel device(model, 0, LAYERWISE_PATH_ONE_PASS);
   CHECK(device.query(LAYERWISE_QUERY_PATH) == LAYERWISE_PATH_ONE_PASS);
   CHECK(device.query(LAYERWISE_QUERY_WORKSPACE) == workspace_bytes());
   CHECK(device.query(LAYERWISE_QUERY_DEVICE) == 0);

@@ -72,7 +72,7 @@ class FakeBackend final : public Backend {
     const int64_t all = fake::kMultiprocessors,
                   used = plan_.multiprocessors > 0 ? std::min(all, plan_.multiprocessors) : all;
     const OnePassList list = one_pass_list(plan_.layout, used * shape.blocks * shape.slots);
-    return plan_.path == LAYERWISE_PATH_ONE_PASS || is_mostly_held(list, plan_.layout) ? list.held_elements : 0;
+    return plan_.path == LAYERWISE_PATH_ONE_PASS || is_better_in_one_pass(list, plan_.layout) ? list.held_elements : 0;
   }
 
   int64_t take_path(bool applies) {

@@ -229,9 +229,10 @@ mutable struct PlanOptions
     threads::Int32
     # CPU: LAYERWISE_ISA_, default AUTO; the bits are the same with each
     isa_::Int32
-    # CUDA: the number 0 (default): one pass where the device can and most of the model fits on the chip;
-    # LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: wherever the device can. A step whose blocks would not all be
-    # resident in its context runs in two passes whatever was asked
+    # CUDA: the number 0 (default): one pass where the device can, a quarter of the model or more fits on the chip and
+    # tiles of 8192 elements are half full or more on average; LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS:
+    # wherever the device can. A step whose blocks would not all be resident in its context runs in two passes whatever
+    # was asked
     path::Int32
     # CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until the plan is destroyed; NULL
     # (default): the plan allocates and owns it
