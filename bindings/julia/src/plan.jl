@@ -21,15 +21,16 @@ end
          instruction_set, path, multiprocessors)
 
 The layout of a model's layers, their element types and where they run. `sizes` and `offsets` count elements, from 0;
-without offsets one layer follows the other. `device` is `-1` for the CPU or a CUDA ordinal; `layout` is `:packed` or
-`:scattered`; `weights`, `grads`, `first_moment`, `second_moment` and `weights_extra` are element types, `nothing` for no
-low-precision copy. On CUDA `path` says how a step runs, `:auto`, `:two_pass` or `:one_pass`, and `multiprocessors` how
+without offsets one layer follows the other, and a buffer has exactly their elements. `device` is `-1` for the CPU or a
+CUDA ordinal; `layout` is `:packed` or `:scattered`; `weights`, `grads`, `first_moment`, `second_moment` and
+`weights_extra` are element types, `nothing` for no low-precision copy. On CUDA `path` says how a step runs, `:auto`, `:two_pass` or `:one_pass`, and `multiprocessors` how
 many it fills at most, 0 for all. One task at a time may use a plan. On CUDA keep it until its steps have finished.
 """
 mutable struct Plan
     handle::Ptr{Cvoid}
     device::Int32
     scattered::Bool
+    has_offsets::Bool
     extent::Int
     ends::Vector{Int}
     types::NamedTuple
@@ -45,7 +46,7 @@ mutable struct Plan
         scattered = layout === :scattered
         starts = layer_offsets !== nothing ? layer_offsets :
                  scattered ? zero(layer_sizes) : cumsum(layer_sizes) .- layer_sizes
-        plan = new(handle, device, scattered, 0, starts .+ layer_sizes, types)
+        plan = new(handle, device, scattered, layer_offsets !== nothing, 0, starts .+ layer_sizes, types)
         finalizer(destroy, plan)
         plan.extent = query(plan, :extent)
         return plan

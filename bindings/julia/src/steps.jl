@@ -20,7 +20,7 @@ end
 # A buffer of one value an element: its address, and the table it may point to.
 function elements(plan, array, name, type)
     array === nothing && return C_NULL, nothing
-    plan.scattered || return check_array(array, name, plan.device, (type,), plan.extent), array
+    plan.scattered || return check_array(array, name, plan.device, (type,), plan.extent, !plan.has_offsets), array
     layers = length(plan.ends)
     if plan.device != LAYERWISE_DEVICE_CPU
         return check_array(array, "$name (a table of addresses)", plan.device, (UInt64,), layers, true), array

@@ -209,10 +209,8 @@ def check_array(array: Any, rule: Rule, stream: int | None = None) -> Seen:
     seen = look_at(array, name, stream)
     _check_place(seen, rule)
     if seen.dtype not in rule.dtypes:
-        hint = " (layerwise.bfloat16 declares a uint16 array as such)" if (
-            seen.dtype == "uint16" and "bfloat16" in rule.dtypes) else ""
-        raise refusal(_errors.UNSUPPORTED_DTYPE,
-                      f"{name} has dtype {seen.dtype}: it must be {' or '.join(rule.dtypes)}{hint}")
+        raise refusal(_errors.UNSUPPORTED_DTYPE, f"{name} has dtype {seen.dtype}: it must be "
+                                                 f"{' or '.join(rule.dtypes)}{_dtype_remedy(array, seen, rule)}")
     if not seen.contiguous:
         raise refusal(_errors.INVALID_VALUE, f"{name} is not C-contiguous: its elements must lie one after the other")
     if seen.length != rule.length if rule.exact else seen.length < rule.length:
@@ -223,6 +221,30 @@ def check_array(array: Any, rule: Rule, stream: int | None = None) -> Seen:
         hint = "; JAX arrays are immutable, layerwise.jax returns new ones" if is_immutable(array) else ""
         raise refusal(_errors.INVALID_VALUE, f"{name} is read-only: this call writes it{hint}")
     return seen
+
+
+# Of the buffers that a plan may have in more than one dtype.
+_CHOICES = {"weights": ("float32", "bfloat16", "float16"), "grads": ("float32", "bfloat16", "float16"),
+            "first_moment": ("float32", "bfloat16"), "second_moment": ("float32", "float64")}
+_AS_A_PLAN_SAYS = {"momentum_buffer": "first_moment", "max_second_moment": "second_moment"}
+
+
+def _dtype_remedy(array: Any, seen: Seen, rule: Rule) -> str:
+    """What to write instead, in the words of the array's own library."""
+    if seen.dtype == "uint16" and "bfloat16" in rule.dtypes:
+        return " (layerwise.bfloat16 declares a uint16 array as such)"
+    wanted, home = rule.dtypes[0], type(array).__module__.partition(".")[0]
+    buffer = rule.name.partition("[")[0]
+    buffer = _AS_A_PLAN_SAYS.get(buffer, buffer)
+    modules = {"numpy": "np" if wanted != "bfloat16" else "ml_dtypes", "cupy": "cupy", "jax": "jnp", "jaxlib": "jnp"}
+    remedies = []
+    if home == "torch":
+        remedies.append(f"convert it, {rule.name} = {rule.name}.to(torch.{wanted})")
+    elif home in modules:
+        remedies.append(f"convert it, {rule.name} = {rule.name}.astype({modules[home]}.{wanted})")
+    if seen.dtype in _CHOICES.get(buffer, ()):
+        remedies.append(f'make the plan with {buffer}_dtype="{seen.dtype}"')
+    return "; " + ", or ".join(remedies) if remedies else ""
 
 
 def _check_place(seen: Seen, rule: Rule) -> None:

@@ -15,11 +15,12 @@ from ._errors import refusal
 class Shape:
     """What a plan says about the buffers it takes."""
 
-    def __init__(self, sizes: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any], extent: int, scattered: bool,
+    def __init__(self, sizes: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any] | None, extent: int, scattered: bool,
                  device: int) -> None:
         self.layers = len(sizes)
         self.sizes: list[int] = sizes.tolist()
-        self.ends: list[int] = (sizes + offsets).tolist()
+        self.ends: list[int] = (sizes if offsets is None else sizes + offsets).tolist()
+        self.may_be_longer = offsets is not None  # a longer buffer without offsets is another model's
         self.extent = extent
         self.scattered = scattered
         self.device = device
@@ -39,12 +40,20 @@ class Buffers:
         """A buffer of one value an element: an array, or in a scattered plan one array a layer or a pointer table."""
         shape = self._shape
         if not shape.scattered:
-            return self._one(array, name, _accepted(dtype), shape.extent, writable, why=" (the plan's extent)")
+            if isinstance(array, (list, tuple)):
+                raise TypeError(f"{name} is a {type(array).__name__}: this plan takes one array of all layers; for one "
+                                "array a layer make it with layout=\"scattered\"")
+            return self._one(array, name, _accepted(dtype), shape.extent, writable, not shape.may_be_longer,
+                             why=" (the sum of sizes)" if not shape.may_be_longer else " (the largest offset + size)")
         if isinstance(array, (list, tuple)):
             if shape.device >= 0:
                 raise refusal(_errors.INVALID_VALUE, f"{name} is a list: a scattered CUDA plan reads its table of "
                               "addresses on the device; make it with plan.pointer_table and copy it there")
             array = pointer_table(shape, array, name, dtype, writable)
+        elif not _is_a_table(array, name):
+            raise refusal(_errors.UNSUPPORTED_DTYPE, f"{name} is one array: this plan has layout=\"scattered\" and takes a "
+                          "list of one array a layer, or a table of addresses (uint64); for one array of all layers "
+                          "make it with layout=\"packed\"")
         return self._one(array, f"{name} (a table of addresses)", ("uint64",), shape.layers, exact=True,
                          why=" (layers)")
 
@@ -82,6 +91,10 @@ class Buffers:
             self._exported.append((array, name))
         self._alive.append(seen.keeper)
         return seen.address or None
+
+
+def _is_a_table(array: Any, name: str) -> bool:
+    return array is None or look_at(array, name).dtype == "uint64"
 
 
 def _accepted(dtype: str) -> tuple[str, ...]:

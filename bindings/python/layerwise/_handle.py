@@ -17,6 +17,7 @@ from ._arrays import Array
 from ._errors import refusal
 from ._library import check, library
 from ._options import defaults, dtype_number, integer, selector
+from ._words import called
 
 Self = TypeVar("Self", bound="PlanHandle")
 LayerValues = Union[Sequence[float], "np.ndarray[Any, Any]"]
@@ -68,11 +69,11 @@ class PlanHandle:
         options.multiprocessors = integer(multiprocessors, "multiprocessors")
         self._workspace = workspace
         options.workspace, options.workspace_bytes = _buffers.workspace(workspace, options.device)
-        self._create(options)
+        with called({f"device is {options.device}": f"device is {device!r}"}):
+            self._create(options)
         self._dtypes = {name: _DTYPE_NAMES[getattr(options, name)] for name in dtypes}
         scattered = options.layout == _abi.LAYOUT["scattered"]
-        starts = np.zeros_like(sizes) if offsets is None else offsets
-        self._shape = _buffers.Shape(sizes, starts, self._query("extent"), scattered, options.device)
+        self._shape = _buffers.Shape(sizes, offsets, self._query("extent"), scattered, options.device)
 
     def _create(self, options: _abi.PlanOptions) -> None:
         handle = ctypes.c_void_p()
@@ -180,7 +181,8 @@ class PlanHandle:
 
     @property
     def extent(self) -> int:
-        """Elements that a packed buffer must hold: the largest offset + size."""
+        """Elements that a packed buffer must hold: the largest offset + size. It may hold more only where the plan was
+        made with offsets."""
         return self._shape.extent
 
     @property

@@ -14,6 +14,7 @@ from pathlib import Path
 from . import _abi, _abi_check
 from ._errors import Error, LibraryNotFoundError, error_for
 from ._version import VERSION
+from ._words import in_python
 
 ENVIRONMENT_VARIABLE = "LAYERWISE_LIBRARY"
 
@@ -51,7 +52,7 @@ def check(status: int) -> None:
 def _failure(status: int) -> Error:
     message = library().layerwise_last_error().decode(errors="replace")
     name = library().layerwise_status_name(status).decode(errors="replace")
-    return error_for(status, name, message or "the library left no message")
+    return error_for(status, name, in_python(message) or "the library left no message")
 
 
 def _open_first() -> tuple[ctypes.CDLL | None, list[str]]:

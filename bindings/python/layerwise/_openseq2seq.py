@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ._words import called
+
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
@@ -22,6 +24,8 @@ _OPTIMIZERS: dict[str, dict[str, str]] = {
 }
 _ADAMS = ("Adam", "LazyAdam", "AdamW")
 _NEEDED = {"Momentum": "momentum", "AdamW": "weight_decay"}
+# What the configuration says where the optimizer does otherwise.
+_WORDS = {"betas[0]": "beta1", "betas[1]": "beta2", "trust_coefficient": "larc_eta"}
 _BETAS = {"NovoGrad": (0.95, 0.98), "Adam": (0.9, 0.999), "LazyAdam": (0.9, 0.999), "AdamW": (0.9, 0.999)}
 _WITHOUT_MEANING_HERE = ("use_locking", "name")  # of TensorFlow's optimizers
 _CLASS_NAMES = {"GradientDescent": "SGD"}
@@ -120,7 +124,8 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, *, 
     if as_run and name == "AdamW":
         decay = {**named, **options}["weight_decay"]
         options["weight_decay"] = 0.0
-    optimizer = _made(name, params, lr, named, larc, options)
+    with called(_WORDS):
+        optimizer = _made(name, params, lr, named, larc, options)
     _refuse_halves(optimizer, config)
     if in_gradient or max_norm is not None:
         from .torch._gradients import PreparedGradients

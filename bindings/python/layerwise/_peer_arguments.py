@@ -48,6 +48,15 @@ class Told:
         """Ours, by the peer's arguments; lr as it was given."""
         return {name: value(given) if isinstance(value, Of) else value for name, value in self.option_table.items()}
 
+    def words(self) -> dict[str, str]:
+        """What the peer calls our options, for messages."""
+        found = {option: value.arguments[0] for option, value in self.option_table.items()
+                 if isinstance(value, Of) and value.is_the_argument}
+        betas = self.option_table.get("betas")
+        if isinstance(betas, Of) and len(betas.arguments) == 2:
+            found.update({f"betas[{index}]": argument for index, argument in enumerate(betas.arguments)})
+        return {self.peer.ours: self.name} | {ours: theirs for ours, theirs in found.items() if ours != theirs}
+
     def without_effect(self, argument: str) -> bool:
         return argument in self.peer.without_effect or bool(self.inner and argument in self.inner.without_effect)
 

@@ -37,8 +37,8 @@ class Plan(PlanHandle):
     weights_extra_dtype         None, or "bfloat16" or "float16" beside float32 weights: a low-precision copy of the
                                 new weights, written in the same pass; or "remainder16" beside bfloat16 weights: split
                                 weights, an int16 or uint16 array with what they lack of a float32 master, zeros at first
-    layout     "packed": each buffer is one array of at least `extent` elements, of any shape; "scattered": each buffer
-               is a list of one array a layer
+    layout     "packed": each buffer is one array of `extent` elements, of any shape, or with offsets of at least as
+               many; "scattered": each buffer is a list of one array a layer
     threads    CPU threads, the caller's included; 0: the least of the cores in the process's affinity, the first number
                of OMP_NUM_THREADS, and the container's CPU quota, rounded up
     isa        "auto", "baseline", "avx2", "avx512" or "neon"; the bits are the same with each
@@ -264,13 +264,15 @@ class Plan(PlanHandle):
             check(function(self._live(), *addresses, *structs, stream))
 
 
+_LARC_AHEAD = ("eta", "eps", "min_update", "max_update", "mode", "zero_norm", "zero_grad_norm", "weight_norm_threshold")
+
+
 def _checked_larc(larc: Any) -> Mapping[str, Any]:
     if not isinstance(larc, Mapping):
         raise TypeError(f"larc is {larc!r}: it must be a dict of LARC's options")
     for name in larc:
-        if name not in ("eta", "eps", "min_update", "mode", "zero_norm"):
-            raise refusal(_errors.UNKNOWN_FLAG, f"larc has the key {name!r}: it takes eta, eps, min_update, mode and "
-                                                "zero_norm")
+        if name not in _LARC_AHEAD:
+            raise refusal(_errors.UNKNOWN_FLAG, f"larc has the key {name!r}: it takes {', '.join(_LARC_AHEAD)}")
     return larc
 
 

@@ -94,7 +94,7 @@ def test_split_weights_are_the_float32_master(model: SimpleNamespace) -> None:
         for _ in range(4):
             whole.novograd_step(master.weights, master.grads, master.first_moment, master.second_moment, lr=0.01)
             split.novograd_step(upper, model.grads, model.first_moment, model.second_moment, lr=0.01, weights_extra=lower)
-        with pytest.raises(layerwise.ArgumentError, match="weights_extra is NULL"):
+        with pytest.raises(layerwise.ArgumentError, match="weights_extra is None"):
             split.novograd_step(upper, model.grads, model.first_moment, model.second_moment, lr=0.01)
     low = lower.view(np.uint16).astype(np.uint32)
     joined = ((upper.view(np.uint16).astype(np.uint32) - (low >> 15)) << 16) | low

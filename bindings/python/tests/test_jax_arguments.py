@@ -17,11 +17,11 @@ import layerwise.jax  # noqa: E402
 
 
 @pytest.mark.parametrize(("arguments", "kind", "text"), [
-    ({"learning_rate": -1.0}, ArgumentError, "lr is -1"),
+    ({"learning_rate": -1.0}, ArgumentError, "learning_rate is -1"),
     ({"learning_rate": 0.1, "beta1": 1.0}, ArgumentError, "beta1 is 1"),
     ({"learning_rate": 0.1, "norm": "l3"}, ArgumentError, "norm is 'l3'"),
     ({"learning_rate": 0.1, "first_moment_dtype": "float64"}, DtypeError, "first_moment_dtype"),
-    ({"learning_rate": jnp.array(-1.0)}, ArgumentError, "lr is -1"),
+    ({"learning_rate": jnp.array(-1.0)}, ArgumentError, "learning_rate is -1"),
     ({"learning_rate": 0.1, "beta1": jnp.array(1.5)}, ArgumentError, "beta1 is 1.5"),
     ({"learning_rate": 0.1, "eps": jnp.ones(2)}, ArgumentError, "eps has shape (2,): it must be one number"),
     ({"learning_rate": 0.1, "weight_decay": "1e-3"}, TypeError, "weight_decay is '1e-3': it must be a number"),

@@ -239,5 +239,5 @@ def test_decay_before_the_step_needs_a_step_that_writes_weights() -> None:
     import layerwise.torch
 
     sgd = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], 0.1)
-    with pytest.raises(layerwise.ArgumentError, match="FOLD_DECOUPLED .*needs sgd"):
+    with pytest.raises(layerwise.ArgumentError, match="fold_weight_decay is 'decoupled'; it needs sgd"):
         layerwise.torch.LARC(sgd, fold_weight_decay="decoupled")

@@ -278,7 +278,7 @@ def test_flatten_makes_one_buffer_for_each_dtype_and_survives_a_copy() -> None:
 @pytest.mark.parametrize(("make_parameter", "kind", "text"), [
     (lambda: with_gradient(parameter(3, dtype=torch.complex64)), TypeError, "torch.complex64"),
     (lambda: with_gradient(parameter(3, dtype=torch.float64)), TypeError, "torch.float64: it must be float32"),
-    (lambda: with_gradient(parameter(3), torch.ones(3).to_sparse()), TypeError, "gradient of 0.0 is torch.sparse_coo"),
+    (lambda: with_gradient(parameter(3), torch.ones(3).to_sparse()), TypeError, r"gradient of param_groups\[0\]\['params'\]\[0\] is torch.sparse_coo"),
     (lambda: with_gradient(torch.nn.Parameter(torch.ones(4, 4)[:, ::2])), ValueError, "without gaps or overlap"),
     (lambda: with_gradient(torch.nn.Parameter(torch.ones(1).expand(4))), ValueError, "without gaps or overlap"),
 ], ids=["complex", "float64", "sparse", "gaps", "overlap"])
@@ -289,7 +289,7 @@ def test_tensors_that_no_plan_can_hold_are_refused(make: Any, make_parameter: An
 
 
 @pytest.mark.parametrize(("optimizer_type", "options", "text"), [
-    (NovoGrad, {"lr": -1.0}, "lr is -1"), (NovoGrad, {"betas": (1.0, 0.9)}, "beta1 is 1"),
+    (NovoGrad, {"lr": -1.0}, "lr is -1"), (NovoGrad, {"betas": (1.0, 0.9)}, r"betas\[0\] is 1"),
     (NovoGrad, {"norm": "l1"}, "norm is 'l1'"),
     (NovoGrad, {"lr_in_momentum": True, "bias_correction": True}, "lr_in_momentum"),
     (NovoGrad, {"lr_mult": -1.0, "group_multipliers": "apply"}, "lr_mult"),
@@ -297,7 +297,7 @@ def test_tensors_that_no_plan_can_hold_are_refused(make: Any, make_parameter: An
     (NovoGrad, {"first_moment_dtype": "float16"}, "first_moment_dtype is 'float16'"),
     (NovoGrad, {"lr": torch.ones(2)}, "lr is a tensor of 2 elements"),
     (LARCSGD, {"nesterov": True, "momentum": 0.0}, "nesterov"), (LARCSGD, {"zero_norm": "one"}, "zero_norm is 'one'"),
-    (LARCSGD, {"trust_coefficient": -1.0}, "eta is -1")])
+    (LARCSGD, {"trust_coefficient": -1.0}, "trust_coefficient is -1")])
 def test_options_are_refused_when_the_optimizer_is_made_and_when_a_group_is_added(
         optimizer_type: Any, options: Any, text: str) -> None:
     options = {"lr": 0.1, **options}
@@ -428,7 +428,7 @@ def test_larc_refuses_a_gradient_that_it_cannot_write_before_it_scales_any() -> 
     weights = [parameter(2, 3), parameter(2, 3)]
     weights[0].grad, weights[1].grad = torch.ones(2, 3), torch.ones(3).expand(2, 3)
     before = [weight.detach().clone() for weight in weights]
-    with pytest.raises(ValueError, match=r"the gradient of 0.1 has strides \(0, 1\).*grad.clone\(\)"):
+    with pytest.raises(ValueError, match=r"the gradient of param_groups\[0\]\['params'\]\[1\] has strides \(0, 1\).*grad.clone\(\)"):
         LARC(torch.optim.SGD(weights, 0.1)).step()
     assert weights[0].grad.tolist() == [[1.0] * 3] * 2
     assert all(map(torch.equal, weights, before))

@@ -1,5 +1,6 @@
 //! Finds the C library: in `LAYERWISE_LIB_DIR`, else by pkg-config, else by building it from source with CMake.
-//! The feature `static` links the static library; a library built here is always linked statically.
+//! The feature `static` links the static library; a library built here is always linked statically, and has the CUDA
+//! backend with the feature `cuda` alone. `LAYERWISE_CUDA` in the environment decides whatever the features are.
 
 use std::env;
 use std::io::{BufRead, BufReader};
@@ -107,16 +108,24 @@ fn build_from_source() -> PathBuf {
     }
     let build = Path::new(&env::var("OUT_DIR").unwrap()).join("build");
     let asked = env::var("LAYERWISE_CUDA");
-    let cuda = asked.clone().unwrap_or_else(|_| "AUTO".to_string());
+    let by_feature = if env::var_os("CARGO_FEATURE_CUDA").is_some() { "AUTO" } else { "OFF" };
+    let cuda = asked.as_deref().unwrap_or(by_feature);
     let configured = run(Command::new("cmake").arg("-S").arg(&source).arg("-B").arg(&build).args([
         "-DCMAKE_BUILD_TYPE=Release",
         "-DLAYERWISE_TESTS=OFF",
         &format!("-DLAYERWISE_CUDA={cuda}"),
     ]));
-    // What was chosen for a user who has not chosen. Cargo shows a build script's warnings alone.
+    // What is built and about how long it takes. Cargo shows a build script's warnings alone.
     for line in configured.iter().filter_map(|line| line.strip_prefix("-- layerwise: ")) {
         if asked.is_err() {
             println!("cargo:warning={line}");
+        }
+        let alone = line.strip_prefix("building the CPU backend alone (").and_then(|rest| rest.split(')').next());
+        if let (true, true, Some(reason)) = (asked.is_err(), cuda == "AUTO", alone) {
+            panic!(
+                "the feature cuda is on, and CUDA cannot be built: {reason}. CUDAARCHS=90 builds for a GPU that is \
+                 elsewhere; without the feature the CPU backend is built"
+            );
         }
     }
     let jobs = env::var("NUM_JOBS").unwrap_or_else(|_| "1".to_string());

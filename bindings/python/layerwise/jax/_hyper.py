@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,8 @@ import numpy as np
 from .. import _abi, _errors
 from .._errors import refusal
 from .._options import defaults, fill_numbers
+from .._plan import Plan
+from .._words import called
 
 
 class Options(NamedTuple):
@@ -59,6 +62,17 @@ def ask(kinds: list[type[_abi.Struct]], given: Mapping[str, Any]) -> Options:
         fill_numbers(struct, {name: known[name] for name in fields if name in known and name not in traced})
         start += ctypes.sizeof(kind)
     return Options(tuple(map(bytes, structs)), tuple(values), tuple(offsets), known)
+
+
+# What the caller of a transformation writes where the library's step says otherwise.
+_WORDS = {"novograd_step": "novograd", "larc_sgd_step": "larc_sgd", "larc_scale": "larc", "lr is": "learning_rate is"}
+
+
+@contextmanager
+def plan_without_layers(**words: str) -> Iterator[Plan]:
+    """A plan whose step lets the library refuse options now rather than inside a traced computation."""
+    with called(_WORDS | words), Plan([]) as plan:
+        yield plan
 
 
 def refuse_none(**given: Any) -> None:

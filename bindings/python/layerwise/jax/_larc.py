@@ -13,7 +13,7 @@ from .._keywords import Unpack, takes
 from .._plan import LarcSgdValues, Plan
 from . import _handlers
 from ._call import Step, run
-from ._hyper import NOT_HERE, Options, ask, known_rate, numbers, refuse_none
+from ._hyper import NOT_HERE, Options, ask, known_rate, numbers, plan_without_layers, refuse_none
 from ._transformation import Pair, Transformation, advanced, checked, first_count
 from ._tree import Leaves, zeros_beside
 
@@ -52,7 +52,7 @@ def larc(learning_rate: Any, *, lr_mult: Any = None, wd_mult: Any = None, skip_l
     """
     asked, larc = _larc_options([_abi.LarcOptions], options)
     nothing = np.zeros(0, np.float32)
-    with Plan([]) as plan:
+    with plan_without_layers() as plan:
         plan.larc_scale(nothing, nothing.copy(), lr=known_rate(learning_rate), **larc)
 
     def init(params: Any) -> LarcState:
@@ -89,8 +89,8 @@ def larc_sgd(learning_rate: Any, *, momentum_dtype: Literal["float32", "bfloat16
     # An array or traced momentum may be 0 at times: its state is there all the same.
     has_momentum = isinstance(options.get("momentum"), jax.Array) or asked.known.get("momentum") != 0
     nothing = np.zeros(0, np.float32)
-    Plan([], first_moment_dtype=momentum_dtype).close()
-    with Plan([]) as plan:
+    with plan_without_layers(first_moment_dtype="momentum_dtype") as plan:
+        Plan([], first_moment_dtype=momentum_dtype).close()
         sgd = {name: value for name, value in asked.known.items() if name in _abi.SgdOptions.options}
         plan.larc_sgd_step(nothing, nothing, None if sgd.get("momentum") == 0 else nothing,
                            lr=known_rate(learning_rate), step=1, **larc, **sgd)

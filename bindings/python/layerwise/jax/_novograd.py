@@ -14,7 +14,7 @@ from .._keywords import Unpack, takes
 from .._plan import Plan
 from . import _handlers
 from ._call import Step, run
-from ._hyper import NOT_HERE, ask, known_rate, numbers, refuse_none
+from ._hyper import NOT_HERE, ask, known_rate, numbers, plan_without_layers, refuse_none
 from ._transformation import Transformation, advanced, checked, first_count
 from ._tree import Leaves, scalars_beside, zeros_beside
 
@@ -112,9 +112,8 @@ def novograd_state_by_leaf(state: NovogradState, params: Any) -> NovogradState:
 
 
 def _ask_library(lr: float, first_moment_dtype: str, known: dict[str, Any]) -> None:
-    """Lets the library refuse options now rather than inside a traced computation."""
-    Plan([], first_moment_dtype=first_moment_dtype).close()
     nothing = np.zeros(0, np.float32)
-    with Plan([]) as plan:
+    with plan_without_layers() as plan:
+        Plan([], first_moment_dtype=first_moment_dtype).close()
         plan.novograd_step(nothing, nothing, nothing, nothing, lr=lr, step=1,
                            max_second_moment=nothing if known.get("amsgrad") else None, **known)

@@ -195,7 +195,7 @@ class Assignment:
     def _name(self, groups: list[Group], number: int, position: int) -> str:
         """As the parameter was given: positions change."""
         parameter = groups[number]["params"][position]
-        return self.given.name(parameter) or parameter_name(groups, number, position)
+        return self.given.name(parameter) or parameter_place(groups, number, position)
 
     def _kept(self, parameters: list[Tensor], key: Key) -> Bucket | None:
         """The bucket that has just these layers in this order already."""
@@ -247,7 +247,7 @@ def _refuse_repeated(groups: list[Group]) -> None:
         for position, parameter in enumerate(group["params"]):
             count = counts[id(parameter)]
             if count > 1:
-                raise ValueError(f"{parameter_name(groups, number, position)} is in param_groups {count} times: a step "
+                raise ValueError(f"{parameter_place(groups, number, position)} is in param_groups {count} times: a step "
                                  "would update it as often")
 
 
@@ -265,5 +265,14 @@ def _refuse_changed(parameter: Tensor, slot: Slot | None, state: Mapping[str, An
 
 def parameter_name(groups: list[Group], number: int, position: int) -> str:
     """The parameter's name where the optimizer was given names, else "group.position"."""
-    names = groups[number].get("param_names") or ()
-    return str(names[position]) if position < len(names) else f"{number}.{position}"
+    return _given_name(groups[number], position) or f"{number}.{position}"
+
+
+def parameter_place(groups: list[Group], number: int, position: int) -> str:
+    """For messages: the parameter's name, else what it is in the caller's code."""
+    return _given_name(groups[number], position) or f"param_groups[{number}]['params'][{position}]"
+
+
+def _given_name(group: Group, position: int) -> str | None:
+    names = group.get("param_names") or ()
+    return str(names[position]) if position < len(names) else None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import Plan, _abi
+from .._words import called
 from ._assignment import Group
 from ._multipliers import OPTION, applied, prepare_multipliers
 from ._order import can_be_held
@@ -41,13 +43,19 @@ def prepare_group(group: Group) -> None:
         group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
 
 
-def plan_without_elements(group: Group) -> Plan:
+# What the caller of an optimizer writes where the library's step says otherwise.
+_WORDS = {"novograd_step": "NovoGrad", "larc_sgd_step": "LARCSGD", "larc_scale": "LARC", "beta1": "betas[0]",
+          "beta2": "betas[1]", "eta": "trust_coefficient", "mode 'scale'": "clip=False"}
+
+
+@contextmanager
+def plan_without_elements(group: Group) -> Iterator[Plan]:
     """A plan with the group's layers, all empty: the library checks the options that a step of it is given."""
     count = len(group["params"])
-    plan = Plan([0] * count, layout="scattered", threads=1)
-    plan.set_layers(**{name: value if isinstance(value, tuple) else [value] * count
-                       for name, value in applied(group, group[OPTION])})
-    return plan
+    with called(_WORDS), Plan([0] * count, layout="scattered", threads=1) as plan:
+        plan.set_layers(**{name: value if isinstance(value, tuple) else [value] * count
+                           for name, value in applied(group, group[OPTION])})
+        yield plan
 
 
 def larc_options(group: Group) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from .._peer_arguments import (
     with_inner,
 )
 from .._peers import PEERS, REQUIRED
+from .._words import called
 from ._assignment import Group
 from ._calls import AllAccepted, Call
 from ._groups import unique_parameters
@@ -70,10 +71,11 @@ def like(name: str | type, params: Any = None, /, **arguments: Any) -> Any:
     if isinstance(params, Optimizer) or (hasattr(params, "param_groups") and "optimizer" not in arguments):
         params, arguments = None, {"optimizer": params, **arguments}
     asked = told(asked_name, arguments)
-    if asked.peer.inner:
-        return _around(asked, params)
-    groups = _as_groups(asked, params)
-    return {"NovoGrad": NovoGradLike, "LARCSGD": LARCSGDLike}[asked.peer.ours](groups, asked)
+    with called(asked.words()):
+        if asked.peer.inner:
+            return _around(asked, params)
+        groups = _as_groups(asked, params)
+        return {"NovoGrad": NovoGradLike, "LARCSGD": LARCSGDLike}[asked.peer.ours](groups, asked)
 
 
 def peers() -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from ._assignment import MULTIPLIERS, Assignment, Group, Member, Slot, Spec, parameter_name
+from ._assignment import MULTIPLIERS, Assignment, Group, Member, Slot, Spec, parameter_name, parameter_place
 from ._before_step import BeforeStep
 from ._bucket import Bucket
 from ._calls import (
@@ -398,7 +398,7 @@ class LayerwiseOptimizer(Optimizer):
             spec = self._spec(group)
             for position, parameter in enumerate(group["params"]):
                 if parameter.requires_grad and not is_lazy(parameter) and not self.state.get(parameter):
-                    check_parameter(parameter, parameter_name(self.param_groups, number, position))
+                    check_parameter(parameter, parameter_place(self.param_groups, number, position))
                     self.state[parameter] = fresh_state(parameter, spec)
 
     def _is_asked_for_state_alone(self) -> bool:

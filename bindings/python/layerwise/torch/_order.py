@@ -31,7 +31,8 @@ def _check_kind(tensor: Tensor, what: str) -> None:
         raise TypeError(f"{what} is {'nested' if tensor.is_nested else tensor.layout}: layerwise takes dense tensors; "
                         "sparse ones have no layer to normalize by")
     if tensor.dtype not in PARAMETER_DTYPES:
-        raise TypeError(f"{what} is {tensor.dtype}: it must be float32, bfloat16 or float16")
+        raise TypeError(f"{what} is {tensor.dtype}: it must be float32, bfloat16 or float16; model.float(), before the "
+                        "optimizer is made, makes a model float32")
     if tensor.device.type not in DEVICE_TYPES:
         raise ValueError(f"{what} lies on {tensor.device}: layerwise has backends for cpu and cuda")
     local(tensor, what)

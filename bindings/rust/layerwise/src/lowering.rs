@@ -15,8 +15,9 @@ use crate::{Dtype, LayerStats, ScalarPointers};
 pub(crate) struct Shape {
     /// The least length of every layer's own slice, where layers are scattered.
     pub ends: Vec<usize>,
-    /// The least length of a packed buffer.
+    /// The length of a packed buffer: the least where offsets were given, else the only one.
     pub extent: usize,
+    pub may_be_longer: bool,
     pub scattered: bool,
     pub on_host: bool,
     pub weights: i32,
@@ -95,13 +96,20 @@ impl<'s> Lowering<'s> {
     fn layers(&mut self, name: &str, layers: &Layers, given: Dtype, expected: i32) -> Result<*mut c_void> {
         self.check_dtype(name, given, expected)?;
         match layers {
-            Layers::Packed(_) if self.shape.scattered => {
-                refuse(sys::LAYERWISE_ERROR_COMBINATION, format!("{name} is one slice; the plan is scattered"))
-            }
-            Layers::Scattered(_) if !self.shape.scattered => {
-                refuse(sys::LAYERWISE_ERROR_COMBINATION, format!("{name} is a slice a layer; the plan is packed"))
-            }
+            Layers::Packed(_) if self.shape.scattered => refuse(
+                sys::LAYERWISE_ERROR_COMBINATION,
+                format!("{name} is one slice; the plan's layout is Scattered, which takes a Vec of a slice a layer"),
+            ),
+            Layers::Scattered(_) if !self.shape.scattered => refuse(
+                sys::LAYERWISE_ERROR_COMBINATION,
+                format!("{name} is a slice a layer; the plan's layout is Packed, which takes one slice"),
+            ),
             Layers::Packed(run) => {
+                if run.len > self.shape.extent && !self.shape.may_be_longer {
+                    let rule = "it must have exactly the sum of the sizes, or the plan must have offsets";
+                    let message = format!("{name} has {} elements, not {}; {rule}", run.len, self.shape.extent);
+                    return refuse(sys::LAYERWISE_ERROR_INVALID_VALUE, message);
+                }
                 self.check_length(name, run.len, self.shape.extent, "the plan's extent")?;
                 Ok(run.address)
             }

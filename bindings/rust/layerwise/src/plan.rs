@@ -37,6 +37,7 @@ impl Plan {
         // SAFETY: the lists that the options point to outlive the call; the workspace is its giver's word.
         check(unsafe { sys::layerwise_plan_create(&raw, &mut handle) })?;
         let handle = NonNull::new(handle).expect("a plan");
+        let may_be_longer = !raw.offsets.is_null();
         let raw = options.raw();
         let scattered = raw.layout == sys::LAYERWISE_LAYOUT_SCATTERED;
         let mut plan = Plan {
@@ -44,6 +45,7 @@ impl Plan {
             shape: Shape {
                 ends: options.layer_ends(scattered),
                 extent: 0,
+                may_be_longer,
                 scattered,
                 on_host: raw.device == sys::LAYERWISE_DEVICE_CPU,
                 weights: raw.weights_dtype,
@@ -70,7 +72,7 @@ impl Plan {
         self.shape.ends.len()
     }
 
-    /// Packed: the elements that a buffer must hold.
+    /// Packed: the elements that a buffer must hold; it may hold more only where the plan has offsets.
     pub fn extent(&self) -> usize {
         self.shape.extent
     }

@@ -61,6 +61,21 @@ fn buffers_that_are_too_short_are_refused() {
     assert!(error.unwrap_err().message().starts_with("layer_stats has 3"));
 }
 
+/// Without offsets the layers fill a buffer: a longer one is another model's, and its tail would not be trained.
+#[test]
+fn buffers_that_are_too_long_are_refused_without_offsets() {
+    for (lengths, name) in
+        [([6, 5, 5, 2], "weights has 6"), ([5, 6, 5, 2], "grads has 6"), ([5, 5, 6, 2], "first_moment has 6")]
+    {
+        let error = step_error(&mut plan(), lengths, &NovogradOptions::new(0.1));
+        assert_eq!(error.status(), sys::LAYERWISE_ERROR_INVALID_VALUE);
+        assert!(error.message().starts_with(name), "{error}");
+    }
+    let mut with_offsets = Plan::new(&PlanOptions::new(&[2, 3]).offsets(&[0, 2])).unwrap();
+    let (weights, mut grads) = ([1f32; 6], [1f32; 6]);
+    with_offsets.larc_scale(LarcBuffers::new(&weights, &mut grads), &LarcOptions::new(0.1)).unwrap();
+}
+
 #[test]
 fn dtypes_other_than_the_plans_are_refused() {
     let (mut weights, grads) = ([Bf16(0x3f80); 5], [1f32; 5]);
@@ -94,7 +109,10 @@ fn layouts_are_told_apart() {
     let (weights, mut grads) = ([1f32; 2], [1f32; 2]);
     let options = LarcOptions::new(0.1);
     let error = scattered.larc_scale(LarcBuffers::new(&weights, &mut grads), &options).unwrap_err();
-    assert_eq!(error.message(), "weights is one slice; the plan is scattered");
+    assert_eq!(
+        error.message(),
+        "weights is one slice; the plan's layout is Scattered, which takes a Vec of a slice a layer"
+    );
     let buffers = LarcBuffers::new(vec![&weights[..]], vec![&mut grads[..1]]);
     let error = scattered.larc_scale(buffers, &options).unwrap_err();
     assert_eq!(error.message(), "grads[0] has 1 elements; it must have at least 2, the layer's offset and size");
@@ -106,7 +124,7 @@ fn layouts_are_told_apart() {
     let error = scattered.larc_scale(buffers, &options).unwrap_err();
     assert_eq!(error.status(), sys::LAYERWISE_ERROR_NULL_ARGUMENT);
     let error = plan().larc_scale(LarcBuffers::new(vec![&weights[..]], &mut grads), &options).unwrap_err();
-    assert_eq!(error.message(), "weights is a slice a layer; the plan is packed");
+    assert_eq!(error.message(), "weights is a slice a layer; the plan's layout is Packed, which takes one slice");
 }
 
 #[test]
