@@ -51,8 +51,8 @@ class Buffers:
                               "addresses on the device; make it with plan.pointer_table and copy it there")
             array = pointer_table(shape, array, name, dtype, writable)
         elif not _is_a_table(array, name):
-            raise refusal(_errors.UNSUPPORTED_DTYPE, f"{name} is one array: this plan has layout=\"scattered\" and takes a "
-                          "list of one array a layer, or a table of addresses (uint64); for one array of all layers "
+            raise refusal(_errors.UNSUPPORTED_DTYPE, f"{name} is one array: this plan has layout=\"scattered\" and takes "
+                          "a list of one array a layer, or a table of addresses (uint64); for one array of all layers "
                           "make it with layout=\"packed\"")
         return self._one(array, f"{name} (a table of addresses)", ("uint64",), shape.layers, exact=True,
                          why=" (layers)")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # What a key means: the keyword of the optimizer here. "epsilon" stands under NovoGrad's root in OpenSeq2Seq.
 _ADAM = {"beta1": "beta1", "beta2": "beta2", "epsilon": "eps"}
-_OPTIMIZERS: dict[str, dict[str, str]] = {
+OPTIMIZER_KEYS: dict[str, dict[str, str]] = {
     "NovoGrad": {"beta1": "beta1", "beta2": "beta2", "epsilon": "eps_root", "weight_decay": "weight_decay",
                  "grad_averaging": "grad_averaging"},
     "Momentum": {"momentum": "momentum", "use_nesterov": "nesterov"},
@@ -43,7 +43,7 @@ _OTHER_KEYS = frozenset("""
     use_trt use_xla_jit
     """.split())
 
-_LARC = {"larc_eta": "trust_coefficient", "larc_mode": "clip", "min_update": "min_update", "epsilon": "eps"}
+LARC_KEYS = {"larc_eta": "trust_coefficient", "larc_mode": "clip", "min_update": "min_update", "epsilon": "eps"}
 _LARC_MODES = {"clip": True, "scale": False}
 _OF_LARC = ("skip_larc", "always_adapt", "trust_coefficient", "clip", "min_update", "zero_norm", "fold_weight_decay")
 _DTYPES = ("mixed", "float32", "float16")
@@ -100,9 +100,9 @@ def from_openseq2seq(config: Mapping[str, Any], params: Any, lr: Any = None, *, 
     """
     refuse_unknown(config, _KEYS, "config", ignored=_OTHER_KEYS)
     name = _optimizer_name(config.get("optimizer"))
-    if name not in _OPTIMIZERS:
-        raise ValueError(f"optimizer is {config.get('optimizer')!r}: it must be one of {', '.join(_OPTIMIZERS)}, or a "
-                         "class of that name; others can be wrapped in layerwise.torch.LARC")
+    if name not in OPTIMIZER_KEYS:
+        raise ValueError(f"optimizer is {config.get('optimizer')!r}: it must be one of {', '.join(OPTIMIZER_KEYS)}, or "
+                         "a class of that name; others can be wrapped in layerwise.torch.LARC")
     if lr is None:
         lr = (config.get("lr_policy_params") or {}).get("learning_rate")
         if lr is None:
@@ -151,7 +151,7 @@ def name_of(thing: Any) -> str:
 
 def _named(name: str, given: Mapping[str, Any], options: Mapping[str, Any], as_run: bool) -> dict[str, Any]:
     """The optimizer's keywords of optimizer_params."""
-    known, where = _OPTIMIZERS[name], f"optimizer_params of {name}"
+    known, where = OPTIMIZER_KEYS[name], f"optimizer_params of {name}"
     refuse_unknown(given, known, where, ignored=_WITHOUT_MEANING_HERE)
     _refuse_none(given, known, where)
     named = {known[key]: value for key, value in given.items() if key in known}
@@ -189,15 +189,15 @@ def _made(name: str, params: Any, lr: Any, named: dict[str, Any], larc: dict[str
 
 
 def _larc_options(params: Mapping[str, Any]) -> dict[str, Any]:
-    refuse_unknown(params, _LARC, "larc_params")
-    _refuse_none(params, _LARC, "larc_params")
+    refuse_unknown(params, LARC_KEYS, "larc_params")
+    _refuse_none(params, LARC_KEYS, "larc_params")
     if "larc_eta" not in params:
         raise ValueError("larc_params lacks larc_eta")
     values = {"larc_mode": "clip", "min_update": 1e-7, "epsilon": 1e-7, **params}
     if values["larc_mode"] not in _LARC_MODES:
         raise ValueError(f"larc_mode is {values['larc_mode']!r}: it must be 'clip' or 'scale'")
     values["larc_mode"] = _LARC_MODES[values["larc_mode"]]
-    return {"zero_norm": "floor", **{_LARC[key]: value for key, value in values.items()}}
+    return {"zero_norm": "floor", **{LARC_KEYS[key]: value for key, value in values.items()}}
 
 
 def _l2_scale(config: Mapping[str, Any], options: Mapping[str, Any]) -> float:

@@ -70,5 +70,6 @@ def called(words: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except Error as error:
-        message = re.sub(rf"(?<!\w)({'|'.join(map(re.escape, words))})(?!\w)", lambda found: words[found[0]], error.args[0])
+        written = "|".join(map(re.escape, words))
+        message = re.sub(rf"(?<!\w)({written})(?!\w)", lambda found: words[found[0]], error.args[0])
         raise type(error)(message, error.status, error.status_name) from None

@@ -278,7 +278,8 @@ def test_flatten_makes_one_buffer_for_each_dtype_and_survives_a_copy() -> None:
 @pytest.mark.parametrize(("make_parameter", "kind", "text"), [
     (lambda: with_gradient(parameter(3, dtype=torch.complex64)), TypeError, "torch.complex64"),
     (lambda: with_gradient(parameter(3, dtype=torch.float64)), TypeError, "torch.float64: it must be float32"),
-    (lambda: with_gradient(parameter(3), torch.ones(3).to_sparse()), TypeError, r"gradient of param_groups\[0\]\['params'\]\[0\] is torch.sparse_coo"),
+    (lambda: with_gradient(parameter(3), torch.ones(3).to_sparse()), TypeError,
+     r"gradient of param_groups\[0\]\['params'\]\[0\] is torch.sparse_coo"),
     (lambda: with_gradient(torch.nn.Parameter(torch.ones(4, 4)[:, ::2])), ValueError, "without gaps or overlap"),
     (lambda: with_gradient(torch.nn.Parameter(torch.ones(1).expand(4))), ValueError, "without gaps or overlap"),
 ], ids=["complex", "float64", "sparse", "gaps", "overlap"])

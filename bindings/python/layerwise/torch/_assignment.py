@@ -247,8 +247,8 @@ def _refuse_repeated(groups: list[Group]) -> None:
         for position, parameter in enumerate(group["params"]):
             count = counts[id(parameter)]
             if count > 1:
-                raise ValueError(f"{parameter_place(groups, number, position)} is in param_groups {count} times: a step "
-                                 "would update it as often")
+                place = parameter_place(groups, number, position)
+                raise ValueError(f"{place} is in param_groups {count} times: a step would update it as often")
 
 
 def _refuse_changed(parameter: Tensor, slot: Slot | None, state: Mapping[str, Any], spec: Spec, name: str) -> None:

@@ -83,6 +83,16 @@ class LARC(LayerwiseOptimizer):
         for group in self.param_groups:
             self._admit(group)
 
+    @staticmethod
+    def apex(optimizer: Optimizer, trust_coefficient: float = 0.02, clip: bool = True, eps: float = 1e-8) -> LARC:
+        """apex.parallel.LARC with its arguments, defaults and rules: weight decay is in the norm and inside the factor,
+        and where |w| or |g| is 0 the gradient stays as it is, undecayed. The same as
+        `layerwise.torch.like("apex.parallel.LARC", optimizer)`."""
+        from ._like import like
+
+        made: LARC = like("apex.parallel.LARC", optimizer, trust_coefficient=trust_coefficient, clip=clip, eps=eps)
+        return made
+
     # ---- The step ---------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
