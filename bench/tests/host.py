@@ -29,6 +29,9 @@ class Host(unittest.TestCase):
                     r"larc_sgd_step, lists +4( +-?\d+\.\d){3}\n",
                     r"alone +\d+ +1\.00\n", r"right after a step of torch SGD fused +\d+ +\d+\.\d\d\n"):
             self.assertTrue(re.search(row, said), f"{row}\n{said}")
+        if not re.search(r"left out: not installed here: .*(jax|optax)", said):
+            self.assertRegex(said, r"layerwise[.]jax[.]novograd +4 of 64 +\d+ +\d+\.\d\d\n")
+            self.assertRegex(said, r"layerwise[.]jax[.]novograd +0\n")  # the same bits: the library's promise
 
     def test_processor_versions_and_threads_come_first(self):
         _, said = host("--parts", "neighbours", "--threads", "1")

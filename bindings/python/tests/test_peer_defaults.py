@@ -64,8 +64,8 @@ def test_seeding_on_the_first_step_alone_makes_the_second_seven_times_as_large()
 
 
 def test_without_beta2_every_step_has_the_length_of_a_normalized_gradient() -> None:
-    moved = [1 - after(lambda params, beta2=beta2: NovoGrad(params, 1e-3, betas=(0.0, beta2), weight_decay=0.0), [1.0, 1e-3])
-             for beta2 in (0.98, 0.0)]
+    moved = [1 - after(lambda params, beta2=beta2: NovoGrad(params, 1e-3, betas=(0.0, beta2), weight_decay=0.0),
+                       [1.0, 1e-3]) for beta2 in (0.98, 0.0)]
     assert moved == pytest.approx([1e-3 * (1 + 1e-3 / 0.98**0.5), 2e-3], rel=1e-3)
 
 
@@ -89,8 +89,8 @@ def test_decay_outside_the_factor_is_as_strong_as_without_larc() -> None:
 
 @pytest.mark.parametrize(("zero_norm", "expected"), [("keep", 1 - 0.1 * 0.5), ("untouched", 1.0)])
 def test_a_layer_without_gradient_is_decayed_or_left_alone(zero_norm: str, expected: float) -> None:
-    assert after(lambda params: LARCSGD(params, 0.1, 0.0, weight_decay=0.5, fold_weight_decay="norms", zero_norm=zero_norm),
-                 [0.0]) == pytest.approx(expected)
+    assert after(lambda params: LARCSGD(params, 0.1, 0.0, weight_decay=0.5, fold_weight_decay="norms",
+                                        zero_norm=zero_norm), [0.0]) == pytest.approx(expected)
 
 
 def test_apexs_larc_by_one_call_is_like_apexs() -> None:

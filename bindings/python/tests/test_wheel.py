@@ -6,6 +6,7 @@ of its own, which must not see the source tree.
 
 from __future__ import annotations
 
+import email
 import os
 import shutil
 import subprocess
@@ -76,6 +77,19 @@ def test_the_wheel_holds_types_library_and_licence_and_no_other_native_code(whee
     assert {"layerwise/include/layerwise.h", "layerwise/jax/handlers.cpp", "layerwise/jax/operands.h",
             "layerwise/jax/plans.h"} <= set(names)  # built at first use elsewhere
     assert not [name for name in names if name.startswith(("lib/", "include/", "tests/"))]
+
+
+def test_the_metadata_says_who_made_it_what_for_and_for_which_pythons(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = email.message_from_bytes(archive.read(name))
+    assert metadata["Author"] and metadata["Summary"] and metadata["Requires-Python"] == ">=3.10"
+    assert all("https://" in url for url in metadata.get_all("Project-URL"))
+    classifiers = metadata.get_all("Classifier")
+    for needed in ("License :: OSI Approved :: MIT License", "Operating System :: POSIX :: Linux", "Typing :: Typed",
+                   "Programming Language :: Python :: 3.10", "Programming Language :: Python :: 3.13"):
+        assert needed in classifiers
+    assert "layerwise" in metadata.get_payload()  # README, which package indexes show
 
 
 def test_the_installed_wheel_runs_a_step_outside_the_source_tree(wheel: Path, tmp_path: Path) -> None:
