@@ -35,9 +35,10 @@
  * Index
  *   plans       layerwise_plan_options_init  layerwise_plan_workspace_size  layerwise_plan_create  layerwise_plan_destroy
  *               layerwise_plan_reset  layerwise_plan_query  layerwise_layer_options_init  layerwise_plan_set_layers
+ *   shards      layerwise_shard_options_init  layerwise_plan_set_shard  layerwise_shard_claim  layerwise_shard_verify
  *   steps       novograd_step  larc_scale  larc_sgd_step  and layerwise_{novograd,larc,sgd}_options_init
  *               layerwise_larc_novograd_step
- *   in halves   layerwise_partial_norms  layerwise_novograd_apply  layerwise_larc_apply
+ *   in halves   layerwise_partial_norms  layerwise_novograd_apply  layerwise_larc_apply  layerwise_larc_novograd_apply
  *   the library layerwise_version  layerwise_numerics_version  layerwise_build_info  layerwise_abi_description
  *               layerwise_status_name  layerwise_last_error
  *
@@ -89,6 +90,7 @@ extern "C" {
 #define LAYERWISE_ERROR_LAYER_RANGE 201      /* a negative size, offset or layer count */
 #define LAYERWISE_ERROR_LAYER_OVERLAP 202    /* two layers share elements */
 #define LAYERWISE_ERROR_LAYER_OVERFLOW 203   /* offset + size does not fit the address space */
+#define LAYERWISE_ERROR_RANKS_DISAGREE 204   /* the ranks' pieces do not make whole layers, or ranks differ in what is to agree */
 /* 3xx: dtypes */
 #define LAYERWISE_ERROR_UNKNOWN_DTYPE 301    /* not one of the LAYERWISE_DTYPE_ constants */
 #define LAYERWISE_ERROR_UNSUPPORTED_DTYPE 302 /* a dtype this buffer cannot have */
@@ -182,6 +184,8 @@ extern "C" {
 #define LAYERWISE_QUERY_HELD_GRADS 11   /* elements whose gradient a one-pass step reads from memory once; 0: two passes */
 #define LAYERWISE_QUERY_HELD_WEIGHTS 12 /* elements of which a one-pass larc_sgd_step reads gradient and weight once; 0:
                                            it holds gradients alone, as many as HELD_GRADS, or runs in two passes */
+#define LAYERWISE_QUERY_GLOBAL_FINGERPRINT 13 /* a hash of whole layers' sizes, dtypes and the numerics version: the same on
+                                                 every rank of a sharded model, however it is cut */
 
 #define LAYERWISE_PATH_CPU 0      /* layers that fit the cache whole, one thread each; larger ones tile by tile, shared */
 #define LAYERWISE_PATH_TWO_PASS 1 /* CUDA: norms, then the update: two launches for the whole model */
@@ -292,6 +296,69 @@ LAYERWISE_API int32_t layerwise_layer_options_init(layerwise_layer_options *opti
  * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE, INVALID_PLAN; OUT_OF_MEMORY; CUDA. */
 LAYERWISE_API int32_t layerwise_plan_set_layers(layerwise_plan *plan, const layerwise_layer_options *options);
 
+/* ---- A plan for a shard --------------------------------------------------------------------------------------------
+ *
+ * Where ranks hold pieces of layers, each rank has a plan of all layers in the same order, sizes that of its own pieces,
+ * 0 where it has none; layerwise_plan_set_shard says what the whole is. A step is then taken in halves:
+ * layerwise_partial_norms, an all-reduce of its sums over the ranks by SUM (infinity norm: MAX), and an apply call. One
+ * double a layer travels, two with LARC, by the caller's own means: this library opens no connection. All ranks get the
+ * same sums, and so second moments and factors of the same bits; they are one process's but for the rounding of the
+ * sums.
+ *
+ * A layer that is empty here and not elsewhere takes part by layer_mask alone, NULL in tables says nothing of it: apply
+ * works out its second moment and statistics, and counts it where it is skipped. Masks, hyper-parameters and second
+ * moments must be the same on every rank. */
+
+/* What a plan's pieces are pieces of. */
+typedef struct layerwise_shard_options {
+  int64_t struct_size;         /* bytes of this struct as the caller knows it */
+  const int64_t *layer_sizes;  /* [layer_count], elements of the whole layers, at least the plan's sizes; host; copied.
+                                  NULL only when layer_count is 0 */
+  const int64_t *layer_begins; /* [layer_count], where in its whole layer a piece begins, elements; -1: the piece is not
+                                  contiguous; any where it is empty; host; copied. NULL: -1 for every layer */
+  const uint8_t *counted;      /* [layer_count], 1: this rank's elements enter the sums; 0: they are a replica of what another
+                                  rank counts; host; copied. NULL: 1 */
+  int64_t reserved[4];         /* 0 */
+} layerwise_shard_options;
+
+/* Fills options with the defaults: NULL everywhere. As layerwise_plan_options_init. */
+LAYERWISE_API int32_t layerwise_shard_options_init(layerwise_shard_options *options, int64_t struct_size);
+
+/* Makes a plan one of a shard, replacing what was set before. It refuses whole steps from then on: their norms would be
+ * those of the pieces.
+ * plan     in, not NULL
+ * options  in, host, not NULL; its arrays are copied
+ * Stochastic rounding needs layer_begins: random bits are those of an element's place in the whole layer.
+ * As layerwise_plan_set_layers otherwise.
+ * Returns LAYERWISE_OK; NULL_ARGUMENT, UNKNOWN_FLAG, STRUCT_SIZE, INVALID_PLAN; LAYER_RANGE; OUT_OF_MEMORY; CUDA. */
+LAYERWISE_API int32_t layerwise_plan_set_shard(layerwise_plan *plan, const layerwise_shard_options *options);
+
+#define LAYERWISE_CLAIM_HEAD 17 /* numbers of a claim about what must agree; two a layer follow */
+
+/* Writes what this rank claims of its plan, for a first exchange: an all-reduce by SUM over the ranks, then
+ * layerwise_shard_verify, before anything is written. All numbers are integers, so that their sums are exact in any order
+ * for up to 2^21 ranks.
+ * plan    in, not NULL, for a shard
+ * agreed  in, host, agreed_bytes bytes that must be the same on every rank: lr and what else a step is told, without
+ *         pointers; NULL with 0 bytes
+ * claim   out, host, float64 [count], not NULL
+ * count   LAYERWISE_CLAIM_HEAD: what must agree (layer count and whole sizes, dtypes, numerics version, agreed);
+ *         LAYERWISE_CLAIM_HEAD + 2*layer_count: that the pieces make whole layers, too. Ranks that differ in layer_count
+ *         have claims of different lengths, which an engine may not notice: where that can happen, the head goes first
+ * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, INVALID_PLAN; COMBINATION. */
+LAYERWISE_API int32_t layerwise_shard_claim(const layerwise_plan *plan, const void *agreed, int64_t agreed_bytes,
+                                            double *claim, int64_t count);
+
+/* Verifies the sum of all ranks' claims: every rank agrees, and each element of each layer is counted once.
+ * claim  in, host, float64 [count], not NULL: this rank's own
+ * sum    in, host, float64 [count], not NULL: of all ranks, this one's among them
+ * count  as in layerwise_shard_claim
+ * Where one rank gets RANKS_DISAGREE every rank does, apart from chance in hashes (2^-32 for what must agree, 2^-20 for
+ * holes and overlaps of the same size).
+ * Returns LAYERWISE_OK; RANKS_DISAGREE; NULL_ARGUMENT, INVALID_VALUE, INVALID_PLAN; COMBINATION. */
+LAYERWISE_API int32_t layerwise_shard_verify(const layerwise_plan *plan, const double *claim, const double *sum,
+                                             int64_t count);
+
 /* ---- Steps ------------------------------------------------------------------------------------------------------------
  *
  * For every step function:
@@ -329,8 +396,9 @@ LAYERWISE_API int32_t layerwise_plan_set_layers(layerwise_plan *plan, const laye
  * Stochastic rounding of a bfloat16 first moment: 16 random bits are added to the float32's bits, and the lower 16 cut
  * off, so that what nearest would never add is added in the mean; infinity and NaN are stored as to nearest. The bits
  * are Philox4x32-10 (Salmon et al., SC11) keyed by seed, of the counter (q mod 2^32, q / 2^32, layer, t mod 2^32) for
- * elements 4q to 4q + 3 of a layer, each the low half of its word: the same on every device and for every layout. Ranks
- * that hold parts of a model as plans of their own should differ in seed.
+ * elements 4q to 4q + 3 of a layer, each the low half of its word: the same on every device and for every layout. In a
+ * plan for a shard q counts from the whole layer's beginning. Ranks that hold parts of a model as plans of their own
+ * should differ in seed.
  *
  * Deterministic: the same bits for the same inputs on every device, thread count and layout; NaN as a class.
  *
@@ -547,8 +615,8 @@ LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *w
  * sums_kind    LAYERWISE_SUMS_LAYERS
  * norm         LAYERWISE_NORM_
  *
- * Sums of layers that are empty or take no part are +0, so that a buffer that is used again, or added up over ranks, holds
- * no sum of an earlier call. A sum that is not finite is written as it is; a largest magnitude that is NaN as +infinity,
+ * Sums of layers that are empty, take no part or, in a plan for a shard, are not counted are +0, so that a buffer that is
+ * used again, or added up over ranks, holds no sum of an earlier call. A sum that is not finite is written as it is; a largest magnitude that is NaN as +infinity,
  * since a maximum over ranks may lose a NaN. */
 LAYERWISE_API int32_t layerwise_partial_norms(layerwise_plan *plan, const void *weights, const void *weights_extra,
                                               const void *grads, const uint8_t *layer_mask, double *grad_sums,
@@ -585,6 +653,19 @@ LAYERWISE_API int32_t layerwise_larc_apply(layerwise_plan *plan, void *weights, 
                                            const double *grad_sums, const double *weight_sums, int32_t sums_kind,
                                            const layerwise_larc_options *larc, const layerwise_sgd_options *sgd,
                                            void *stream);
+
+/* Applies LARC and NovoGrad in one step, with norms that the caller has.
+ *
+ *   as layerwise_larc_novograd_step, with |g|^2 and |w|^2 taken from grad_sums and weight_sums
+ *
+ * grad_sums, weight_sums, sums_kind  as in layerwise_larc_apply
+ * the others as in layerwise_larc_novograd_step */
+LAYERWISE_API int32_t layerwise_larc_novograd_apply(layerwise_plan *plan, void *weights, const void *grads,
+                                                    void *first_moment, void *second_moment, void *max_second_moment,
+                                                    void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
+                                                    const double *grad_sums, const double *weight_sums,
+                                                    int32_t sums_kind, const layerwise_larc_options *larc,
+                                                    const layerwise_novograd_options *options, void *stream);
 
 /* ---- The library ------------------------------------------------------------------------------------------------------ */
 

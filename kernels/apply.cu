@@ -14,15 +14,28 @@
 namespace layerwise {
 namespace {
 
-__device__ __forceinline__ Sums<1> given_sums(const NovogradStep& step, int64_t layer) {
-  return {{step.given.grads[layer]}};
+__device__ __forceinline__ PreparedNovograd prepare_given(const DevicePlan& plan, const NovogradStep& step,
+                                                          int64_t layer) {
+  const double grads = step.given.grads[layer];
+  if (step.applies_larc) return prepare(plan, step, layer, Sums<2>{{grads, step.given.weights[layer]}});
+  return prepare(plan, step, layer, Sums<1>{{grads}});
 }
-__device__ __forceinline__ Sums<2> given_sums(const LarcStep& step, int64_t layer) {
-  return {{step.given.grads[layer], step.given.weights[layer]}};
+__device__ __forceinline__ PreparedLarc prepare_given(const DevicePlan& plan, const LarcStep& step, int64_t layer) {
+  return prepare(plan, step, layer, Sums<2>{{step.given.grads[layer], step.given.weights[layer]}});
 }
 
 template <class Step>
-using Prepared = decltype(prepare(DevicePlan(), Step(), 0, given_sums(Step(), 0)));
+using Prepared = decltype(prepare_given(DevicePlan(), Step(), 0));
+
+// By each block's first warp: the layers of which a shard has no element, whose state it keeps too.
+template <class Step>
+__device__ __forceinline__ void apply_elsewhere(const DevicePlan& plan, const Step& step) {
+  if (threadIdx.x >= 32) return;
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * 32;
+  for (int64_t layer = static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x; layer < plan.layer_count; layer += stride)
+    if (takes_part_elsewhere(step.buffers, plan.options[layer], layer)) commit(step, layer, prepare_given(plan, step, layer));
+  __syncwarp();  // each lane has read the step's counter
+}
 
 // The counter is read with the scalars, by thread 0 of each block.
 __device__ __forceinline__ void advance_step_once_all_read(const DevicePlan& plan, const StepBuffers& buffers) {
@@ -40,7 +53,7 @@ __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
     const Tile tile = tile_at(plan, t);
     if (!takes_part(step.buffers, plan.scattered, tile.layer)) continue;
     if (threadIdx.x < 32) {
-      if (threadIdx.x == 0) shared = prepare(plan, step, tile.layer, given_sums(step, tile.layer));
+      if (threadIdx.x == 0) shared = prepare_given(plan, step, tile.layer);
       if (is_last_of_layer(plan, tile) && threadIdx.x == 0) commit(step, tile.layer, shared);
     }
     __syncthreads();
@@ -49,6 +62,7 @@ __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
     __syncthreads();  // before the next tile's scalars overwrite these
     if (layer_takes_part) Update::of_tile(plan, step, extra_dtype, tile, layer, NotHeld());
   }
+  apply_elsewhere(plan, step);
   advance_step_once_all_read(plan, step.buffers);
 }
 

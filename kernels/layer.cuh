@@ -184,6 +184,15 @@ __device__ __forceinline__ void finish(const DevicePlan&, const PartialNorms& no
   if constexpr (kSums == 2) norms.weight_sums[layer] = sums.of[1];
 }
 
+// A shard's sums are of the layers that it counts.
+template <class Step>
+__device__ __forceinline__ bool is_summed(const DevicePlan& plan, const Step& step, int64_t layer) {
+  return takes_part(step.buffers, plan.scattered, layer);
+}
+__device__ __forceinline__ bool is_summed(const DevicePlan& plan, const PartialNorms& norms, int64_t layer) {
+  return !plan.options[layer].not_counted && takes_part(norms.buffers, plan.scattered, layer);
+}
+
 // Of layers that no block finishes: the caller's sums are +0. A step leaves such layers as they are.
 template <class Step>
 __device__ __forceinline__ void finish_absent_layers(const DevicePlan&, const Step&) {}
@@ -191,7 +200,7 @@ __device__ __forceinline__ void finish_absent_layers(const DevicePlan& plan, con
   const int64_t threads = static_cast<int64_t>(gridDim.x) * kBlockThreads;
   for (int64_t layer = static_cast<int64_t>(blockIdx.x) * kBlockThreads + threadIdx.x; layer < plan.layer_count;
        layer += threads) {
-    if (plan.layers[layer].extent.size > 0 && takes_part(norms.buffers, plan.scattered, layer)) continue;
+    if (plan.layers[layer].extent.size > 0 && is_summed(plan, norms, layer)) continue;
     norms.grad_sums[layer] = 0;
     if (norms.weight_sums) norms.weight_sums[layer] = 0;
   }

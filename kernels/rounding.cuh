@@ -25,7 +25,7 @@ struct RandomMoments {
   static_assert(kThreadElements == kRandomQuad);
 
   RandomKey key;
-  int64_t first_quad;  // of the tile, in its layer
+  int64_t first;  // of the tile, in its whole layer
 
   __device__ __forceinline__ void store_four(bfloat16* to, int i, const FloatQuad& m) const {
     store_stored(to + i, rounded(i, m));
@@ -39,7 +39,7 @@ struct RandomMoments {
 
  private:
   __device__ __forceinline__ Quad<bfloat16> rounded(int i, const FloatQuad& m) const {
-    const RandomWords random = random_words(key, first_quad + i / kRandomQuad);
+    const RandomWords random = random_words_from(key, first + i);
     Quad<bfloat16> quad;
 #pragma unroll
     for (int e = 0; e < kThreadElements; ++e) store_stochastic(quad.element[e], m.element[e], random.word[e]);

@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(kBlockThreads, Norm::kBlocks)
   finish_absent_layers(plan, step);
   for (int64_t t = blockIdx.x; t < plan.tiles; t += gridDim.x) {
     const Tile tile = tile_at(plan, t);
-    if (!takes_part(step.buffers, plan.scattered, tile.layer)) continue;
+    if (!is_summed(plan, step, tile.layer)) continue;
     auto sums = Norm::template of_tile<KeepInCache>(plan, step, tile, NotHeld());
     finish_tile<Norm>(plan, step, tile, sums);
   }

@@ -97,7 +97,7 @@ __device__ __forceinline__ void update_tile(const DevicePlan& plan, const Tile& 
   const TilePointers<W, G, M> at(plan, tile, buffers, extra_dtype);
   if constexpr (kMayBeRandom<M>) {
     if (buffers.stochastic_moment) {
-      const RandomMoments random{random_key(buffers, tile.layer, step), tile.first / kRandomQuad};
+      const RandomMoments random{random_key(buffers, tile.layer, step), plan.options[tile.layer].begin + tile.first};
       return update_with(at, held, random, tile.count, update);
     }
   }

@@ -6,6 +6,7 @@
   TYPE(layerwise_plan) \
   TYPE(layerwise_plan_options) \
   TYPE(layerwise_layer_options) \
+  TYPE(layerwise_shard_options) \
   TYPE(layerwise_novograd_options) \
   TYPE(layerwise_larc_options) \
   TYPE(layerwise_sgd_options)
@@ -27,6 +28,7 @@
   CONSTANT(LAYERWISE_ERROR_LAYER_RANGE) \
   CONSTANT(LAYERWISE_ERROR_LAYER_OVERLAP) \
   CONSTANT(LAYERWISE_ERROR_LAYER_OVERFLOW) \
+  CONSTANT(LAYERWISE_ERROR_RANKS_DISAGREE) \
   CONSTANT(LAYERWISE_ERROR_UNKNOWN_DTYPE) \
   CONSTANT(LAYERWISE_ERROR_UNSUPPORTED_DTYPE) \
   CONSTANT(LAYERWISE_ERROR_NO_CUDA) \
@@ -95,9 +97,11 @@
   CONSTANT(LAYERWISE_QUERY_PATH) \
   CONSTANT(LAYERWISE_QUERY_HELD_GRADS) \
   CONSTANT(LAYERWISE_QUERY_HELD_WEIGHTS) \
+  CONSTANT(LAYERWISE_QUERY_GLOBAL_FINGERPRINT) \
   CONSTANT(LAYERWISE_PATH_CPU) \
   CONSTANT(LAYERWISE_PATH_TWO_PASS) \
-  CONSTANT(LAYERWISE_PATH_ONE_PASS)
+  CONSTANT(LAYERWISE_PATH_ONE_PASS) \
+  CONSTANT(LAYERWISE_CLAIM_HEAD)
 
 #define LAYERWISE_ABI_STRUCTS(STRUCT, FIELD, END_STRUCT) \
   STRUCT(layerwise_plan_options) \
@@ -127,6 +131,13 @@
   FIELD(layerwise_layer_options, skip_larc) \
   FIELD(layerwise_layer_options, reserved) \
   END_STRUCT(layerwise_layer_options) \
+  STRUCT(layerwise_shard_options) \
+  FIELD(layerwise_shard_options, struct_size) \
+  FIELD(layerwise_shard_options, layer_sizes) \
+  FIELD(layerwise_shard_options, layer_begins) \
+  FIELD(layerwise_shard_options, counted) \
+  FIELD(layerwise_shard_options, reserved) \
+  END_STRUCT(layerwise_shard_options) \
   STRUCT(layerwise_novograd_options) \
   FIELD(layerwise_novograd_options, struct_size) \
   FIELD(layerwise_novograd_options, lr) \
@@ -203,6 +214,10 @@
   FUNCTION(layerwise_plan_query, "plan", "key", "value") \
   FUNCTION(layerwise_layer_options_init, "options", "struct_size") \
   FUNCTION(layerwise_plan_set_layers, "plan", "options") \
+  FUNCTION(layerwise_shard_options_init, "options", "struct_size") \
+  FUNCTION(layerwise_plan_set_shard, "plan", "options") \
+  FUNCTION(layerwise_shard_claim, "plan", "agreed", "agreed_bytes", "claim", "count") \
+  FUNCTION(layerwise_shard_verify, "plan", "claim", "sum", "count") \
   FUNCTION(layerwise_novograd_options_init, "options", "struct_size") \
   FUNCTION(novograd_step, "plan", "weights", "grads", "first_moment", "second_moment", "max_second_moment", \
     "weights_extra", "layer_mask", "layer_stats", "options", "stream") \
@@ -219,6 +234,9 @@
     "max_second_moment", "weights_extra", "layer_mask", "layer_stats", "grad_sums", "sums_kind", "options", "stream") \
   FUNCTION(layerwise_larc_apply, "plan", "weights", "grads", "momentum", "weights_extra", "layer_mask", \
     "layer_stats", "grad_sums", "weight_sums", "sums_kind", "larc", "sgd", "stream") \
+  FUNCTION(layerwise_larc_novograd_apply, "plan", "weights", "grads", "first_moment", "second_moment", \
+    "max_second_moment", "weights_extra", "layer_mask", "layer_stats", "grad_sums", "weight_sums", "sums_kind", \
+    "larc", "options", "stream") \
   FUNCTION(layerwise_version) \
   FUNCTION(layerwise_numerics_version) \
   FUNCTION(layerwise_build_info) \

@@ -2,6 +2,7 @@
 #include "error.h"
 #include "layerwise.h"
 #include "plan.h"
+#include "shard.h"
 #include "validate.h"
 
 using namespace layerwise;
@@ -13,6 +14,10 @@ int32_t layerwise_plan_options_init(layerwise_plan_options* options, int64_t str
 }
 
 int32_t layerwise_layer_options_init(layerwise_layer_options* options, int64_t struct_size) {
+  return guarded(__func__, [&] { fill_defaults(options, struct_size); });
+}
+
+int32_t layerwise_shard_options_init(layerwise_shard_options* options, int64_t struct_size) {
   return guarded(__func__, [&] { fill_defaults(options, struct_size); });
 }
 
@@ -62,7 +67,33 @@ int32_t layerwise_plan_query(const layerwise_plan* plan, int32_t key, int64_t* v
 }
 
 int32_t layerwise_plan_set_layers(layerwise_plan* plan, const layerwise_layer_options* options) {
-  return guarded(__func__, [&] { checked(plan).backend->set_layers(checked_layers(checked(plan), options)); });
+  return guarded(__func__, [&] { checked(plan).set_layers(checked_layers(checked(plan), options)); });
+}
+
+int32_t layerwise_plan_set_shard(layerwise_plan* plan, const layerwise_shard_options* options) {
+  return guarded(__func__, [&] { checked(plan).set_shard(checked_shard(checked(plan), options)); });
+}
+
+int32_t layerwise_shard_claim(const layerwise_plan* plan, const void* agreed, int64_t agreed_bytes, double* claim,
+                              int64_t count) {
+  return guarded(__func__, [&] {
+    const PlanDescription& shard = checked_claim(plan, count);
+    check_not_null(claim, "claim");
+    if (agreed_bytes < 0)
+      fail(LAYERWISE_ERROR_INVALID_VALUE, "agreed_bytes is %lld; it must not be negative",
+           static_cast<long long>(agreed_bytes));
+    if (agreed_bytes > 0) check_not_null(agreed, "agreed");
+    write_claim(shard, agreed, agreed_bytes, claim, count);
+  });
+}
+
+int32_t layerwise_shard_verify(const layerwise_plan* plan, const double* claim, const double* sum, int64_t count) {
+  return guarded(__func__, [&] {
+    const PlanDescription& shard = checked_claim(plan, count);
+    check_not_null(claim, "claim");
+    check_not_null(sum, "sum");
+    verify_claims(shard, claim, sum, count);
+  });
 }
 
 int32_t novograd_step(layerwise_plan* plan, void* weights, const void* grads, void* first_moment, void* second_moment,
@@ -133,6 +164,21 @@ int32_t layerwise_novograd_apply(layerwise_plan* plan, void* weights, const void
     const NovogradStep step = checked_novograd(
         checked(plan),
         {weights, grads, first_moment, second_moment, max_second_moment, weights_extra, layer_mask, layer_stats},
+        options, &sums);
+    plan->run([&] { plan->backend->novograd(step, stream); });
+  });
+}
+
+int32_t layerwise_larc_novograd_apply(layerwise_plan* plan, void* weights, const void* grads, void* first_moment,
+                                      void* second_moment, void* max_second_moment, void* weights_extra,
+                                      const uint8_t* layer_mask, double* layer_stats, const double* grad_sums,
+                                      const double* weight_sums, int32_t sums_kind, const layerwise_larc_options* larc,
+                                      const layerwise_novograd_options* options, void* stream) {
+  return guarded(__func__, [&] {
+    const SumsArguments sums{grad_sums, weight_sums, sums_kind};
+    const NovogradStep step = checked_larc_novograd(
+        checked(plan),
+        {weights, grads, first_moment, second_moment, max_second_moment, weights_extra, layer_mask, layer_stats}, larc,
         options, &sums);
     plan->run([&] { plan->backend->novograd(step, stream); });
   });

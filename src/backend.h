@@ -17,8 +17,18 @@ struct Layout {
   bool scattered = false;
 };
 
+// What a shard's piece of a layer is a piece of.
+struct LayerPiece {
+  int64_t whole;  // elements of the layer
+  int64_t begin;  // of the piece in it; -1: it is not contiguous
+  bool counted;
+};
+
 struct PlanDescription {
   Layout layout;
+  bool is_shard = false;
+  std::vector<LayerPiece> pieces;  // of a shard
+  int64_t whole_elements = 0;      // in all layers, wherever they are
   Dtypes dtypes{};
   int32_t device = 0, threads = 0, isa = 0, path = 0;
   void* workspace = nullptr;

@@ -1,33 +1,23 @@
 #include "plan.h"
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
 #include "error.h"
+#include "fingerprint.h"
 #include "layerwise.h"
+#include "shard.h"
 
 using namespace layerwise;
 
 namespace {
 
-// FNV-1a over what decides how state is laid out, so that a checkpoint can tell whether it fits a plan.
-class Fingerprint {
- public:
-  void add(int64_t value) {
-    for (int byte = 0; byte < 8; ++byte) hash_ = (hash_ ^ ((value >> (8 * byte)) & 0xff)) * 0x100000001b3;
-  }
-  int64_t value() const { return static_cast<int64_t>(hash_); }
-
- private:
-  uint64_t hash_ = 0xcbf29ce484222325;
-};
-
+// Of what decides how state is laid out, so that a checkpoint can tell whether it fits a plan.
 int64_t fingerprint(const PlanDescription& plan) {
   Fingerprint print;
   print.add(plan.layout.scattered);
-  const Dtypes& dtypes = plan.dtypes;
-  for (Dtype dtype : {dtypes.weights, dtypes.grads, dtypes.first_moment, dtypes.second_moment, dtypes.weights_extra})
-    print.add(static_cast<int64_t>(dtype));
+  print.add(plan.dtypes);
   for (const LayerExtent& layer : plan.layout.layers) {
     print.add(layer.offset);
     print.add(layer.size);
@@ -75,6 +65,7 @@ bool LivePlans::contains(const layerwise_plan* plan) {
 
 layerwise_plan::layerwise_plan(PlanDescription given)
     : description(std::move(given)),
+      layers(description.layout.layers.size(), kPlainLayer),
       backend(description.device == LAYERWISE_DEVICE_CPU ? make_cpu_backend(description)
                                                          : make_cuda_backend(description)) {
   LivePlans::add(this);
@@ -85,6 +76,33 @@ layerwise_plan::~layerwise_plan() { LivePlans::remove(this); }
 void layerwise_plan::reset() {
   backend->reset();
   failed = false;
+}
+
+void layerwise_plan::set_layers(const std::vector<LayerOptions>& given) {
+  std::vector<LayerOptions> changed = layers;
+  for (size_t l = 0; l < changed.size(); ++l) {
+    changed[l].lr_mult = given[l].lr_mult;
+    changed[l].wd_mult = given[l].wd_mult;
+    changed[l].skip_larc = given[l].skip_larc;
+  }
+  backend->set_layers(changed);
+  layers = std::move(changed);
+}
+
+void layerwise_plan::set_shard(std::vector<LayerPiece> pieces) {
+  std::vector<LayerOptions> changed = layers;
+  int64_t elements = 0;
+  for (size_t l = 0; l < changed.size(); ++l) {
+    changed[l].begin = std::max<int64_t>(0, pieces[l].begin);
+    changed[l].not_counted = !pieces[l].counted;
+    changed[l].elsewhere = description.layout.layers[l].size == 0 && pieces[l].whole > 0;
+    elements += pieces[l].whole;
+  }
+  backend->set_layers(changed);
+  layers = std::move(changed);
+  description.is_shard = true;
+  description.pieces = std::move(pieces);
+  description.whole_elements = elements;
 }
 
 int64_t layerwise_plan::query(int32_t key) const {
@@ -108,6 +126,8 @@ int64_t layerwise_plan::query(int32_t key) const {
       return backend->facts().workspace_bytes;
     case LAYERWISE_QUERY_FINGERPRINT:
       return fingerprint(description);
+    case LAYERWISE_QUERY_GLOBAL_FINGERPRINT:
+      return global_fingerprint(description);
     case LAYERWISE_QUERY_PATH:
       return backend->facts().path;
     case LAYERWISE_QUERY_HELD_GRADS:

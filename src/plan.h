@@ -33,9 +33,12 @@ struct layerwise_plan {
   }
   void reset();
   int64_t query(int32_t key) const;
+  void set_layers(const std::vector<layerwise::LayerOptions>& given);
+  void set_shard(std::vector<layerwise::LayerPiece> pieces);
 
   bool failed = false;
   const uint64_t process = layerwise::forks();
   layerwise::PlanDescription description;
+  std::vector<layerwise::LayerOptions> layers;
   std::unique_ptr<layerwise::Backend> backend;
 };

@@ -23,6 +23,7 @@ layerwise_plan_options defaults(const layerwise_plan_options*) {
 }
 
 layerwise_layer_options defaults(const layerwise_layer_options*) { return {}; }
+layerwise_shard_options defaults(const layerwise_shard_options*) { return {}; }
 
 layerwise_novograd_options defaults(const layerwise_novograd_options*) {
   layerwise_novograd_options options{};
@@ -60,6 +61,8 @@ template <>
 constexpr int64_t kFirstSize<layerwise_plan_options> = 104;
 template <>
 constexpr int64_t kFirstSize<layerwise_layer_options> = 48;
+template <>
+constexpr int64_t kFirstSize<layerwise_shard_options> = 64;
 template <>
 constexpr int64_t kFirstSize<layerwise_novograd_options> = 184;
 template <>
@@ -226,6 +229,7 @@ Options received(const Options* options, const char* name) {
 
 template void fill_defaults(layerwise_plan_options*, int64_t);
 template void fill_defaults(layerwise_layer_options*, int64_t);
+template void fill_defaults(layerwise_shard_options*, int64_t);
 template void fill_defaults(layerwise_novograd_options*, int64_t);
 template void fill_defaults(layerwise_larc_options*, int64_t);
 template void fill_defaults(layerwise_sgd_options*, int64_t);
@@ -259,6 +263,7 @@ PlanDescription checked_plan(const layerwise_plan_options* given) {
   PlanDescription plan;
   plan.dtypes = checked_dtypes(options);
   plan.layout = checked_layout(options);
+  plan.whole_elements = plan.layout.elements;
   plan.device = options.device;
   plan.threads = options.threads;
   plan.isa = options.isa;
@@ -267,6 +272,45 @@ PlanDescription checked_plan(const layerwise_plan_options* given) {
   plan.workspace = options.workspace;
   plan.workspace_bytes = options.workspace_bytes;
   return plan;
+}
+
+std::vector<LayerPiece> checked_shard(const layerwise_plan& plan, const layerwise_shard_options* given) {
+  const layerwise_shard_options options = received(given, "options");
+  for (int64_t reserved : options.reserved) check_selector(reserved, "reserved", 0, 0);
+  const std::vector<LayerExtent>& layers = plan.description.layout.layers;
+  if (!layers.empty()) check_not_null(options.layer_sizes, "layer_sizes");
+  constexpr int64_t kMostElements = std::numeric_limits<int64_t>::max() / 8;
+  std::vector<LayerPiece> pieces;
+  pieces.reserve(layers.size());
+  int64_t before = 0;
+  for (size_t l = 0; l < layers.size(); ++l) {
+    const auto layer = static_cast<long long>(l), size = static_cast<long long>(layers[l].size);
+    const int64_t whole = options.layer_sizes[l], begin = options.layer_begins ? options.layer_begins[l] : -1;
+    if (whole < size || whole > kMostElements - before)
+      fail(LAYERWISE_ERROR_LAYER_RANGE, "layer_sizes[%lld] is %lld; the whole layer must have at least the plan's %lld, and "
+           "all layers at most %lld elements", layer, static_cast<long long>(whole), size,
+           static_cast<long long>(kMostElements));
+    if (size > 0 && (begin < -1 || begin > whole - size))
+      fail(LAYERWISE_ERROR_LAYER_RANGE,
+           "layer_begins[%lld] is %lld; a piece of %lld must lie in the %lld elements of its layer, or be -1", layer,
+           static_cast<long long>(begin), size, static_cast<long long>(whole));
+    if (options.counted && options.counted[l] > 1)
+      fail(LAYERWISE_ERROR_UNKNOWN_FLAG, "counted[%lld] is %d; it must be 0 or 1", layer, options.counted[l]);
+    pieces.push_back({whole, begin, !options.counted || options.counted[l] != 0});
+    before += whole;
+  }
+  return pieces;
+}
+
+const PlanDescription& checked_claim(const layerwise_plan* plan, int64_t count) {
+  const PlanDescription& description = checked(plan).description;
+  if (!description.is_shard)
+    fail(LAYERWISE_ERROR_COMBINATION, "plan is of whole layers; it must be one for a shard (layerwise_plan_set_shard)");
+  const int64_t all = LAYERWISE_CLAIM_HEAD + 2 * static_cast<int64_t>(description.pieces.size());
+  if (count != LAYERWISE_CLAIM_HEAD && count != all)
+    fail(LAYERWISE_ERROR_INVALID_VALUE, "count is %lld; it must be LAYERWISE_CLAIM_HEAD (%d) or, with 2 numbers a layer, %lld",
+         static_cast<long long>(count), LAYERWISE_CLAIM_HEAD, static_cast<long long>(all));
+  return description;
 }
 
 std::vector<LayerOptions> checked_layers(const layerwise_plan& plan, const layerwise_layer_options* given) {

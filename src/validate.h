@@ -23,6 +23,8 @@ void check_selector(int64_t value, const char* name, int64_t least, int64_t most
 
 PlanDescription checked_plan(const layerwise_plan_options* options);
 std::vector<LayerOptions> checked_layers(const layerwise_plan& plan, const layerwise_layer_options* options);
+std::vector<LayerPiece> checked_shard(const layerwise_plan& plan, const layerwise_shard_options* options);
+const PlanDescription& checked_claim(const layerwise_plan* plan, int64_t count);
 
 // The buffers of a step call, as the caller gave them; null where the call has no such argument.
 struct StepArguments {
@@ -45,9 +47,11 @@ struct SumsArguments {
 
 // sums: null where the step itself sums.
 NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& arguments,
-                              const layerwise_novograd_options* options, const SumsArguments* sums = nullptr);
+                              const layerwise_novograd_options* options, const SumsArguments* sums = nullptr,
+                              bool after_larc = false);
 NovogradStep checked_larc_novograd(const layerwise_plan& plan, const StepArguments& arguments,
-                                   const layerwise_larc_options* larc, const layerwise_novograd_options* options);
+                                   const layerwise_larc_options* larc, const layerwise_novograd_options* options,
+                                   const SumsArguments* sums = nullptr);
 LarcStep checked_larc_scale(const layerwise_plan& plan, const StepArguments& arguments,
                             const layerwise_larc_options* options, const SumsArguments* sums = nullptr);
 LarcStep checked_larc_sgd(const layerwise_plan& plan, const StepArguments& arguments,

@@ -50,11 +50,24 @@ void check_rounding(int32_t rounding, const void* first_moment, Dtype dtype, con
   if (dtype != Dtype::kBfloat16)
     fail(LAYERWISE_ERROR_COMBINATION, "rounding is %d (stochastic) beside a first moment of %s; it must be bfloat16",
          rounding, name_of(dtype));
+  for (size_t l = 0; l < plan.pieces.size(); ++l)
+    if (plan.pieces[l].begin < 0 && plan.layout.layers[l].size > 0)
+      fail(LAYERWISE_ERROR_COMBINATION,
+           "rounding is %d (stochastic) and layer_begins[%lld] of the shard -1; random bits need an element's place in its "
+           "layer",
+           rounding, static_cast<long long>(l));
 }
 
 void check_usable(const layerwise_plan& plan) {
   if (plan.failed)
     fail(LAYERWISE_ERROR_PLAN_FAILED, "an earlier step of this plan failed on its way; layerwise_plan_reset makes it usable");
+}
+
+void check_whole(const PlanDescription& plan, const SumsArguments* sums) {
+  if (plan.is_shard && !sums)
+    fail(LAYERWISE_ERROR_COMBINATION,
+         "plan is for a shard, whose norms are not the layers'; its steps are taken in halves: layerwise_partial_norms, an "
+         "all-reduce over the ranks, and an apply call");
 }
 
 template <class Options>
@@ -76,7 +89,7 @@ StepBuffers step_buffers(const StepArguments& arguments, const Options& options,
 GivenSums checked_sums(const PlanDescription& plan, BufferCheck& check, const SumsArguments* sums, bool of_weights) {
   if (!sums) return {};
   check_selector(sums->kind, "sums_kind", LAYERWISE_SUMS_LAYERS, LAYERWISE_SUMS_LAYERS);
-  if (plan.layout.elements > 0) {
+  if (plan.whole_elements > 0) {
     check_not_null(sums->grads, "grad_sums");
     if (of_weights) check_not_null(sums->weights, "weight_sums");
   }
@@ -90,15 +103,16 @@ GivenSums checked_sums(const PlanDescription& plan, BufferCheck& check, const Su
 static_assert(sizeof(LayerStats) == LAYERWISE_STAT_COUNT * sizeof(double));
 
 NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& arguments,
-                              const layerwise_novograd_options* given, const SumsArguments* sums) {
+                              const layerwise_novograd_options* given, const SumsArguments* sums, bool after_larc) {
   check_usable(plan);
+  check_whole(plan.description, sums);
   const layerwise_novograd_options options = received(given, "options");
   check_novograd(options);
   const PlanDescription& description = plan.description;
   check_rounding(options.rounding, arguments.first_moment, description.dtypes.first_moment, description);
   check_weights_extra(description, arguments.weights_extra);
   if (!options.amsgrad) check_must_be_null(arguments.max_second_moment, "max_second_moment", "without amsgrad");
-  if (description.layout.elements > 0) {
+  if (description.whole_elements > 0) {
     check_not_null(arguments.second_moment, "second_moment");
     if (options.amsgrad && !arguments.max_second_moment)
       fail(LAYERWISE_ERROR_COMBINATION, "max_second_moment is NULL; amsgrad needs it");
@@ -115,7 +129,7 @@ NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& a
   add_common(check, arguments, options);
   check.values(options.step_ptr, "step_ptr", sizeof(int64_t), 1, options.advance_step);
   NovogradStep step{};
-  step.given = checked_sums(description, check, sums, false);
+  step.given = checked_sums(description, check, sums, after_larc);
   check.no_overlap();
 
   step.buffers = step_buffers(arguments, options, options.advance_step ? options.step_ptr : nullptr);
@@ -127,8 +141,9 @@ NovogradStep checked_novograd(const layerwise_plan& plan, const StepArguments& a
 }
 
 NovogradStep checked_larc_novograd(const layerwise_plan& plan, const StepArguments& arguments,
-                                   const layerwise_larc_options* given_larc, const layerwise_novograd_options* given) {
-  NovogradStep step = checked_novograd(plan, arguments, given);
+                                   const layerwise_larc_options* given_larc, const layerwise_novograd_options* given,
+                                   const SumsArguments* sums) {
+  NovogradStep step = checked_novograd(plan, arguments, given, sums, true);
   const layerwise_larc_options larc = received(given_larc, "larc");
   check_larc_before_novograd(larc, *given);
   step.larc = larc_hyper(larc);
@@ -139,6 +154,7 @@ NovogradStep checked_larc_novograd(const layerwise_plan& plan, const StepArgumen
 LarcStep checked_larc_scale(const layerwise_plan& plan, const StepArguments& arguments,
                             const layerwise_larc_options* given, const SumsArguments* sums) {
   check_usable(plan);
+  check_whole(plan.description, sums);
   const layerwise_larc_options options = received(given, sums ? "larc" : "options");
   check_larc(options);
   check_can_fold(options, sums);
@@ -168,6 +184,7 @@ LarcStep checked_larc_sgd(const layerwise_plan& plan, const StepArguments& argum
                           const layerwise_larc_options* given_larc, const layerwise_sgd_options* given_sgd,
                           const SumsArguments* sums) {
   check_usable(plan);
+  check_whole(plan.description, sums);
   const layerwise_larc_options larc = received(given_larc, "larc");
   const layerwise_sgd_options sgd = received(given_sgd, "sgd");
   check_larc(larc);
@@ -216,7 +233,7 @@ PartialNorms checked_norms(const layerwise_plan& plan, const StepArguments& argu
   if (weight_sums) check.required_elements(arguments.weights, "weights", description.dtypes.weights, false);
   check.elements(arguments.weights_extra, "weights_extra", description.dtypes.weights_extra, false);
   check.required_elements(arguments.grads, "grads", description.dtypes.grads, false);
-  if (description.layout.elements > 0) check_not_null(grad_sums, "grad_sums");
+  if (description.whole_elements > 0) check_not_null(grad_sums, "grad_sums");
   check.per_layer(arguments.layer_mask, "layer_mask", 1, false);
   check.per_layer(grad_sums, "grad_sums", sizeof(double), true);
   check.per_layer(weight_sums, "weight_sums", sizeof(double), true);

@@ -38,7 +38,7 @@ class CpuBackend final : public Backend, private LayerWorkers {
         isa_(isa),
         functions_(step_functions_for(isa)),
         schedule_(plan.layout, cache_elements(plan.dtypes), threads),
-        layer_options_(plan.layout.layers.size(), LayerOptions{1, 1, 0}),
+        layer_options_(plan.layout.layers.size(), kPlainLayer),
         staged_(std::make_unique_for_overwrite<StagedTile[]>(static_cast<size_t>(threads))),
         scratch_(threads),
         deal_(schedule_.bundles, threads),
@@ -68,7 +68,8 @@ class CpuBackend final : public Backend, private LayerWorkers {
   // Those that no thread sums.
   void zero_sums_of_absent_layers(const PartialNorms& norms) const {
     for (size_t layer = 0; layer < layout_.layers.size(); ++layer) {
-      if (layout_.layers[layer].size > 0 && takes_part(norms.buffers, layout_.scattered, static_cast<int64_t>(layer)))
+      if (layout_.layers[layer].size > 0 && !layer_options_[layer].not_counted &&
+          takes_part(norms.buffers, layout_.scattered, static_cast<int64_t>(layer)))
         continue;
       norms.grad_sums[layer] = 0;
       if (norms.weight_sums) norms.weight_sums[layer] = 0;

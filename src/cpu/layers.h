@@ -43,6 +43,7 @@ class LayerLoop final : public LayerWork {
   }
 
   bool takes_part(int64_t layer) const override {
+    if (Operation::kSumsCounted && layers_.options[layer].not_counted) return false;
     return layerwise::takes_part(operation_.buffers(), layers_.scattered, layer);
   }
   void sum_tiles(int64_t layer, int64_t begin, int64_t end, LayerSums sums, Scratch& scratch) const override {
@@ -59,11 +60,16 @@ class LayerLoop final : public LayerWork {
   using Element = typename Operation::Element;
 
   LAYERWISE_INLINE int64_t next_layer(int64_t layer, int64_t end) const {
-    while (layer < end && (layers_.extents[layer].size == 0 || !takes_part(layer))) ++layer;
+    while (layer < end && !(layers_.extents[layer].size > 0 ? takes_part(layer) : is_applied_elsewhere(layer))) ++layer;
     return layer;
+  }
+  // Its scalars are worked out here too.
+  LAYERWISE_INLINE bool is_applied_elsewhere(int64_t layer) const {
+    return !operation_.sums_tiles() && takes_part_elsewhere(operation_.buffers(), layers_.options[layer], layer);
   }
 
   LAYERWISE_INLINE void sum_layer(int64_t layer, int64_t tiles, Scratch& scratch) const {
+    if (tiles == 0) return;
     const TileBuffers first = this->tiles(layer, 0, 1);
     if (first.count <= kShort) {
       Fetched(first.weights, layers_.dtypes.weights).elements(0, first.count);
@@ -154,7 +160,7 @@ class LayerLoop final : public LayerWork {
     for (int64_t tile = end - 1; tile >= begin; --tile) {
       const TileBuffers stored = tiles(layer, tile, tile + 1);
       operation_.update(operation_.staging().load(stored, stage), 0, element);
-      operation_.staging().store(stage, stored, key, tile * kTileElements);
+      operation_.staging().store(stage, stored, key, layers_.options[layer].begin + tile * kTileElements);
       if (stored.weights_extra && layers_.dtypes.weights == Dtype::kFloat32) copy_(stored);
     }
   }

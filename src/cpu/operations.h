@@ -37,7 +37,7 @@ class Fetchable {
 // NovoGrad, with or without LARC before it.
 class NovogradOperation {
  public:
-  static constexpr bool kSumsBeside = false;
+  static constexpr bool kSumsBeside = false, kSumsCounted = false;
   using Element = NovogradElement;
 
   NovogradOperation(const Dtypes& dtypes, const NovogradStep& step)
@@ -76,7 +76,7 @@ class NovogradOperation {
     SecondMoment moment = load_second_moment(step_, layer);
     const double sum = sums_tiles() ? reduce(sums.grads, tiles, step_.hyper.infinity_norm) : step_.given.grads[layer];
     const auto update = step_.applies_larc ? larc_novograd_layer(step_.larc, step_.hyper, call_, options,
-                                                                 reduce(sums.weights, tiles, false), sum, moment)
+                                                                 weight_sum(layer, sums, tiles), sum, moment)
                                            : novograd_layer(step_.hyper, call_, options, sum, moment);
     if (update.takes_part) store_second_moment(step_, layer, moment);
     return update;
@@ -86,6 +86,10 @@ class NovogradOperation {
   }
 
  private:
+  double weight_sum(int64_t layer, LayerSums sums, int64_t tiles) const {
+    return sums_tiles() ? reduce(sums.weights, tiles, false) : step_.given.weights[layer];
+  }
+
   const NovogradStep& step_;
   const Fetchable fetchable_;
   const Staging staging_;
@@ -99,6 +103,7 @@ class NovogradOperation {
 class LarcOperation {
  public:
   static constexpr bool kSumsBeside = true;  // the next layer, beside an update
+  static constexpr bool kSumsCounted = false;
   using Element = LarcElement;
 
   LarcOperation(const Dtypes& dtypes, const LarcStep& step)
@@ -166,6 +171,7 @@ class LarcOperation {
 class NormsOperation {
  public:
   static constexpr bool kSumsBeside = false;
+  static constexpr bool kSumsCounted = true;  // a shard's layers that it counts, no others
   struct Element {
     uint32_t step;
   };

@@ -40,14 +40,20 @@ LAYERWISE_INLINE void fill_random(const RandomKey& key, int64_t first, uint32_t*
     for (int e = 0; e < kRandomQuad; ++e) words[quad * kRandomQuad + e] = of_quads[e][quad];
 }
 
-// first is a tile's first element of the layer.
+// first is a tile's first element of the layer; a shard's piece may begin within a quad.
 inline void store_moments(const float* __restrict__ from, void* to, int64_t count, const RandomKey& given,
                           int64_t first) {
   uint16_t* const __restrict__ bits = static_cast<uint16_t*>(to);
   const RandomKey key = given;
+  const int shift = static_cast<int>(first % kRandomQuad);
   for (int64_t begin = 0; begin < count; begin += kRandomBlock) {
-    alignas(64) uint32_t words[kRandomBlock];
-    fill_random(key, first + begin, words);
+    alignas(64) uint32_t random[kRandomBlock + kRandomQuad];
+    fill_random(key, first - shift + begin, random);
+    if (shift) {
+      const RandomWords behind = random_words(key, (first + begin) / kRandomQuad + kRandomBlock / kRandomQuad);
+      for (int e = 0; e < kRandomQuad; ++e) random[kRandomBlock + e] = behind.word[e];
+    }
+    const uint32_t* const words = random + shift;
     const int64_t left = count - begin;
     const int here = left < kRandomBlock ? static_cast<int>(left) : kRandomBlock;
     for (int i = 0; i < here; ++i) {

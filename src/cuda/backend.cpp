@@ -71,7 +71,7 @@ class CudaBackend final : public Backend {
     const Worklist list = build_worklist(plan.layout);
     upload(workspace_.at(layout_.layers), list.layers.data(), list.layers.size() * sizeof(DeviceLayer));
     upload(workspace_.at(layout_.tile_layer), list.tile_layer.data(), list.tile_layer.size() * sizeof(uint32_t));
-    set_layers(std::vector<LayerOptions>(list.layers.size(), LayerOptions{1, 1, 0}));
+    set_layers(std::vector<LayerOptions>(list.layers.size(), kPlainLayer));
     if (allows_one_pass(plan)) one_pass_ = OnePass(plan, layout_, workspace_);
     if (one_pass_.grads()) path_ = LAYERWISE_PATH_ONE_PASS;
     reset();

@@ -48,8 +48,12 @@ struct SgdHyper : SgdPlain {
 // What differs from layer to layer beside the norms.
 struct LayerOptions {
   double lr_mult, wd_mult;
-  int64_t skip_larc;
+  int64_t begin;  // where in the whole layer a shard's piece begins
+  bool skip_larc;
+  bool not_counted;  // another rank sums these elements
+  bool elsewhere;    // other ranks have elements of it, this one none
 };
+inline constexpr LayerOptions kPlainLayer{1, 1, 0, false, false, false};
 
 struct LayerStats {
   double weight_norm, grad_norm, second_moment, factor, effective_lr, clipped;

@@ -100,6 +100,11 @@ LAYERWISE_INLINE bool takes_part(const StepBuffers& buffers, bool scattered, int
   return !scattered || static_cast<void**>(buffers.grads)[layer] != nullptr;
 }
 
+// A layer of which a shard has no element has nothing but the mask to say so.
+LAYERWISE_INLINE bool takes_part_elsewhere(const StepBuffers& buffers, const LayerOptions& options, int64_t layer) {
+  return options.elsewhere && !(buffers.layer_mask && !buffers.layer_mask[layer]);
+}
+
 LAYERWISE_INLINE RandomKey random_key(const StepBuffers& buffers, int64_t layer, uint32_t step) {
   return {buffers.seed, static_cast<uint32_t>(layer), step};
 }

@@ -23,7 +23,7 @@ MAY_INCLUDE = {
     "package": {"system"},  # programs that the build runs, which are no part of the library
 }
 PART_OF_FILE = {"api": "api", "abi": "api", "abi_table": "header", "validate": "validate", "validate_step": "validate", "step_options": "validate", "buffers": "validate",
-                "plan": "plan", "error": "error", "backend": "backend"}
+                "plan": "plan", "shard": "plan", "fingerprint": "plan", "error": "error", "backend": "backend"}
 TOOLKIT = re.compile(r"(cub|cuda|nv|thrust|cooperative_groups)/.*|cooperative_groups\.h|cuda\w*\.h|driver_types\.h|vector_types\.h")
 
 

@@ -174,6 +174,14 @@ class Model {
                                     tables.of(extra), mask(), statistics(), sums.grads.data(), LAYERWISE_SUMS_LAYERS,
                                     &options, nullptr);
   }
+  int32_t larc_novograd_apply(const Sums& sums, const layerwise_larc_options& larc,
+                              const layerwise_novograd_options& options) {
+    Tables tables(*this);
+    return layerwise_larc_novograd_apply(plan.get(), tables.of(weights), tables.of(grads), tables.of(moment),
+                                         second_moment.data(), options.amsgrad ? max_second_moment.data() : nullptr,
+                                         tables.of(extra), mask(), statistics(), sums.grads.data(), sums.weights.data(),
+                                         LAYERWISE_SUMS_LAYERS, &larc, &options, nullptr);
+  }
   // sgd: null for larc_scale.
   int32_t larc_apply(const Sums& sums, const layerwise_larc_options& larc, const layerwise_sgd_options* sgd) {
     Tables tables(*this);

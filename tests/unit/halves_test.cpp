@@ -85,22 +85,28 @@ TEST_CASE("the sums and the step from them have the bits of the whole step on ra
     auto sgd = random_sgd(random);
     sgd.step = 0, sgd.advance_step = 1;
     Model halves = whole;
-    const int64_t kind = random.below(3);
+    const int64_t kind = random.below(4);
     draw_modes(random, novograd);
     kind == 2 ? draw_modes(random, larc, sgd) : draw_modes(random, larc);
     do_without_decayed_norm(larc);
+    if (kind == 3) larc = random_larc_ahead(random), novograd.norm = LAYERWISE_NORM_L2;
     CAPTURE(seed, kind);
     const auto point = [&](int which) {
-      novograd.nonfinite_layers = larc.nonfinite_layers = &counted[which];
+      novograd.nonfinite_layers = &counted[which];
+      larc.nonfinite_layers = kind == 3 ? nullptr : &counted[which];
       novograd.step_ptr = sgd.step_ptr = &completed[which];
     };
     point(0);
-    REQUIRE_OK(kind == 0 ? whole.novograd(novograd) : kind == 1 ? whole.larc_scale(larc) : whole.larc_sgd(larc, sgd));
+    REQUIRE_OK(kind == 0   ? whole.novograd(novograd)
+               : kind == 1 ? whole.larc_scale(larc)
+               : kind == 2 ? whole.larc_sgd(larc, sgd)
+                           : whole.larc_novograd(larc, novograd));
     point(1);
     Model::Sums sums(halves.layout);
-    REQUIRE_OK(halves.partial_norms(sums, kind != 0, kind == 0 ? novograd.norm : LAYERWISE_NORM_L2, kind == 2));
-    REQUIRE_OK(kind == 0 ? halves.novograd_apply(sums, novograd)
-                         : halves.larc_apply(sums, larc, kind == 1 ? nullptr : &sgd));
+    REQUIRE_OK(halves.partial_norms(sums, kind != 0, kind == 0 ? novograd.norm : LAYERWISE_NORM_L2, kind >= 2));
+    REQUIRE_OK(kind == 0   ? halves.novograd_apply(sums, novograd)
+               : kind == 3 ? halves.larc_novograd_apply(sums, larc, novograd)
+                           : halves.larc_apply(sums, larc, kind == 1 ? nullptr : &sgd));
     REQUIRE(halves.same_bits(whole));
     REQUIRE(counted[0] == counted[1]);
     REQUIRE(completed[0] == completed[1]);

@@ -35,6 +35,8 @@ const LAYERWISE_ERROR_LAYER_RANGE = Int32(201)
 const LAYERWISE_ERROR_LAYER_OVERLAP = Int32(202)
 # offset + size does not fit the address space
 const LAYERWISE_ERROR_LAYER_OVERFLOW = Int32(203)
+# the ranks' pieces do not make whole layers, or ranks differ in what is to agree
+const LAYERWISE_ERROR_RANKS_DISAGREE = Int32(204)
 # not one of the LAYERWISE_DTYPE_ constants
 const LAYERWISE_ERROR_UNKNOWN_DTYPE = Int32(301)
 # a dtype this buffer cannot have
@@ -187,6 +189,9 @@ const LAYERWISE_QUERY_HELD_GRADS = Int32(11)
 # elements of which a one-pass larc_sgd_step reads gradient and weight once; 0: it holds gradients alone, as many as
 # HELD_GRADS, or runs in two passes
 const LAYERWISE_QUERY_HELD_WEIGHTS = Int32(12)
+# a hash of whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded model, however it
+# is cut
+const LAYERWISE_QUERY_GLOBAL_FINGERPRINT = Int32(13)
 
 # layers that fit the cache whole, one thread each; larger ones tile by tile, shared
 const LAYERWISE_PATH_CPU = Int32(0)
@@ -194,6 +199,9 @@ const LAYERWISE_PATH_CPU = Int32(0)
 const LAYERWISE_PATH_TWO_PASS = Int32(1)
 # CUDA: one cooperative launch; gradients wait on the chip for their layer's norm
 const LAYERWISE_PATH_ONE_PASS = Int32(2)
+
+# numbers of a claim about what must agree; two a layer follow
+const LAYERWISE_CLAIM_HEAD = Int32(17)
 
 # The layout of a model's layers, their dtypes and where they run: what a plan is made from.
 # layerwise_plan_options
@@ -263,6 +271,26 @@ mutable struct LayerOptions
     reserved::NTuple{2,Int64}
 
     LayerOptions() = new()
+end
+
+# What a plan's pieces are pieces of.
+# layerwise_shard_options
+mutable struct ShardOptions
+    # bytes of this struct as the caller knows it
+    struct_size::Int64
+    # [layer_count], elements of the whole layers, at least the plan's sizes; host; copied. NULL only when layer_count
+    # is 0
+    layer_sizes::Ptr{Int64}
+    # [layer_count], where in its whole layer a piece begins, elements; -1: the piece is not contiguous; any where it is
+    # empty; host; copied. NULL: -1 for every layer
+    layer_begins::Ptr{Int64}
+    # [layer_count], 1: this rank's elements enter the sums; 0: they are a replica of what another rank counts; host;
+    # copied. NULL: 1
+    counted::Ptr{UInt8}
+    # 0
+    reserved::NTuple{4,Int64}
+
+    ShardOptions() = new()
 end
 
 # The hyper-parameters of NovoGrad.

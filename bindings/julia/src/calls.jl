@@ -50,6 +50,33 @@ function layerwise_plan_set_layers(plan, options)
     @ccall $address(plan::Ptr{Cvoid}, options::Ref{LayerOptions})::Int32
 end
 
+# Fills options with the defaults: NULL everywhere. As layerwise_plan_options_init.
+function layerwise_shard_options_init(options, struct_size)
+    address = symbol(:layerwise_shard_options_init)
+    @ccall $address(options::Ref{ShardOptions}, struct_size::Int64)::Int32
+end
+
+# Makes a plan one of a shard, replacing what was set before. It refuses whole steps from then on: their norms would be
+# those of the pieces.
+function layerwise_plan_set_shard(plan, options)
+    address = symbol(:layerwise_plan_set_shard)
+    @ccall $address(plan::Ptr{Cvoid}, options::Ref{ShardOptions})::Int32
+end
+
+# Writes what this rank claims of its plan, for a first exchange: an all-reduce by SUM over the ranks, then
+# layerwise_shard_verify, before anything is written. All numbers are integers, so that their sums are exact in any
+# order for up to 2^21 ranks.
+function layerwise_shard_claim(plan, agreed, agreed_bytes, claim, count)
+    address = symbol(:layerwise_shard_claim)
+    @ccall $address(plan::Ptr{Cvoid}, agreed::Ptr{Cvoid}, agreed_bytes::Int64, claim::Ptr{Float64}, count::Int64)::Int32
+end
+
+# Verifies the sum of all ranks' claims: every rank agrees, and each element of each layer is counted once.
+function layerwise_shard_verify(plan, claim, sum, count)
+    address = symbol(:layerwise_shard_verify)
+    @ccall $address(plan::Ptr{Cvoid}, claim::Ptr{Float64}, sum::Ptr{Float64}, count::Int64)::Int32
+end
+
 # Fills options with the defaults of the paper (arXiv 1905.11286); lr is NaN. As layerwise_plan_options_init.
 function layerwise_novograd_options_init(options, struct_size)
     address = symbol(:layerwise_novograd_options_init)
@@ -132,6 +159,18 @@ function layerwise_larc_apply(plan, weights, grads, momentum, weights_extra, lay
                     weights_extra::Ptr{Cvoid}, layer_mask::Ptr{UInt8}, layer_stats::Ptr{Float64},
                     grad_sums::Ptr{Float64}, weight_sums::Ptr{Float64}, sums_kind::Int32, larc::Ref{LarcOptions},
                     sgd::Ref{SgdOptions}, stream::Ptr{Cvoid})::Int32
+end
+
+# Applies LARC and NovoGrad in one step, with norms that the caller has.
+function layerwise_larc_novograd_apply(plan, weights, grads, first_moment, second_moment, max_second_moment,
+                                       weights_extra, layer_mask, layer_stats, grad_sums, weight_sums, sums_kind, larc,
+                                       options, stream)
+    address = symbol(:layerwise_larc_novograd_apply)
+    @ccall $address(plan::Ptr{Cvoid}, weights::Ptr{Cvoid}, grads::Ptr{Cvoid}, first_moment::Ptr{Cvoid},
+                    second_moment::Ptr{Cvoid}, max_second_moment::Ptr{Cvoid}, weights_extra::Ptr{Cvoid},
+                    layer_mask::Ptr{UInt8}, layer_stats::Ptr{Float64}, grad_sums::Ptr{Float64},
+                    weight_sums::Ptr{Float64}, sums_kind::Int32, larc::Ref{LarcOptions}, options::Ref{NovogradOptions},
+                    stream::Ptr{Cvoid})::Int32
 end
 
 # The version as major*10000 + minor*100 + patch. Never fails.

@@ -29,6 +29,7 @@ CONSTANTS = {
     "LAYERWISE_ERROR_LAYER_RANGE": 201,
     "LAYERWISE_ERROR_LAYER_OVERLAP": 202,
     "LAYERWISE_ERROR_LAYER_OVERFLOW": 203,
+    "LAYERWISE_ERROR_RANKS_DISAGREE": 204,
     "LAYERWISE_ERROR_UNKNOWN_DTYPE": 301,
     "LAYERWISE_ERROR_UNSUPPORTED_DTYPE": 302,
     "LAYERWISE_ERROR_NO_CUDA": 401,
@@ -97,9 +98,11 @@ CONSTANTS = {
     "LAYERWISE_QUERY_PATH": 10,
     "LAYERWISE_QUERY_HELD_GRADS": 11,
     "LAYERWISE_QUERY_HELD_WEIGHTS": 12,
+    "LAYERWISE_QUERY_GLOBAL_FINGERPRINT": 13,
     "LAYERWISE_PATH_CPU": 0,
     "LAYERWISE_PATH_TWO_PASS": 1,
     "LAYERWISE_PATH_ONE_PASS": 2,
+    "LAYERWISE_CLAIM_HEAD": 17,
 }
 
 ERROR = {
@@ -114,6 +117,7 @@ ERROR = {
     "layer_range": 201,  # a negative size, offset or layer count
     "layer_overlap": 202,  # two layers share elements
     "layer_overflow": 203,  # offset + size does not fit the address space
+    "ranks_disagree": 204,  # the ranks' pieces do not make whole layers, or ranks differ in what is to agree
     "unknown_dtype": 301,  # not one of the LAYERWISE_DTYPE_ constants
     "unsupported_dtype": 302,  # a dtype this buffer cannot have
     "no_cuda": 401,  # built without CUDA or for other devices, or no device is there
@@ -211,6 +215,9 @@ QUERY = {
     # elements of which a one-pass larc_sgd_step reads gradient and weight once; 0: it holds gradients alone, as many as
     # HELD_GRADS, or runs in two passes
     "held_weights": 12,
+    # a hash of whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded model, however
+    # it is cut
+    "global_fingerprint": 13,
 }
 
 PATH = {
@@ -228,6 +235,7 @@ OK = 0  # success
 DEVICE_CPU = -1  # any number from 0 on is a CUDA device's ordinal
 SUMS_LAYERS = 0  # one sum a layer: float64 [layer_count]
 STAT_COUNT = 6  # the number of columns
+CLAIM_HEAD = 17  # numbers of a claim about what must agree; two a layer follow
 
 
 class Stat(IntEnum):
@@ -306,6 +314,19 @@ class LayerOptions(Struct):
         ("wd_mult", c_void_p),
         ("skip_larc", c_void_p),
         ("reserved", c_int64 * 2),
+    ]
+
+
+class ShardOptions(Struct):
+    """What a plan's pieces are pieces of."""
+
+    c_name = "layerwise_shard_options"
+    _fields_ = [
+        ("struct_size", c_int64),
+        ("layer_sizes", c_void_p),
+        ("layer_begins", c_void_p),
+        ("counted", c_void_p),
+        ("reserved", c_int64 * 4),
     ]
 
 
@@ -484,7 +505,7 @@ class SgdOptions(Struct):
     }
 
 
-STRUCTS: list[type[Struct]] = [PlanOptions, LayerOptions, NovogradOptions, LarcOptions, SgdOptions]
+STRUCTS: list[type[Struct]] = [PlanOptions, LayerOptions, ShardOptions, NovogradOptions, LarcOptions, SgdOptions]
 
 
 class NovogradValues(TypedDict, total=False):
@@ -558,6 +579,10 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "layerwise_plan_query": (c_int32, [c_void_p, c_int32, POINTER(c_int64)]),
     "layerwise_layer_options_init": (c_int32, [POINTER(LayerOptions), c_int64]),
     "layerwise_plan_set_layers": (c_int32, [c_void_p, POINTER(LayerOptions)]),
+    "layerwise_shard_options_init": (c_int32, [POINTER(ShardOptions), c_int64]),
+    "layerwise_plan_set_shard": (c_int32, [c_void_p, POINTER(ShardOptions)]),
+    "layerwise_shard_claim": (c_int32, [c_void_p, c_void_p, c_int64, c_void_p, c_int64]),
+    "layerwise_shard_verify": (c_int32, [c_void_p, c_void_p, c_void_p, c_int64]),
     "layerwise_novograd_options_init": (c_int32, [POINTER(NovogradOptions), c_int64]),
     "novograd_step": (c_int32, [
         c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p,
@@ -584,6 +609,10 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "layerwise_larc_apply": (c_int32, [
         c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int32,
         POINTER(LarcOptions), POINTER(SgdOptions), c_void_p
+    ]),
+    "layerwise_larc_novograd_apply": (c_int32, [
+        c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p,
+        c_int32, POINTER(LarcOptions), POINTER(NovogradOptions), c_void_p
     ]),
     "layerwise_version": (c_int32, []),
     "layerwise_numerics_version": (c_int32, []),

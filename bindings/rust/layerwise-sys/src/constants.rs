@@ -36,6 +36,8 @@ constants! {
     LAYERWISE_ERROR_LAYER_OVERLAP = 202;
     /// offset + size does not fit the address space
     LAYERWISE_ERROR_LAYER_OVERFLOW = 203;
+    /// the ranks' pieces do not make whole layers, or ranks differ in what is to agree
+    LAYERWISE_ERROR_RANKS_DISAGREE = 204;
     /// not one of the LAYERWISE_DTYPE_ constants
     LAYERWISE_ERROR_UNKNOWN_DTYPE = 301;
     /// a dtype this buffer cannot have
@@ -188,6 +190,9 @@ constants! {
     /// elements of which a one-pass larc_sgd_step reads gradient and weight once; 0: it holds gradients alone, as many
     /// as HELD_GRADS, or runs in two passes
     LAYERWISE_QUERY_HELD_WEIGHTS = 12;
+    /// a hash of whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded model,
+    /// however it is cut
+    LAYERWISE_QUERY_GLOBAL_FINGERPRINT = 13;
 
     /// layers that fit the cache whole, one thread each; larger ones tile by tile, shared
     LAYERWISE_PATH_CPU = 0;
@@ -195,4 +200,7 @@ constants! {
     LAYERWISE_PATH_TWO_PASS = 1;
     /// CUDA: one cooperative launch; gradients wait on the chip for their layer's norm
     LAYERWISE_PATH_ONE_PASS = 2;
+
+    /// numbers of a claim about what must agree; two a layer follow
+    LAYERWISE_CLAIM_HEAD = 17;
 }

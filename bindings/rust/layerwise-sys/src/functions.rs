@@ -94,6 +94,55 @@ functions! {
     /// ```
     fn layerwise_plan_set_layers(plan: *mut layerwise_plan, options: *const layerwise_layer_options) -> i32;
 
+    /// Fills options with the defaults: NULL everywhere. As layerwise_plan_options_init.
+    fn layerwise_shard_options_init(options: *mut layerwise_shard_options, struct_size: i64) -> i32;
+
+    /// Makes a plan one of a shard, replacing what was set before. It refuses whole steps from then on: their norms
+    /// would be those of the pieces.
+    ///
+    /// ```text
+    /// plan     in, not NULL
+    /// options  in, host, not NULL; its arrays are copied
+    /// Stochastic rounding needs layer_begins: random bits are those of an element's place in the whole layer.
+    /// As layerwise_plan_set_layers otherwise.
+    /// Returns LAYERWISE_OK; NULL_ARGUMENT, UNKNOWN_FLAG, STRUCT_SIZE, INVALID_PLAN; LAYER_RANGE; OUT_OF_MEMORY; CUDA.
+    /// ```
+    fn layerwise_plan_set_shard(plan: *mut layerwise_plan, options: *const layerwise_shard_options) -> i32;
+
+    /// Writes what this rank claims of its plan, for a first exchange: an all-reduce by SUM over the ranks, then
+    /// layerwise_shard_verify, before anything is written. All numbers are integers, so that their sums are exact in
+    /// any order for up to 2^21 ranks.
+    ///
+    /// ```text
+    /// plan    in, not NULL, for a shard
+    /// agreed  in, host, agreed_bytes bytes that must be the same on every rank: lr and what else a step is told, without
+    ///         pointers; NULL with 0 bytes
+    /// claim   out, host, float64 [count], not NULL
+    /// count   LAYERWISE_CLAIM_HEAD: what must agree (layer count and whole sizes, dtypes, numerics version, agreed);
+    ///         LAYERWISE_CLAIM_HEAD + 2*layer_count: that the pieces make whole layers, too. Ranks that differ in layer_count
+    ///         have claims of different lengths, which an engine may not notice: where that can happen, the head goes first
+    /// Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, INVALID_PLAN; COMBINATION.
+    /// ```
+    fn layerwise_shard_claim(
+        plan: *const layerwise_plan,
+        agreed: *const c_void,
+        agreed_bytes: i64,
+        claim: *mut f64,
+        count: i64,
+    ) -> i32;
+
+    /// Verifies the sum of all ranks' claims: every rank agrees, and each element of each layer is counted once.
+    ///
+    /// ```text
+    /// claim  in, host, float64 [count], not NULL: this rank's own
+    /// sum    in, host, float64 [count], not NULL: of all ranks, this one's among them
+    /// count  as in layerwise_shard_claim
+    /// Where one rank gets RANKS_DISAGREE every rank does, apart from chance in hashes (2^-32 for what must agree, 2^-20 for
+    /// holes and overlaps of the same size).
+    /// Returns LAYERWISE_OK; RANKS_DISAGREE; NULL_ARGUMENT, INVALID_VALUE, INVALID_PLAN; COMBINATION.
+    /// ```
+    fn layerwise_shard_verify(plan: *const layerwise_plan, claim: *const f64, sum: *const f64, count: i64) -> i32;
+
     /// Fills options with the defaults of the paper (arXiv 1905.11286); lr is NaN. As layerwise_plan_options_init.
     fn layerwise_novograd_options_init(options: *mut layerwise_novograd_options, struct_size: i64) -> i32;
 
@@ -259,8 +308,8 @@ functions! {
     /// sums_kind    LAYERWISE_SUMS_LAYERS
     /// norm         LAYERWISE_NORM_
     ///
-    /// Sums of layers that are empty or take no part are +0, so that a buffer that is used again, or added up over ranks, holds
-    /// no sum of an earlier call. A sum that is not finite is written as it is; a largest magnitude that is NaN as +infinity,
+    /// Sums of layers that are empty, take no part or, in a plan for a shard, are not counted are +0, so that a buffer that is
+    /// used again, or added up over ranks, holds no sum of an earlier call. A sum that is not finite is written as it is; a largest magnitude that is NaN as +infinity,
     /// since a maximum over ranks may lose a NaN.
     /// ```
     fn layerwise_partial_norms(
@@ -329,6 +378,32 @@ functions! {
         sums_kind: i32,
         larc: *const layerwise_larc_options,
         sgd: *const layerwise_sgd_options,
+        stream: *mut c_void,
+    ) -> i32;
+
+    /// Applies LARC and NovoGrad in one step, with norms that the caller has.
+    ///
+    /// ```text
+    ///   as layerwise_larc_novograd_step, with |g|^2 and |w|^2 taken from grad_sums and weight_sums
+    ///
+    /// grad_sums, weight_sums, sums_kind  as in layerwise_larc_apply
+    /// the others as in layerwise_larc_novograd_step
+    /// ```
+    fn layerwise_larc_novograd_apply(
+        plan: *mut layerwise_plan,
+        weights: *mut c_void,
+        grads: *const c_void,
+        first_moment: *mut c_void,
+        second_moment: *mut c_void,
+        max_second_moment: *mut c_void,
+        weights_extra: *mut c_void,
+        layer_mask: *const u8,
+        layer_stats: *mut f64,
+        grad_sums: *const f64,
+        weight_sums: *const f64,
+        sums_kind: i32,
+        larc: *const layerwise_larc_options,
+        options: *const layerwise_novograd_options,
         stream: *mut c_void,
     ) -> i32;
 

@@ -68,6 +68,23 @@ structs! {
         reserved: [i64; 2],
     }
 
+    /// What a plan's pieces are pieces of.
+    struct layerwise_shard_options {
+        /// bytes of this struct as the caller knows it
+        struct_size: i64,
+        /// \[layer_count], elements of the whole layers, at least the plan's sizes; host; copied. NULL only when
+        /// layer_count is 0
+        layer_sizes: *const i64,
+        /// \[layer_count], where in its whole layer a piece begins, elements; -1: the piece is not contiguous; any
+        /// where it is empty; host; copied. NULL: -1 for every layer
+        layer_begins: *const i64,
+        /// \[layer_count], 1: this rank's elements enter the sums; 0: they are a replica of what another rank counts;
+        /// host; copied. NULL: 1
+        counted: *const u8,
+        /// 0
+        reserved: [i64; 4],
+    }
+
     /// The hyper-parameters of NovoGrad.
     struct layerwise_novograd_options {
         /// bytes of this struct as the caller knows it
