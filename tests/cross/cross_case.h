@@ -8,8 +8,9 @@
 namespace cross {
 
 enum class Step { kNovograd, kLarcScale, kLarcSgd, kLarcNovograd };
-// In halves the device sums and then applies, while the CPU takes the whole step.
-enum class Halves { kTogether, kApart };
+// In halves the device sums and then applies, while the CPU takes the whole step. Of a shard both take the halves, with
+// sums to which others have added.
+enum class Halves { kTogether, kApart, kOfShard };
 
 class Case {
  public:
@@ -23,12 +24,13 @@ class Case {
         scales_(oracle::fill_state(random_, cpu_, random_.one_in(4))),
         novograd_(oracle::random_novograd(random_)),
         larc_(step == Step::kLarcNovograd ? oracle::random_larc_ahead(random_) : oracle::random_larc(random_)),
-        sgd_(oracle::random_sgd(random_)) {
+        sgd_(oracle::random_sgd(random_)),
+        sums_(layout) {
     oracle::draw_modes(random_, novograd_);
     if (step == Step::kLarcNovograd) oracle::draw_zero_norms(random_, larc_);
     if (step == Step::kLarcScale) oracle::draw_modes(random_, larc_);
     if (step == Step::kLarcSgd) oracle::draw_modes(random_, larc_, sgd_);
-    if (halves == Halves::kApart) oracle::do_without_decayed_norm(larc_);
+    if (halves != Halves::kTogether) oracle::do_without_decayed_norm(larc_);
     if (random_.one_in(4)) cpu_.stats.clear();
     if (step == Step::kLarcNovograd) novograd_.norm = LAYERWISE_NORM_L2;
     const bool is_novograd = step == Step::kNovograd || step == Step::kLarcNovograd;
@@ -48,13 +50,15 @@ class Case {
     const bool nonfinite = random_.one_in(5);
     DeviceModel device(cpu_, 0, path_);
     oracle::Model gpu = cpu_;
+    if (halves_ == Halves::kOfShard) make_shard(device.plan());
     for (int64_t count = 1 + random_.below(2); count > 0; --count) {
       oracle::fill_gradients(random_, cpu_, scales_, nonfinite);
       device.push(cpu_, scalars_);
-      if (halves_ == Halves::kApart) {
+      if (halves_ != Halves::kTogether) {
         const std::string found = sums_of(device);
         if (!found.empty()) return found;
       }
+      if (halves_ == Halves::kOfShard) exchange(device);
       const int32_t of_cpu = on_cpu(), of_device = on(device);
       if (of_cpu != of_device)
         return std::string("the CPU returns ") + layerwise_status_name(of_cpu) + ", CUDA " +
@@ -93,7 +97,33 @@ class Case {
     if (has_momentum) larc_.seed = novograd_.seed;
   }
 
+  // Pieces of larger layers, some of them counted elsewhere, some empty here.
+  void make_shard(layerwise_plan* device) {
+    std::vector<int64_t> whole, begins;
+    std::vector<uint8_t> counted;
+    for (int64_t size : cpu_.layout.sizes) {
+      begins.push_back(random_.pick<int64_t>({0, 1, 2, 3, 8192, 1000001, int64_t{1} << 40}));
+      whole.push_back(begins.back() + size + random_.below(3));
+      counted.push_back(!random_.one_in(4));
+    }
+    layerwise_shard_options shard;
+    REQUIRE_OK(layerwise_shard_options_init(&shard, sizeof shard));
+    shard.layer_sizes = whole.data(), shard.layer_begins = begins.data(), shard.counted = counted.data();
+    REQUIRE_OK(layerwise_plan_set_shard(cpu_.plan.get(), &shard));
+    REQUIRE_OK(layerwise_plan_set_shard(device, &shard));
+  }
+  void exchange(DeviceModel& device) {
+    for (auto* sums : {&sums_.grads, &sums_.weights})
+      for (double& sum : *sums) sum += random_.unit() * random_.pick({0.0, 1.0, 1e4});
+    device.push_sums(sums_);
+  }
+
   int32_t on_cpu() {
+    if (halves_ == Halves::kOfShard) {
+      if (step_ == Step::kNovograd) return cpu_.novograd_apply(sums_, novograd_);
+      if (step_ == Step::kLarcNovograd) return cpu_.larc_novograd_apply(sums_, larc_, novograd_);
+      return cpu_.larc_apply(sums_, larc_, step_ == Step::kLarcScale ? nullptr : &sgd_);
+    }
     if (step_ == Step::kNovograd) return cpu_.novograd(novograd_);
     if (step_ == Step::kLarcNovograd) return cpu_.larc_novograd(larc_, novograd_);
     return step_ == Step::kLarcScale ? cpu_.larc_scale(larc_) : cpu_.larc_sgd(larc_, sgd_);
@@ -105,8 +135,9 @@ class Case {
     auto sgd = sgd_;
     if (novograd.step_ptr) novograd.step_ptr = &there->completed;
     if (sgd.step_ptr) sgd.step_ptr = &there->completed;
-    const bool apart = halves_ == Halves::kApart;
-    if (step_ == Step::kLarcNovograd) return device.larc_novograd(larc, novograd);
+    const bool apart = halves_ != Halves::kTogether;
+    if (step_ == Step::kLarcNovograd)
+      return apart ? device.larc_novograd_apply(larc, novograd) : device.larc_novograd(larc, novograd);
     if (step_ == Step::kNovograd) return apart ? device.novograd_apply(novograd) : device.novograd(novograd);
     if (step_ == Step::kLarcScale) return apart ? device.larc_apply(larc, nullptr) : device.larc_scale(larc);
     return apart ? device.larc_apply(larc, &sgd) : device.larc_sgd(larc, sgd);
@@ -117,10 +148,11 @@ class Case {
     const bool of_weights = step_ != Step::kNovograd;
     const int32_t norm = of_weights ? LAYERWISE_NORM_L2 : novograd_.norm;
     oracle::Model::Sums of_cpu(cpu_.layout), of_device(cpu_.layout);
-    const bool joins = step_ == Step::kLarcSgd;
+    const bool joins = step_ == Step::kLarcSgd || step_ == Step::kLarcNovograd;
     REQUIRE_OK(cpu_.partial_norms(of_cpu, of_weights, norm, joins));
     REQUIRE_OK(device.partial_norms(of_weights, norm, joins));
     device.pull_sums(of_device);
+    sums_ = of_cpu;
     for (size_t l = 0; l < of_cpu.grads.size(); ++l)
       for (const auto& [cpu, there] :
            {std::pair{of_cpu.grads[l], of_device.grads[l]}, std::pair{of_cpu.weights[l], of_device.weights[l]}})
@@ -139,6 +171,7 @@ class Case {
   layerwise_novograd_options novograd_;
   layerwise_larc_options larc_;
   layerwise_sgd_options sgd_;
+  oracle::Model::Sums sums_;
   Scalars scalars_;
 };
 

@@ -102,6 +102,17 @@ TEST_CASE("layerwise_larc_apply on CUDA has the bits of the CPU's larc_sgd_step 
   random_cases(Step::kLarcSgd, "layerwise_larc_apply on CUDA has the bits of the CPU's larc_sgd_step on random models",
                Halves::kApart);
 }
+TEST_CASE("layerwise_larc_novograd_apply on CUDA has the bits of the CPU's whole step on random models", "[random]") {
+  random_cases(Step::kLarcNovograd,
+               "layerwise_larc_novograd_apply on CUDA has the bits of the CPU's whole step on random models",
+               Halves::kApart);
+}
+
+// Hazards: layers that have no tile here and so no block, replicas summed, random bits of a piece within a quad.
+TEST_CASE("steps of a shard on CUDA have the CPU's bits on random models", "[random][shard]") {
+  for (const Step step : {Step::kNovograd, Step::kLarcScale, Step::kLarcSgd, Step::kLarcNovograd})
+    random_cases(step, "steps of a shard on CUDA have the CPU's bits on random models", Halves::kOfShard);
+}
 
 TEST_CASE("novograd_step on CUDA has the CPU's bits with every dtype", "[dtype]") { every_dtype(Step::kNovograd); }
 TEST_CASE("larc_scale on CUDA has the CPU's bits with every dtype", "[dtype]") { every_dtype(Step::kLarcScale); }

@@ -126,11 +126,23 @@ class DeviceModel {
                                     options.amsgrad ? max_second_moment_.data() : nullptr, of(extra_), mask(), stats(),
                                     grad_sums(), LAYERWISE_SUMS_LAYERS, &options, stream);
   }
+  int32_t larc_novograd_apply(const layerwise_larc_options& larc, const layerwise_novograd_options& options,
+                              cudaStream_t stream = nullptr) {
+    return layerwise_larc_novograd_apply(plan(), of(weights_), of(grads_), of(moment_), second_moment_.data(),
+                                         options.amsgrad ? max_second_moment_.data() : nullptr, of(extra_), mask(),
+                                         stats(), grad_sums(), weight_sums(), LAYERWISE_SUMS_LAYERS, &larc, &options,
+                                         stream);
+  }
   int32_t larc_apply(const layerwise_larc_options& larc, const layerwise_sgd_options* sgd,
                      cudaStream_t stream = nullptr) {
     return layerwise_larc_apply(plan(), of(weights_), of(grads_), sgd && sgd->momentum != 0 ? of(moment_) : nullptr,
                                 sgd ? of(extra_) : nullptr, mask(), stats(), grad_sums(), weight_sums(),
                                 LAYERWISE_SUMS_LAYERS, &larc, sgd, stream);
+  }
+
+  void push_sums(const oracle::Model::Sums& sums) {
+    grad_sums_.write(sums.grads.data());
+    weight_sums_.write(sums.weights.data());
   }
 
   // What the device has now. Waits for it.

@@ -119,6 +119,57 @@ class PlanHandle:
         with self._lock:
             check(library().layerwise_plan_set_layers(self._live(), ctypes.byref(options)))
 
+    def set_shard(self, layer_sizes: LayerValues, layer_begins: LayerValues | None = None,
+                  counted: Sequence[bool] | np.ndarray[Any, Any] | None = None) -> None:
+        """Makes the plan one of a shard: its layers are pieces, `sizes` theirs, 0 where this rank has none.
+
+        layer_sizes   (layers,) integers, elements of the whole layers
+        layer_begins  (layers,) integers, where in its layer a piece begins; -1: it is not contiguous; None: -1 for all
+        counted       (layers,) False: a replica of elements that another rank counts; None: True for all
+
+        A step is then taken in halves: partial_norms, an all-reduce of the sums over the ranks, by SUM or with norm
+        "inf" by MAX, and the step with grad_sums (LARC: and weight_sums). Whole steps are refused. Host values, copied;
+        otherwise as set_layers. Raises ArgumentError, LayoutError, TypeError, OutOfMemoryError, CudaError.
+        """
+        whole = _buffers.layer_integers(layer_sizes, "layer_sizes")
+        begins = None if layer_begins is None else _buffers.layer_integers(layer_begins, "layer_begins")
+        for name, array in (("layer_sizes", whole), ("layer_begins", begins)):
+            if array is not None and len(array) != self._shape.layers:
+                raise refusal(_errors.INVALID_VALUE, f"{name} has {len(array)} values: it must have "
+                                                     f"{self._shape.layers}, one a layer")
+        flags = _buffers.layer_values(counted, "counted", self._shape.layers, np.uint8)
+        options = defaults(_abi.ShardOptions)
+        options.layer_sizes = whole.ctypes.data
+        options.layer_begins = None if begins is None else begins.ctypes.data
+        options.counted = None if flags is None else flags.ctypes.data
+        with self._lock:
+            check(library().layerwise_plan_set_shard(self._live(), ctypes.byref(options)))
+
+    def shard_claim(self, agreed: bytes = b"", layers: bool = True) -> np.ndarray[Any, Any]:
+        """What this rank claims of its shard, as float64 numbers whose sum over the ranks `shard_verify` takes.
+
+        agreed  what must be the same on every rank beside the layout and dtypes: lr and what else a step is told
+        layers  True: that the pieces make whole layers, too, two numbers a layer; False: what must agree alone, as many
+                numbers on every rank
+
+        Raises ArgumentError for a plan of whole layers.
+        """
+        count = _abi.CLAIM_HEAD + (2 * self._shape.layers if layers else 0)
+        claim = np.zeros(count, np.float64)
+        check(library().layerwise_shard_claim(self._live(), agreed, len(agreed), claim.ctypes.data, count))
+        return claim
+
+    def shard_verify(self, claim: np.ndarray[Any, Any], total: np.ndarray[Any, Any]) -> None:
+        """Raises LayoutError, on every rank, where ranks disagree or their pieces do not make whole layers.
+
+        claim  this rank's own
+        total  the sum of all ranks' claims
+        """
+        own, summed = (np.ascontiguousarray(array, np.float64) for array in (claim, total))
+        if own.shape != summed.shape:
+            raise refusal(_errors.INVALID_VALUE, f"total has shape {summed.shape}: it must have the claim's, {own.shape}")
+        check(library().layerwise_shard_verify(self._live(), own.ctypes.data, summed.ctypes.data, own.size))
+
     def pointer_table(self, arrays: Sequence[Array | None], name: str) -> np.ndarray[Any, Any]:
         """The addresses of one array a layer, checked, as a uint64 array of shape (layers,) on the host; 0 for None.
 
@@ -237,6 +288,12 @@ class PlanHandle:
     def fingerprint(self) -> int:
         """A hash of sizes, offsets and dtypes, the same on every backend: keep it beside a checkpoint."""
         return self._query("fingerprint")
+
+    @property
+    def global_fingerprint(self) -> int:
+        """A hash of the whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded model,
+        however it is cut."""
+        return self._query("global_fingerprint")
 
 
 def _destroy(loaded: ctypes.CDLL, handle: int, owner: int | None) -> None:

@@ -78,7 +78,8 @@ class Plan(PlanHandle):
             self, weights: Buffer, grads: Buffer, first_moment: Buffer, second_moment: Array, *, lr: Scalar,
             max_second_moment: Array | None = None, weights_extra: Buffer | None = None,
             layer_mask: Array | None = None, layer_stats: Array | None = None, larc: Mapping[str, Any] | None = None,
-            grad_sums: Array | None = None, stream: Any = None, **options: Unpack[_abi.NovogradValues]) -> None:
+            grad_sums: Array | None = None, weight_sums: Array | None = None, stream: Any = None,
+            **options: Unpack[_abi.NovogradValues]) -> None:
         """Applies one NovoGrad step to every layer (Ginsburg et al., arXiv 1905.11286).
 
             g' = g / grad_scale, negated by maximize        n2 = sum g'^2
@@ -104,7 +105,8 @@ class Plan(PlanHandle):
                            added to it
         larc               LARC before NovoGrad, in the same call: a dict of eta, eps, min_update, max_update, mode,
                            zero_norm, zero_grad_norm and weight_norm_threshold, each as in larc_scale
-        grad_sums          in, float64 (layers,), what partial_norms gives or the caller has; not beside larc
+        grad_sums          in, float64 (layers,), what partial_norms gives or the caller has
+        weight_sums        in, float64 (layers,), the same; beside larc and grad_sums only
         stream             a cudaStream_t as an int, or a stream object; None: the arrays' own stream where they name
                            one, else the legacy default stream. Arrays with `__dlpack__` are made ready for it by
                            their library. PyTorch's names none: pass torch.cuda.current_stream(). Not used by CPU plans
@@ -121,8 +123,8 @@ class Plan(PlanHandle):
         """
         buffers = Buffers(self._shape, stream)
         [struct] = filled([_abi.NovogradOptions], buffers, options, lr=lr)
-        if larc is not None and grad_sums is not None:
-            raise refusal(_errors.COMBINATION, "grad_sums is given beside larc: LARC needs the weights' norms too")
+        if weight_sums is not None and larc is None:
+            raise refusal(_errors.COMBINATION, "weight_sums is given without larc: NovoGrad alone needs no weights' norm")
         second = (self._dtypes["second_moment_dtype"],)
         addresses = [
             self._elements(buffers, weights, "weights", True), self._elements(buffers, grads, "grads", False),
@@ -133,7 +135,11 @@ class Plan(PlanHandle):
             self._extra(buffers, weights_extra), *_mask_and_stats(buffers, layer_mask, layer_stats)]
         if larc is not None:
             [ahead] = filled([_abi.LarcOptions], buffers, _checked_larc(larc))
-            self._run(library().layerwise_larc_novograd_step, addresses, [ahead, struct], buffers.stream())
+            function = library().layerwise_larc_novograd_step
+            if grad_sums is not None or weight_sums is not None:
+                addresses += _larc_sums(buffers, grad_sums, weight_sums)
+                function = library().layerwise_larc_novograd_apply
+            self._run(function, addresses, [ahead, struct], buffers.stream())
         elif grad_sums is not None:
             addresses += [_sums(buffers, grad_sums, "grad_sums", False), _abi.SUMS_LAYERS]
             self._run(library().layerwise_novograd_apply, addresses, [struct], buffers.stream())
@@ -234,8 +240,8 @@ class Plan(PlanHandle):
         weights, weight_sums  in, weights_dtype, extent elements, and out, float64 (layers,): for LARC, norm "l2" only
         weights_extra  in: split weights are summed with their remainders; None: without, as larc_scale sees them
 
-        Sums are of raw gradients, before grad_scale; those of empty or masked layers are 0. One launch on
-        CUDA. Raises as novograd_step.
+        Sums are of raw gradients, before grad_scale; those of layers that are empty, masked or, of a shard, not counted
+        are 0. One launch on CUDA. Raises as novograd_step.
         """
         buffers = Buffers(self._shape, stream)
         mask, _ = _mask_and_stats(buffers, layer_mask, None)
