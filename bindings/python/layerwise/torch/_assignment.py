@@ -7,18 +7,19 @@ skip_larc). Groups whose options are equal share a bucket; where options change,
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ._bucket import Bucket, refuse_capture
+from ._bucket import Bucket, Shard, refuse_capture
 from ._order import check_parameter
-from ._shards import GivenParameters
+from ._shards import GivenParameters, is_counted, local, mesh_of
 
 MULTIPLIERS = ("lr_mult", "wd_mult", "skip_larc")
 
@@ -47,6 +48,7 @@ class Key(NamedTuple):
     dtype: torch.dtype
     grad_dtype: torch.dtype
     spec: Spec
+    mesh: Any  # over which the layers are cut; None: they are whole
 
     def plan(self) -> Key:
         """What matters to the plan: not which state there is."""
@@ -109,6 +111,10 @@ class Assignment:
     def slot(self, parameter: Tensor) -> Slot | None:
         slot = self._slots.get(id(parameter))
         return slot if slot is not None and slot.parameter() is parameter else None
+
+    def name_at(self, groups: list[Group]) -> Callable[[int, int], str]:
+        """Gives a parameter's name by the number of its group and its position."""
+        return functools.partial(self._name, groups)
 
     def slots(self) -> list[tuple[Tensor, Slot]]:
         living = [(slot.parameter(), slot) for slot in self._slots.values()]
@@ -176,7 +182,7 @@ class Assignment:
             slot, grad, spec = self.slot(parameter), parameter.grad, specs[number]
             grad_dtype = grad.dtype if grad is not None else slot.key.grad_dtype  # type: ignore[union-attr]
             _refuse_changed(parameter, slot, state.get(parameter) or {}, spec, self._name(groups, number, position))
-            key = Key(parameter.device, parameter.dtype, grad_dtype, spec)
+            key = Key(parameter.device, parameter.dtype, grad_dtype, spec, mesh_of(parameter))
             stays = slot is not None and slot.key == key and slot.bucket in self.pinned
             places.setdefault((key, slot.bucket if slot is not None and stays else labels[number]), []).append(
                 (number, position, parameter))
@@ -205,15 +211,17 @@ class Assignment:
         for layer, parameter in enumerate(parameters):
             slot = self.slot(parameter)
             if (slot is None or slot.bucket is not first.bucket or slot.layer != layer
-                    or first.bucket.sizes[layer] != parameter.numel()):
+                    or first.bucket.sizes[layer] != local(parameter).numel()):
                 return None
         return first.bucket
 
     def _new_bucket(self, parameters: list[Tensor], key: Key) -> Bucket:
         """Layers that took part before keep what was last said of them."""
         spec = key.spec
-        bucket = Bucket(parameters, key.grad_dtype, spec.moment_dtype, spec.per_layer_dtype, spec.depends_on_step,
-                        spec.threads)
+        shard = None if key.mesh is None else Shard([parameter.numel() for parameter in parameters],
+                                                    [is_counted(parameter) for parameter in parameters])
+        bucket = Bucket([local(parameter) for parameter in parameters], key.grad_dtype, spec.moment_dtype,
+                        spec.per_layer_dtype, spec.depends_on_step, spec.threads, shard)
         for layer, parameter in enumerate(parameters):
             old = self.slot(parameter)
             if old is not None:

@@ -44,22 +44,36 @@ class Multipliers(NamedTuple):
     skip_larc: Sequence[float]
 
 
+class Shard(NamedTuple):
+    """What layers are pieces of: elements of each whole layer, and whether this rank counts its piece."""
+
+    layer_sizes: list[int]
+    counted: list[bool]
+
+
 class Bucket:
     """Scattered layers and what belongs to them from step to step. Their state is not here: it comes with each call.
 
     handle        the number by which operators name this bucket
-    sizes         elements of each layer
+    sizes         elements of each layer, or of this rank's piece of it
     layer_stats   float64 (layers, 6), NaN until a layer has taken part
+    sums          of pieces: float64 (2, layers), the gradients' sums and the weights'. `sum_up` writes this rank's, and a
+                  call takes what is there then: the sums of all ranks
     """
 
     def __init__(self, parameters: Sequence[Tensor], grad_dtype: torch.dtype, moment_dtype: torch.dtype,
-                 per_layer_dtype: torch.dtype, depends_on_step: bool, threads: int) -> None:
+                 per_layer_dtype: torch.dtype, depends_on_step: bool, threads: int, shard: Shard | None = None) -> None:
         first = parameters[0]
         self.device = first.device
         self.sizes = [parameter.numel() for parameter in parameters]
         layers = len(parameters)
         self._all_layers = list(range(layers))
         self.layer_stats = torch.full((layers, STAT_COUNT), torch.nan, dtype=torch.float64, device=self.device)
+        self._shard = shard
+        if shard is not None:
+            self.sums = torch.zeros((2, layers), dtype=torch.float64, device=self.device)
+            self._mask = torch.zeros(layers, dtype=torch.uint8, device=self.device)
+            self._summing = memory_of(self.device)
         self._steps = StepCounts(layers, self.device.type != "cpu") if depends_on_step else None
         self._vectors: dict[str, tuple[Tensor, tuple[Tensor, ...]]] = {}  # one value a layer, whole and apart
         self._multipliers: dict[str, list[float] | None] = dict.fromkeys(Multipliers._fields)
@@ -107,10 +121,14 @@ class Bucket:
         parts = [layers] if steps is None or self._steps is None else self._steps.parts(layers, steps, self.capturing())
         gathered = {name: None if tensors is None else self._gather(name, layers, tensors)
                     for name, tensors in (per_layer or {}).items()}
+        if self._shard is not None:
+            arguments = {**arguments, **self._given_sums(method)}
         step_of = dict(zip(layers, steps or (), strict=False))
         self._memories += [memory_of(self.device) for _ in parts[len(self._memories):]]
         for part, memory in zip(parts, self._memories, strict=False):
             taken = rows if len(parts) == 1 else _only(part, rows)
+            if self._shard is not None:
+                self._mask_all_but(part)
             # Where nothing depends on t it is not told: the layers of a call may be in steps of their own.
             memory.run(plan, method, dict(zip(buffers, taken, strict=True)), {**arguments, **gathered},
                        step_of[part[0]] if self._steps is not None else None)
@@ -126,6 +144,26 @@ class Bucket:
             for grad, scaled in zip(grads, ordered, strict=True):
                 if scaled is not grad:
                     grad.copy_(scaled)
+
+    def sum_up(self, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor], of_weights: bool,
+               norm: str) -> None:
+        """Writes the sums of these layers' pieces, of weights where LARC needs them, and +0 for all others."""
+        rows = {"grads": self._row(layers, grads, grads, "grads")}
+        if of_weights:
+            rows["weights"] = self._row(layers, weights, weights, "weights")
+        self._mask_all_but(layers)
+        self._summing.call(self._ready_plan(), "partial_norms", rows,
+                           {"grad_sums": self.sums[0], "weight_sums": self.sums[1] if of_weights else None,
+                            "layer_mask": self._mask, "norm": norm})
+
+    def _given_sums(self, method: str) -> dict[str, Tensor]:
+        names = ("grad_sums",) if method == "novograd_step" else ("grad_sums", "weight_sums")
+        return {"layer_mask": self._mask, **dict(zip(names, self.sums, strict=False))}
+
+    def _mask_all_but(self, layers: Sequence[int]) -> None:
+        """An empty piece has no address that would say whether its layer takes part."""
+        self._mask.zero_()
+        self._mask[list(layers)] = 1
 
     def _to_repeat(self, method: str, layers: Sequence[int], rows: dict[str, list[int]],
                    gathered: Mapping[str, Tensor | None], arguments: Mapping[str, Any],
@@ -199,6 +237,8 @@ class Bucket:
                     self.sizes, device=str(self.device), layout="scattered", threads=threads,
                     weights_dtype=self._dtypes["weights"], grads_dtype=self._dtypes["grads"],
                     first_moment_dtype=self._moment_dtype, second_moment_dtype=DTYPES[self._per_layer_dtype])
+                if self._shard is not None:
+                    self._plan.set_shard(self._shard.layer_sizes, counted=self._shard.counted)
             self._memories[0].wait()  # set_layers is for a plan that is at rest, and its copy may outlive the call
             skips = self._multipliers["skip_larc"]
             self._plan.set_layers(lr_mult=self._multipliers["lr_mult"], wd_mult=self._multipliers["wd_mult"],

@@ -85,7 +85,8 @@ class Tensors(NamedTuple):
 
 class Call(NamedTuple):
     """entries: of each layer's state, those that it takes, in the order moment, values of a layer, step; group: the
-    number of the first of its layers' groups."""
+    number of the first of its layers' groups; mesh: over which they are cut, None where they are whole; parameters: their
+    identities."""
 
     bucket: Bucket
     lr: Any
@@ -94,6 +95,8 @@ class Call(NamedTuple):
     multipliers: list[list[float]]
     entries: tuple[str, ...]
     group: int
+    mesh: Any
+    parameters: list[int]
 
 
 def neutral(name: str) -> float:

@@ -124,17 +124,21 @@ class LARC(LayerwiseOptimizer):
 
     @torch.compiler.disable
     def _begin(self) -> AllAccepted:
-        return self._accept_all()
+        with self._exchanges.told():
+            return self._accept_all()
 
     @torch.compiler.disable
     def _scale(self, accepted: AllAccepted, grad_scale: Any, found_inf: Any) -> None:
         due = self._due(accepted, grad_scale, found_inf)
-        calls = self._look(accepted) if due is None else []
-        self._refuse_expanded(calls)
-        if isinstance(self.optimizer, LayerwiseOptimizer):  # what it refuses, it refuses before gradients are scaled
-            inner = self.optimizer._accept_all()
-            if self.optimizer._due(inner, None, None) is None:
-                self.optimizer._look(inner)
+        if due is None:
+            self._follow_cuts()
+        with self._exchanges.told():
+            calls = self._look(accepted) if due is None else []
+            self._refuse_expanded(calls)
+            if isinstance(self.optimizer, LayerwiseOptimizer):  # what it refuses, it refuses before gradients are scaled
+                inner = self.optimizer._accept_all()
+                if self.optimizer._due(inner, None, None) is None:
+                    self.optimizer._look(inner)
         self._run(due or calls, accepted, grad_scale, found_inf)
 
     def _refuse_expanded(self, calls: Sequence[Call]) -> None:

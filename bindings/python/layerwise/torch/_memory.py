@@ -87,6 +87,13 @@ class HostMemory:
         self._key, self._taken = key, plan.last
 
     @staticmethod
+    def call(plan: Plan, method: str, rows: dict[str, list[int]], values: dict[str, Any]) -> None:
+        """Calls what is no step, as `run` takes it."""
+        arrays = {name: value.numpy() if isinstance(value, Tensor) else value for name, value in values.items()}
+        tables = np.array(list(rows.values()), np.uint64)
+        getattr(plan, method)(**dict(zip(rows, tables, strict=True)), **arrays)
+
+    @staticmethod
     def capturing() -> bool:
         return False
 
@@ -149,6 +156,10 @@ class CudaMemory:
             arrays["step"] = completed.detach()
         tables = dict(zip(rows, self.tables(list(rows.values())), strict=True))
         getattr(plan, method)(**tables, **arrays, stream=self.stream())
+
+    def call(self, plan: Plan, method: str, rows: dict[str, list[int]], values: dict[str, Any]) -> None:
+        """As that of HostMemory."""
+        self.run(plan, method, rows, values, None)
 
     def tables(self, rows: Rows) -> list[Any]:
         """The rows as tables on the device; copied only when an address, or the stream, has changed."""

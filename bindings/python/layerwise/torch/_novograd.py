@@ -53,15 +53,22 @@ class NovoGrad(LayerwiseOptimizer):
     All but the last may differ between groups. Parameters without gradients are left out of a step, and may be of any
     kind. t, for bias correction, counts the steps in which a parameter had a gradient.
 
-    Every layer must be whole: DTensors only where each rank holds all of them, no flat partitions. Pieces are refused,
-    sharded DTensors when the optimizer is made, others at the step, before anything is written.
+    Layers that are cut over ranks are DTensors, as FSDP2 (fully_shard) and tensor parallelism make them: norms are those
+    of the whole layers. A step is then one all-reduce more, of a number a layer, over each mesh of ranks; what a step is
+    told travels with it. Ranks that differ in lr, options, layout or in which layers have gradients all raise
+    layerwise.LayoutError, and where one refuses its step the others raise RuntimeError, before anything is written. On
+    CUDA such a step waits for the exchange, and can be neither compiled nor captured. Flat partitions are refused at the
+    step, before anything is written.
 
     State of a parameter: step (int64), first_moment, second_moment and, with amsgrad, max_second_moment; layerwise's
-    own dtypes, whatever the parameter's. `state[p]` is the truth: it may be emptied, which makes the next step a first
-    one, replaced or written in place. A step leaves gradients as they are.
+    own dtypes, whatever the parameter's. Of a DTensor that is cut first_moment is one that is cut alike, and
+    second_moment the whole layer's number, the same on every rank. `state[p]` is the truth: it may be emptied, which
+    makes the next step a first one, replaced or written in place. A step leaves gradients as they are.
 
     Raises layerwise.ArgumentError (a ValueError), ValueError and TypeError for what the library refuses.
     """
+
+    _needs_weight_norms = False
 
     def __init__(self, params: Any, lr: float | Tensor | None = None, betas: tuple[float, float] = (0.95, 0.98),
                  eps: float = 1e-8, weight_decay: float = 0.001, grad_averaging: bool = False, amsgrad: bool = False,

@@ -30,6 +30,7 @@ from ._calls import (
     refuse_frozen_lr,
     scalar_on,
 )
+from ._exchange import Exchanges
 from ._group_watch import GroupWatch
 from ._groups import prepare_group, unique_parameters
 from ._lazy import Resolved
@@ -62,6 +63,7 @@ class LayerwiseOptimizer(Optimizer):
 
     _step_supports_amp_scaling = False
     _stateful = True
+    _needs_weight_norms = True  # LARC's factor does
 
     def __init__(self, params: Any, defaults: dict[str, Any], group_multipliers: str, unscale_in_step: bool) -> None:
         self._reset()
@@ -78,6 +80,7 @@ class LayerwiseOptimizer(Optimizer):
         self._has_stepped = False
         self._repetition: Repetition | None = None
         self._group_watch: GroupWatch | None = None
+        self._exchanges = Exchanges()
         self._accepted: dict[int, Accepted] = {}  # by the identity of the group's list of parameters
 
     def _spec(self, group: Group) -> Spec:
@@ -136,10 +139,10 @@ class LayerwiseOptimizer(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Performs one step. closure, where given, computes the gradients and returns the loss, which is returned.
 
-        CUDA: returns at once, reads nothing back. Raises TypeError for sparse, sharded, complex or float64 parameters
-        that have gradients, or gradients; ValueError for a parameter whose shape or dtype is not what its state was
-        made for, for flat partitions in the place of parameters, and for state of another optimizer. Nothing is written
-        then.
+        CUDA: returns at once, reads nothing back. Raises TypeError for sparse, complex or float64 parameters that have
+        gradients, or gradients; ValueError for a parameter whose shape or dtype is not what its state was made for, for
+        flat partitions in the place of parameters, and for state of another optimizer; layerwise.LayoutError where
+        ranks that share layers disagree, RuntimeError where another of them refuses. Nothing is written then.
 
         The state is `state[p]`, whoever wrote it; a parameter without state takes its first step. A step with lr 0 and
         gradients that are all 0, before any other, makes the state and is no step: checkpoint tools ask for it so.
@@ -165,11 +168,17 @@ class LayerwiseOptimizer(Optimizer):
                 self._run(due, accepted, grad_scale, found_inf)
                 return
         with torch.no_grad():
-            if self._is_asked_for_state_alone():
-                self.init_state()
-                return
-            accepted = self._accept_all()
-            self._run(self._look(accepted), accepted, grad_scale, found_inf)
+            self._follow_cuts()
+            with self._exchanges.told():
+                if self._is_asked_for_state_alone():
+                    self.init_state()
+                    return
+                accepted = self._accept_all()
+                calls = self._look(accepted)
+            self._run(calls, accepted, grad_scale, found_inf)
+
+    def _follow_cuts(self) -> None:
+        self._exchanges.follow(self.param_groups, self._needs_weight_norms, self._assignment.name_at(self.param_groups))
 
     def _due(self, accepted: AllAccepted, grad_scale: Any, found_inf: Any) -> Due | None:
         """Not None where the step before can be taken again."""
@@ -194,12 +203,16 @@ class LayerwiseOptimizer(Optimizer):
                 if bucket.capturing():
                     refuse_frozen_lr(lr)
                     self._assignment.pinned.add(bucket)
+                    if members[0][0].key.mesh is not None:
+                        raise RuntimeError("a CUDA graph is being captured: the step of layers that are cut over ranks "
+                                           "reads what they agree about, and cannot be")
                 tensors = Tensors([], [], [], [], [], [])
                 self._fill(tensors, members, specs[number])
                 _refuse_without_memory(members, tensors)
                 entries = specs[number].entries() if self._stateful else ()
                 calls.append(Call(bucket, lr, options, tensors, call_multipliers(members, accepted.options), entries,
-                                  number))
+                                  number, members[0][0].key.mesh, [id(parameter) for _, parameter, _ in members]))
+                _refuse_norm_of_sum(calls[-1])
         if len(calls) > 1:
             self._refuse_shared_memory(calls)
         return calls
@@ -221,10 +234,12 @@ class LayerwiseOptimizer(Optimizer):
             work.repetition.take(work, accepted.rates, self._nonfinite)
             return
         self._launch_all(work, grad_scale, found_inf)
-        self._repetition = None if grad_scale is not None or found_inf is not None else Repetition.of(
-            work, accepted, self.state if self._stateful else None)
+        is_alone = grad_scale is None and found_inf is None and not self._exchanges
+        self._repetition = Repetition.of(
+            work, accepted, self.state if self._stateful else None) if is_alone else None
 
     def _launch_all(self, calls: Sequence[Call], grad_scale: Any, found_inf: Any) -> None:
+        found_inf = self._exchanges.add_up(calls, grad_scale, found_inf)
         for bucket, lr, options, tensors, multipliers, *_ in calls:
             device, resolved = bucket.device, Resolved()
             weights, grads, moments = map(resolved.of, tensors[:3])
@@ -246,7 +261,7 @@ class LayerwiseOptimizer(Optimizer):
                 steps.append(state["step"])
                 per_layer += [state[name] for name in spec.per_layer]
                 if spec.moment is not None:
-                    moments.append(state[spec.moment])
+                    moments.append(local(state[spec.moment]))
 
     # ---- The step that torch.compile traces -------------------------------------------------------------------------
 
@@ -291,6 +306,8 @@ class LayerwiseOptimizer(Optimizer):
         for bucket, members in calls[number].items():
             if bucket.capturing():
                 refuse_frozen_lr(group["lr"])
+            if members[0][0].key.mesh is not None:
+                raise RuntimeError("a step of layers that are cut over ranks cannot be compiled: leave optimizer.step out")
             self._assignment.pinned.add(bucket)
             launches += (bucket.handle, len(members))
             vectors += (bucket.layer_stats, self._nonfinite_on(bucket.device))
@@ -413,7 +430,7 @@ class LayerwiseOptimizer(Optimizer):
             return False  # the step refuses what is no rate
         grads = [parameter.grad for group in self.param_groups for parameter in group["params"]
                  if parameter.grad is not None]
-        return bool(grads) and not any(bool(grad.count_nonzero()) for grad in grads)
+        return self._exchanges.all(bool(grads) and not any(bool(local(grad).count_nonzero()) for grad in grads))
 
     def _nonfinite_on(self, device: torch.device) -> Tensor:
         if device not in self._nonfinite:
@@ -542,6 +559,14 @@ class LayerwiseOptimizer(Optimizer):
                 group["lr"] = new.clone() if is_apart else old.copy_(new)
             elif isinstance(group["lr"], Tensor) and not isinstance(before.get("lr", group["lr"]), Tensor):
                 group["lr"] = float(group["lr"])
+
+
+def _refuse_norm_of_sum(call: Call) -> None:
+    """Raises ValueError for the norm of g + weight_decay*w over ranks: it does not follow from |g| and |w|."""
+    fold = call.options.get("fold_weight_decay")
+    if call.mesh is not None and fold in ("gradient", "both"):
+        raise ValueError(f"fold_weight_decay is {fold!r}: of layers that are cut over ranks the norm of "
+                         "g + weight_decay*w is not to be had; True adds the two norms")
 
 
 def _refuse_without_memory(members: Sequence[Member], tensors: Tensors) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from ._shards import local, refuse_piece
+from ._shards import is_dtensor, local, mesh_of, refuse_piece
 
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16", torch.float64: "float64"}
 PARAMETER_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -21,9 +22,19 @@ def check_parameter(parameter: Tensor, name: str) -> None:
     _check_kind(parameter, name)
     if parameter.grad is not None:
         _check_kind(parameter.grad, f"the gradient of {name}")
+        _check_cut(parameter, parameter.grad, name)
     if not is_dense(local(parameter)):
         raise ValueError(f"{name} has shape {tuple(parameter.shape)} and strides {parameter.stride()}: its elements "
                          "must fill their memory without gaps or overlap")
+
+
+def _check_cut(parameter: Any, grad: Any, name: str) -> None:
+    if mesh_of(parameter) is None and mesh_of(grad) is None:
+        return
+    if not is_dtensor(grad) or not is_dtensor(parameter) or (
+            grad.device_mesh, tuple(grad.placements)) != (parameter.device_mesh, tuple(parameter.placements)):
+        cuts = [str(getattr(each, "placements", "not at all")) for each in (parameter, grad)]
+        raise TypeError(f"{name} is cut over its ranks by {cuts[0]} and its gradient by {cuts[1]}: they must be cut alike")
 
 
 def _check_kind(tensor: Tensor, what: str) -> None:
@@ -77,6 +88,8 @@ def ordered_like(tensor: Tensor, parameter: Tensor, dtype: torch.dtype | None = 
 
 def in_shared_memory(tensor: Tensor) -> bool:
     """Whether other processes may have the tensor too; torch says so of everything on CUDA."""
+    if is_dtensor(tensor):
+        return in_shared_memory(local(tensor))
     is_shared: Callable[[], bool] = tensor.is_shared
     return tensor.device.type == "cpu" and tensor.layout is torch.strided and is_shared()
 

@@ -1,7 +1,8 @@
-"""Whole layers and pieces of layers: a layer's norm needs the whole layer, so pieces are refused.
+"""Whole layers and pieces of layers: a layer's norm needs the whole layer.
 
 Sharding engines hand an optimizer pieces in three ways: tensors that say so (DTensor and its like), parameters with an
-engine's mark, and flat partitions that take the place of the parameters that the optimizer was given.
+engine's mark, and flat partitions that take the place of the parameters that the optimizer was given. DTensors say of
+what they are a piece, and are served (_exchange.py); the others are refused.
 """
 
 from __future__ import annotations
@@ -30,22 +31,72 @@ _MARKS = {
 _TENSOR_PARALLEL_ENGINES = ("megatron.core.parallel_state", "megatron.mpu", "apex.transformer.parallel_state")
 
 
-def local(tensor: Tensor, name: str = "a parameter") -> Tensor:
-    """The tensor itself, or the local tensor of a DTensor that every rank holds whole.
+def is_dtensor(tensor: Any) -> bool:
+    """Whether it says how it lies on a mesh of ranks."""
+    return all(hasattr(tensor, name) for name in ("placements", "device_mesh", "to_local"))
 
-    Raises TypeError for a sharded tensor, and for a wrapper, whose values lie in other tensors.
+
+def mesh_of(tensor: Tensor) -> Any:
+    """The mesh over which a layer is cut; None for a tensor that every rank holds whole."""
+    if type(tensor) is Tensor or type(tensor) is torch.nn.Parameter or not is_dtensor(tensor):
+        return None
+    mesh, placements = tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
+    is_cut = any(not placement.is_replicate() and mesh.size(dimension) > 1
+                 for dimension, placement in enumerate(placements))
+    return mesh if is_cut else None
+
+
+def is_counted(tensor: Any) -> bool:
+    """Whether this rank counts its piece: of replicas the first."""
+    coordinate = tensor.device_mesh.get_coordinate()
+    return all(coordinate[dimension] == 0 for dimension, placement in enumerate(tensor.placements)
+               if placement.is_replicate())
+
+
+def piece_like(piece: Tensor, parameter: Any) -> Any:
+    """A DTensor with this local tensor, cut as the parameter is."""
+    kind = torch.distributed.tensor.DTensor
+    return kind.from_local(piece, parameter.device_mesh, parameter.placements, run_check=False, shape=parameter.shape,
+                           stride=parameter.stride())
+
+
+def as_cut(tensor: Tensor, parameter: Any) -> Any:
+    """The tensor, a whole one or a DTensor of another cut, as a DTensor that is cut as the parameter is."""
+    mesh, placements = parameter.device_mesh, parameter.placements
+    if not is_dtensor(tensor):
+        return torch.distributed.tensor.distribute_tensor(tensor, mesh, placements, src_data_rank=None)
+    other: Any = tensor
+    if other.device_mesh != mesh:
+        return as_cut(other.full_tensor(), parameter)
+    return other if tuple(other.placements) == tuple(placements) else other.redistribute(mesh, placements)
+
+
+def whole(tensor: Any) -> Any:
+    """Of a DTensor all of it; anything else as it is."""
+    return tensor.full_tensor() if is_dtensor(tensor) else tensor
+
+
+def local(tensor: Tensor, name: str = "a parameter") -> Tensor:
+    """The tensor itself, or what this rank has of a DTensor.
+
+    Raises TypeError for a DTensor whose sum is still to be made, a sharded tensor of another kind, and a wrapper, whose
+    values lie in other tensors.
     """
     if type(tensor) is Tensor or type(tensor) is torch.nn.Parameter:
         return tensor
     kind = type(tensor).__name__
-    placements, mesh = getattr(tensor, "placements", None), getattr(tensor, "device_mesh", None)
-    if placements is not None and mesh is not None and hasattr(tensor, "to_local"):
+    if is_dtensor(tensor):
+        mesh, placements = tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
         for dimension, placement in enumerate(placements):
-            if not placement.is_replicate() and mesh.size(dimension) > 1:
-                raise TypeError(f"{name} is a {kind} with {placement} over {mesh.size(dimension)} ranks, a sharded "
-                                f"layer. {WHAT_TO_DO}")
+            is_known = placement.is_replicate() or hasattr(placement, "dim")  # Shard and its strided form
+            if not is_known and mesh.size(dimension) > 1:
+                raise TypeError(f"{name} is a {kind} with {placement} over {mesh.size(dimension)} ranks: it must be "
+                                "replicated or sharded")
+        if mesh.get_coordinate() is None:
+            raise TypeError(f"{name} is a {kind} on a mesh that this rank is no part of: an optimizer takes what its "
+                            "rank has a part of")
         with torch.no_grad():
-            return local(_arrived(tensor.to_local()), name)
+            return local(_arrived(tensor.to_local()), name)  # type: ignore[attr-defined]
     if hasattr(tensor, "local_shards") or hasattr(tensor, "to_local"):
         raise TypeError(f"{name} is a {kind}, a sharded layer. {WHAT_TO_DO}")
     if hasattr(tensor, "__tensor_flatten__") or (tensor.layout is torch.strided and _has_no_memory(tensor)):

@@ -22,7 +22,7 @@ from ._assignment import Slot, Spec
 from ._bucket import refuse_capture
 from ._foreign import refuse_foreign
 from ._order import in_shared_memory, ordered_like, same_order
-from ._shards import local
+from ._shards import as_cut, local, mesh_of, piece_like, whole
 
 State = dict[str, Any]
 
@@ -117,6 +117,7 @@ def make_ready(state: State, parameter: Tensor, slot: Slot) -> None:
 
 def _scalar(value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The tensor itself where it is one of that kind, else a new one."""
+    value = whole(value)
     if isinstance(value, Tensor):
         if in_shared_memory(value):
             value = value.reshape(())  # a view
@@ -142,7 +143,7 @@ def _refuse_shared(value: Any, dtype: torch.dtype, parameter: Tensor, entry: str
     if value.dtype is not dtype:
         raise TypeError(f"{entry} of {name} is {value.dtype} and lies in shared memory: it must be {dtype} there, so "
                         "that a step can write it in place")
-    if value.device != parameter.device or not (value.numel() == 1 or same_order(value, local(parameter))):
+    if value.device != parameter.device or not (value.numel() == 1 or same_order(local(value), local(parameter))):
         raise TypeError(f"{entry} of {name} lies in shared memory with strides {value.stride()}: it must have the "
                         f"parameter's there, {parameter.stride()} on {parameter.device}")
 
@@ -202,8 +203,17 @@ def _copied(value: Any, there: Any, device: torch.device) -> Any:
 
 
 def moment(old: Tensor | None, parameter: Tensor, dtype: torch.dtype) -> Tensor:
-    """A moment on the parameter's device and in its order: zeros, the old tensor where it is that, or a copy of it."""
-    parameter = local(parameter)
+    """A moment on the parameter's device and in its order: zeros, the old tensor where it is that, or a copy of it. Of a
+    parameter that is cut a DTensor that is cut alike."""
+    if mesh_of(parameter) is not None:
+        old = None if old is None else as_cut(old, parameter)
+        held = None if old is None else local(old)
+        made = _moment(held, local(parameter), dtype)
+        return old if old is not None and made is held else piece_like(made, parameter)
+    return _moment(whole(old), local(parameter), dtype)
+
+
+def _moment(old: Tensor | None, parameter: Tensor, dtype: torch.dtype) -> Tensor:
     if old is None:
         return torch.zeros_like(parameter, dtype=dtype, requires_grad=False)
     if (old.dtype is dtype and old.device == parameter.device and same_order(old, parameter)

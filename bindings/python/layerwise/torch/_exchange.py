@@ -1,0 +1,197 @@
+"""What ranks that hold pieces of layers tell each other: one all-reduce a step, whatever the number of layers.
+
+A step sums its pieces, the ranks add up the sums, and each applies: the same second moments and factors everywhere. With
+the sums travels what must agree, so that a rank that would step otherwise stops all of them, before anything is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from .. import LayoutError, Plan, _abi
+from ._calls import Call
+from ._shards import is_counted, local, mesh_of
+
+# A message: whether a rank has refused its step, whether found_inf is set, the claim's head, and the layers' sums.
+_REFUSED, _FOUND_INF, _HEAD = 0, 1, 2
+_SUMS = _HEAD + _abi.CLAIM_HEAD
+
+
+class Exchange:
+    """The layers that are cut over one mesh and share a norm.
+
+    parameters  all of them, whether they take part in a step or not: a message is as long on every rank
+    of_weights  whether the weights' sums travel too
+    norm        "l2", whose sums are added, or "inf", whose largest is taken
+    """
+
+    def __init__(self, mesh: Any, parameters: Sequence[Tensor], names: Sequence[str], of_weights: bool,
+                 norm: str) -> None:
+        self.norm, self.of_weights = norm, of_weights
+        self._kinds = 2 if of_weights else 1
+        self._mesh = mesh
+        self._device = torch.device(mesh.device_type)
+        self._places = {id(parameter): place for place, parameter in enumerate(parameters)}
+        self._plan = Plan([local(parameter).numel() for parameter in parameters], threads=1)
+        self._plan.set_shard([parameter.numel() for parameter in parameters],
+                             counted=[is_counted(parameter) for parameter in parameters])
+        self._size = _SUMS + len(parameters) * self._kinds
+        agreed = " ".join([norm, "with weights:" if of_weights else "alone:", *[
+            f"{name} {tuple(parameter.shape)} {parameter.dtype}" for name, parameter in
+            zip(names, parameters, strict=True)]]).encode()
+        for layers in (False, True):  # ranks with other numbers of layers would have other messages
+            claim = self._plan.shard_claim(agreed, layers)
+            total = self._reduced(torch.tensor(claim, device=self._device), dist.ReduceOp.SUM)
+            self._verify(claim, total.cpu().numpy(), agreed)
+
+    def add_up(self, calls: Sequence[Call], agreed: bytes, found_inf: Tensor | None) -> Tensor:
+        """Brings the sums of all ranks into the calls' buckets; returns whether found_inf is set on any rank.
+
+        Raises layerwise.LayoutError, on every rank, where agreed is not the same on all of them; RuntimeError where a
+        rank has refused its step.
+        """
+        message = torch.zeros(self._size, dtype=torch.float64)
+        claim = self._plan.shard_claim(agreed, False)
+        message[_HEAD:_SUMS] = torch.from_numpy(claim)
+        message = message.to(self._device)
+        if found_inf is not None:
+            message[_FOUND_INF] = found_inf.to(self._device) != 0
+        for call in calls:
+            tensors = call.tensors
+            call.bucket.sum_up(tensors.layers, tensors.weights, tensors.grads, self.of_weights, self.norm)
+            for kind in range(self._kinds):
+                message[self._slots(call, kind)] = call.bucket.sums[kind][tensors.layers].to(self._device)
+        total = self._reduced_message(message)
+        head = total[:_SUMS].cpu()
+        if head[_REFUSED] != 0:
+            raise RuntimeError("another rank has refused this step and says why: nothing was written on any")
+        self._verify(claim, self._summed(head[_HEAD:].numpy()), agreed)
+        for call in calls:
+            for kind in range(self._kinds):
+                call.bucket.sums[kind][call.tensors.layers] = total[self._slots(call, kind)].to(call.bucket.device)
+        return total[_FOUND_INF]
+
+    def refuse(self) -> None:
+        """Takes part in the others' exchange and tells them that this rank has refused its step."""
+        message = torch.zeros(self._size, dtype=torch.float64, device=self._device)
+        message[_REFUSED] = 1
+        self._reduced_message(message)
+
+    def places(self, call: Call) -> list[int]:
+        """Of the call's layers among those of the exchange."""
+        return [self._places[identity] for identity in call.parameters]
+
+    def _slots(self, call: Call, kind: int) -> list[int]:
+        """Where the sums of one kind stand in a message."""
+        return [_SUMS + kind * len(self._places) + place for place in self.places(call)]
+
+    def _reduced_message(self, message: Tensor) -> Tensor:
+        if self.norm != "inf":
+            return self._reduced(message, dist.ReduceOp.SUM)
+        # A maximum and, by its negative, a minimum: what must agree has both the same.
+        both = self._reduced(torch.cat([message, -message[_HEAD:_SUMS]]), dist.ReduceOp.MAX)
+        largest, least = both[:self._size], -both[self._size:]
+        largest[_HEAD:_SUMS] = torch.where(largest[_HEAD:_SUMS] == least, least, torch.nan)
+        return largest
+
+    def _summed(self, head: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The sum of what the ranks claim, where a maximum was taken."""
+        return head if self.norm != "inf" else head * self._mesh.size()
+
+    def _verify(self, claim: np.ndarray[Any, Any], total: np.ndarray[Any, Any], agreed: bytes) -> None:
+        """Raises layerwise.LayoutError with what this rank has said: of each rank another, where they differ."""
+        try:
+            self._plan.shard_verify(claim, total)
+        except LayoutError as error:
+            said = textwrap.shorten(agreed.decode(), 400, placeholder=" ...")
+            raise LayoutError(f"{error.args[0]}. Nothing was written on any rank. On rank {dist.get_rank()}: {said}",
+                              error.status, error.status_name) from None
+
+    def _reduced(self, tensor: Tensor, how: Any) -> Tensor:
+        """In place, over the mesh: at once where it is all ranks, else one dimension after the other."""
+        groups = [None] if self._mesh.size() == dist.get_world_size() else [
+            self._mesh.get_group(dimension) for dimension in range(self._mesh.ndim)]
+        for group in groups:
+            dist.all_reduce(tensor, how, group=group)
+        return tensor
+
+    def any(self, here: bool) -> bool:
+        """Whether it is so on any rank."""
+        return bool(self._reduced(torch.tensor(float(here), device=self._device), dist.ReduceOp.MAX))
+
+
+class Exchanges:
+    """Those of an optimizer: made anew, with a claim of what the ranks hold, where its cut parameters or their norms
+    have changed."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] = ()
+        self._all: dict[tuple[Any, str], Exchange] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def follow(self, groups: Sequence[dict[str, Any]], of_weights: bool, name: Callable[[int, int], str]) -> None:
+        """name: of a parameter by the number of its group and its position. Raises as `Exchange.add_up`."""
+        found: dict[tuple[Any, str], list[tuple[Tensor, int, int]]] = {}
+        for number, group in enumerate(groups):
+            norm = "l2" if of_weights else str(group.get("norm", "l2"))
+            for position, parameter in enumerate(group["params"]):
+                mesh = mesh_of(parameter) if parameter.requires_grad or parameter.grad is not None else None
+                if mesh is not None:
+                    found.setdefault((mesh, norm), []).append((parameter, number, position))
+        key = tuple((kind, tuple(id(parameter) for parameter, _, _ in members)) for kind, members in found.items())
+        if key == self._key:
+            return
+        self._key, self._all = (), {}
+        made = {kind: Exchange(kind[0], [parameter for parameter, _, _ in members],
+                               [name(number, position) for _, number, position in members], of_weights, kind[1])
+                for kind, members in found.items()}
+        self._key, self._all = key, made
+
+    def add_up(self, calls: Sequence[Call], grad_scale: Any, found_inf: Any) -> Any:
+        """found_inf of all ranks together; as it is where no layer is cut."""
+        for (mesh, norm), exchange in self._all.items():
+            own = [call for call in calls if call.mesh == mesh and call.options.get("norm", "l2") == norm]
+            anywhere = exchange.add_up(own, _agreed(own, grad_scale, found_inf, exchange), found_inf)
+            if isinstance(found_inf, Tensor):
+                found_inf = torch.maximum(found_inf.reshape(()).float(), anywhere.to(found_inf.device).float())
+        return found_inf
+
+    def all(self, here: bool) -> bool:
+        """Whether it is so on every rank."""
+        for exchange in self._all.values():
+            here = not exchange.any(not here)
+        return here
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Where what is done inside is refused, the other ranks hear of it: they would wait for this one."""
+        try:
+            yield
+        except Exception:
+            for exchange in self._all.values():
+                exchange.refuse()
+            raise
+
+
+def _agreed(calls: Sequence[Call], grad_scale: Any, found_inf: Any, exchange: Exchange) -> bytes:
+    """What a step is told, of which the ranks' must be equal."""
+    told = [f"lr {_known(call.lr)!r}, layers {sorted(exchange.places(call))}, {sorted(call.options.items())}, "
+            f"{call.multipliers}" for call in calls]
+    return f"{told}, grad_scale {_known(grad_scale)!r}, found_inf {found_inf is not None}".encode()
+
+
+def _known(value: Any) -> Any:
+    """A tensor's number where it costs no wait."""
+    if not isinstance(value, Tensor):
+        return value
+    return float(value) if value.device.type == "cpu" else "a tensor"

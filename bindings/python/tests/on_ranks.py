@@ -1,0 +1,78 @@
+"""Functions of rank_programs.py in processes of their own, one a rank, that talk to each other through torch's gloo.
+
+    on_ranks(3, "train", steps=5)    what each rank's call of train(rank, ranks, steps=5) returned
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+SECONDS = 240
+
+
+def on_ranks(ranks: int, program: str, **arguments: Any) -> list[Any]:
+    """Raises AssertionError, with what they printed, where a rank does not return."""
+    import layerwise
+
+    here = Path(__file__).parent
+    paths = os.pathsep.join([str(here), str(Path(layerwise.__file__).parents[1])])
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "arguments").write_bytes(pickle.dumps((program, arguments)))
+        done = subprocess.run([sys.executable, "-B", str(here / "on_ranks.py"), str(ranks), folder],
+                              capture_output=True, text=True, timeout=SECONDS,
+                              env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1",
+                                   "LAYERWISE_LIBRARY": str(layerwise.library_path())})
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [pickle.loads(Path(folder, str(rank)).read_bytes()) for rank in range(ranks)]
+
+
+def _rank(rank: int, ranks: int, folder: Path) -> None:
+    import rank_programs
+    import torch
+
+    program, arguments = pickle.loads((folder / "arguments").read_bytes())
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=ranks)
+    returned = getattr(rank_programs, program)(rank, ranks, **arguments)
+    (folder / str(rank)).write_bytes(pickle.dumps(returned))
+    torch.distributed.destroy_process_group()
+
+
+def _main(ranks: int, folder: Path) -> int:
+    """Forks after what takes long is imported, and before anything of it runs."""
+    import rank_programs  # noqa: F401
+
+    children = {}
+    for rank in range(ranks):
+        child = os.fork()
+        if child == 0:
+            try:
+                _rank(rank, ranks, folder)
+            except BaseException:
+                import traceback
+                traceback.print_exc()
+                sys.stderr.flush()
+                os._exit(1)
+            sys.stdout.flush()
+            os._exit(0)
+        children[child] = rank
+    failed = 0
+    while children:
+        child, status = os.wait()
+        if status:
+            failed = 1
+            print(f"rank {children[child]} ended with {status}", file=sys.stderr)
+            for other in children:
+                if other != child:
+                    os.kill(other, 9)  # it would wait for the one that is gone
+        del children[child]
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(_main(int(sys.argv[1]), Path(sys.argv[2])))

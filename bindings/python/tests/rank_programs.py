@@ -1,0 +1,313 @@
+"""What ranks of a sharded model run, for tests by `on_ranks`; the same with whole layers in one process is `alone`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+
+from layerwise.torch import LARC, LARCSGD, NovoGrad
+
+torch.set_num_threads(1)
+
+# More ranks than rows, uneven cuts, one element, one tile and more.
+SHAPES = [(7, 5), (5,), (1,), (13, 3, 2), (2, 9001), (4, 6)]
+NAMES = [f"layer{number}" for number in range(len(SHAPES))]
+
+
+def _inner(params: Any, kind: Any, **options: Any) -> Any:
+    return kind(params, **options)
+
+
+MAKERS: dict[str, Callable[..., Any]] = {
+    "NovoGrad": lambda params: NovoGrad(params, 0.01),
+    "NovoGrad amsgrad": lambda params: NovoGrad(params, 0.01, amsgrad=True, bias_correction=True, grad_averaging=True,
+                                                second_moment_dtype="float64"),
+    "NovoGrad inf": lambda params: NovoGrad(params, 0.01, norm="inf", first_moment_dtype="bfloat16"),
+    "NovoGrad decoupled": lambda params: NovoGrad(params, 0.01, decoupled_weight_decay=True, weight_decay=0.1,
+                                                  seed_second_moment="first_step"),
+    "NovoGrad multipliers": lambda params: NovoGrad(params, 0.01, lr_in_momentum=True,
+                                                    lr_mult=[1, 0.5, 2, 1, 0.1, 1], wd_mult=0.5),
+    "NovoGrad groups": lambda params: NovoGrad(
+        [{"params": params[:2]}, {"params": params[2:4], "norm": "inf"}, {"params": params[4:], "lr": 0.002}], 0.01),
+    "LARCSGD": lambda params: LARCSGD(params, 0.1, weight_decay=1e-3),
+    "LARCSGD scale": lambda params: LARCSGD(params, 0.1, clip=False, fold_weight_decay=True, weight_decay=1e-2,
+                                            nesterov=True, zero_norm="untouched"),
+    "LARCSGD dampening": lambda params: LARCSGD(params, 0.1, dampening=0.3, fold_weight_decay="decoupled",
+                                                weight_decay=1e-3, skip_larc=lambda name, p: name == "layer1"),
+    "LARC(SGD)": lambda params: LARC(torch.optim.SGD(params, 0.1, momentum=0.9, weight_decay=1e-3), threads=1),
+    "LARC(AdamW)": lambda params: LARC(torch.optim.AdamW(params, 0.01), fold_weight_decay=True, clip=False, threads=1),
+    "LARC(NovoGrad)": lambda params: LARC(NovoGrad(params, 0.01), threads=1),
+}
+
+
+def whole_weights(dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
+    random = torch.Generator().manual_seed(1)
+    return [torch.randn(shape, generator=random).to(dtype) for shape in SHAPES]
+
+
+def whole_gradients(step: int, dtype: torch.dtype = torch.float32, bad: int | None = None) -> list[torch.Tensor]:
+    """Of layers of different scales; those of layer `bad` are not finite."""
+    random = torch.Generator().manual_seed(100 + step)
+    grads = [torch.randn(shape, generator=random) * 10.0 ** (place - 3) for place, shape in enumerate(SHAPES)]
+    if bad is not None:
+        grads[bad].view(-1)[0] = torch.nan if step % 2 else torch.inf
+    return [grad.to(dtype) for grad in grads]
+
+
+def cut_like(whole: torch.Tensor, parameter: Any) -> Any:
+    return distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None)
+
+
+def cut_parameters(cut: str, dtype: torch.dtype = torch.float32) -> list[Any]:
+    """cut: "rows"; "columns", of those that have them; "replicas", (Replicate, Shard(0)) on 2 ranks by what is left;
+    "mixed", by rows, by columns, replicated, and plain ones."""
+    ranks = dist.get_world_size()
+    mesh = init_device_mesh("cpu", (2, ranks // 2) if cut == "replicas" else (ranks,))
+    made = []
+    for number, weight in enumerate(whole_weights(dtype)):
+        by_columns = [Shard(min(1, weight.dim() - 1))]
+        placements: Any = {"rows": [Shard(0)], "columns": by_columns, "replicas": [Replicate(), Shard(0)],
+                           "mixed": [[Shard(0)], by_columns, [Replicate()], None][number % 4]}[cut]
+        made.append(torch.nn.Parameter(weight if placements is None else
+                                       distribute_tensor(weight, mesh, placements, src_data_rank=None)))
+    return made
+
+
+def set_gradients(parameters: Iterable[Any], grads: list[torch.Tensor]) -> None:
+    for parameter, grad in zip(parameters, grads, strict=True):
+        parameter.grad = cut_like(grad, parameter) if isinstance(parameter, DTensor) else grad
+
+
+def _whole(value: Any) -> Any:
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def report(optimizer: Any, parameters: list[Any]) -> dict[str, Any]:
+    """All that is to be the same on every rank."""
+    states = [optimizer.state.get(parameter, {}) for parameter in parameters]
+    return {"weights": [_whole(parameter.detach()) for parameter in parameters],
+            "state": [{name: _whole(value) for name, value in state.items()} for state in states],
+            "stats": optimizer.layer_stats(), "nonfinite": optimizer.nonfinite_layers()}
+
+
+def _train(optimizer: Any, parameters: list[Any], steps: int, bad: dict[int, int], dtype: torch.dtype) -> None:
+    for step in range(steps):
+        set_gradients(parameters, whole_gradients(step, dtype, bad.get(step)))
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"] * 0.99
+        optimizer.step()
+
+
+def alone(maker: str, steps: int, bad: dict[int, int] | None = None, dtype: torch.dtype = torch.float32) -> Any:
+    parameters = [torch.nn.Parameter(weight) for weight in whole_weights(dtype)]
+    optimizer = MAKERS[maker](list(zip(NAMES, parameters, strict=True)))
+    _train(optimizer, parameters, steps, bad or {}, dtype)
+    return report(optimizer, parameters)
+
+
+def several(rank: int, ranks: int, calls: list[tuple[str, dict[str, Any]]]) -> list[Any]:
+    """Other programs, one after the other: what a process costs is its start."""
+    return [globals()[program](rank, ranks, **arguments) for program, arguments in calls]
+
+
+def train(rank: int, ranks: int, makers: list[str], steps: int, cut: str = "rows", bad: dict[int, int] | None = None,
+          dtype: torch.dtype = torch.float32) -> Any:
+    """By maker."""
+    reports = {}
+    for maker in makers:
+        parameters = cut_parameters(cut, dtype)
+        optimizer = MAKERS[maker](list(zip(NAMES, parameters, strict=True)))
+        _train(optimizer, parameters, steps, bad or {}, dtype)
+        reports[maker] = report(optimizer, parameters)
+    return reports
+
+
+# ---- One step, looked at -----------------------------------------------------------------------------------------------
+
+
+def collectives_of_a_step(rank: int, ranks: int, makers: list[str]) -> dict[str, int]:
+    """How many a step takes that is not the first."""
+    from torch.distributed.tensor.debug import CommDebugMode
+
+    counts = {}
+    for maker in makers:
+        parameters = cut_parameters("rows")
+        optimizer = MAKERS[maker](list(zip(NAMES, parameters, strict=True)))
+        _train(optimizer, parameters, 2, {}, torch.float32)
+        set_gradients(parameters, whole_gradients(2))
+        with CommDebugMode() as seen:
+            optimizer.step()
+        counts[maker] = seen.get_total_counts()
+    return counts
+
+
+def disagree(rank: int, ranks: int, maker: str, what: str, stepped: bool) -> tuple[str, bool]:
+    """The error of a step in which rank 1 differs, and whether anything was written. stepped: after two that agree."""
+    parameters = cut_parameters("rows")
+    names = list(NAMES)
+    odd = rank == 1
+    if odd and what == "order":
+        names[0], names[2] = names[2], names[0]
+        parameters[0], parameters[2] = parameters[2], parameters[0]
+    if odd and what == "fewer":
+        names, parameters = names[:-1], parameters[:-1]
+    if odd and what == "dtype":
+        parameters[3] = torch.nn.Parameter(parameters[3].detach().bfloat16())
+    optimizer = MAKERS[maker](list(zip(names, parameters, strict=True)))
+    if stepped:
+        _train(optimizer, parameters, 2, {}, torch.float32)
+    grads = whole_gradients(3)
+    set_gradients(parameters, [grads[NAMES.index(name)].to(p.dtype) for name, p in zip(names, parameters, strict=True)])
+    group = optimizer.param_groups[0]
+    if odd and what == "lr":
+        group["lr"] *= 1.0000001
+    if odd and what == "weight_decay":
+        group["weight_decay"] += 0.1
+    if odd and what == "gradient":
+        parameters[1].grad = None
+    if odd and what == "no gradients":
+        for parameter in parameters:
+            parameter.grad = None
+    if odd and what == "refused":
+        group["lr"] = -1.0
+    before = [parameter.detach().to_local().clone() for parameter in parameters]
+    try:
+        optimizer.step()
+        said = ""
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+    written = not all(torch.equal(was, parameter.detach().to_local())
+                      for was, parameter in zip(before, parameters, strict=True))
+    return said, written
+
+
+def found_inf_on_one_rank(rank: int, ranks: int, maker: str) -> Any:
+    parameters = cut_parameters("rows")
+    optimizer = MAKERS[maker](list(zip(NAMES, parameters, strict=True)))
+    _train(optimizer, parameters, 1, {}, torch.float32)
+    set_gradients(parameters, whole_gradients(3))
+    before = report(optimizer, parameters)
+    optimizer.grad_scale, optimizer.found_inf = torch.tensor(1.0), torch.tensor(float(rank == 1))
+    optimizer.step()
+    return before, report(optimizer, parameters)
+
+
+def zero_step(rank: int, ranks: int) -> tuple[bool, Any]:
+    """What checkpoint tools do for state; then a first step with lr 0 and gradients on one rank alone."""
+    parameters = cut_parameters("rows")
+    optimizer = NovoGrad(list(zip(NAMES, parameters, strict=True)), 0.0)
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    fresh = all(float(optimizer.state[p]["step"]) == 0 for p in parameters)
+    for parameter in parameters:
+        parameter.grad.to_local().fill_(float(rank == 1))
+    optimizer.step()
+    return fresh, report(optimizer, parameters)
+
+
+def state_kinds(rank: int, ranks: int) -> list[dict[str, Any]]:
+    parameters = cut_parameters("rows")
+    optimizer = NovoGrad(list(zip(NAMES, parameters, strict=True)), 0.01)
+    _train(optimizer, parameters, 1, {}, torch.float32)
+    return [{name: (type(value).__name__, tuple(value.shape), str(getattr(value, "placements", "")))
+             for name, value in optimizer.state[parameter].items()} for parameter in parameters]
+
+
+# ---- FSDP2 -------------------------------------------------------------------------------------------------------------
+
+
+class Net(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.c = torch.nn.Linear(7, 30), torch.nn.Linear(30, 11), torch.nn.Linear(11, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.c(torch.tanh(self.b(torch.tanh(self.a(x)))))
+
+
+def batch(step: int, rank: int = 0, ranks: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(1000 + step)
+    x = torch.randn(60, 7, generator=random)
+    y = torch.tanh(x[:, :2] - x[:, 2:4])
+    part = slice(60 * rank // ranks, 60 * (rank + 1) // ranks)
+    return x[part], y[part]
+
+
+NETWORK_MAKERS: dict[str, Callable[..., Any]] = {
+    "NovoGrad": lambda params, **options: NovoGrad(params, 0.02, bias_correction=True, **options),
+    "LARCSGD": lambda params, **options: LARCSGD(params, 0.3, weight_decay=1e-4, trust_coefficient=0.02, **options),
+    "LARC(SGD)": lambda params: LARC(torch.optim.SGD(params, 0.3, momentum=0.9), trust_coefficient=0.02, threads=1),
+    "LARC(AdamW)": lambda params: LARC(torch.optim.AdamW(params, 0.02), clip=False, trust_coefficient=0.02, threads=1),
+}
+
+
+def train_network(net: Any, optimizer: Any, steps: Iterable[int], rank: int = 0, ranks: int = 1,
+                  scaler: Any = None, clip: float | None = None) -> list[float]:
+    """The losses of the whole batch."""
+    losses = []
+    for step in steps:
+        x, y = batch(step, rank, ranks)
+        optimizer.zero_grad()
+        loss = ((net(x) - y) ** 2).mean()
+        (loss if scaler is None else scaler.scale(loss)).backward()
+        if clip is not None:
+            if scaler is not None:
+                scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(net.parameters(), clip)
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+        loss = loss.detach()
+        if ranks > 1:
+            dist.all_reduce(loss)
+        losses.append(float(loss) / ranks)
+    return losses
+
+
+def scaler_of(kind: str | None) -> Any:
+    return None if kind is None else torch.amp.GradScaler("cpu", init_scale=2.0 ** 12, growth_interval=3)
+
+
+def fsdp(rank: int, ranks: int, maker: str, steps: tuple[int, int], scaler: str | None = None,
+         clip: float | None = None, hybrid: bool = False, save: str | None = None, load: str | None = None,
+         **options: Any) -> Any:
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh("cpu", (2, ranks // 2) if hybrid else (ranks,),
+                            mesh_dim_names=("replicas", "shards") if hybrid else ("shards",))
+    net: Any = Net()
+    for part in (net.a, net.b, net.c, net):
+        fully_shard(part, mesh=mesh)
+    optimizer = NETWORK_MAKERS[maker](list(net.named_parameters()), **options)
+    if load is not None:
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.zero_()
+        model, state = get_state_dict(net, optimizer)
+        saved = {"model": model, "optimizer": state}
+        dcp.load(saved, checkpoint_id=load)
+        set_state_dict(net, optimizer, model_state_dict=saved["model"], optim_state_dict=saved["optimizer"])
+    losses = train_network(net, optimizer, range(*steps), rank, ranks, scaler_of(scaler), clip)
+    if save is not None:
+        model, state = get_state_dict(net, optimizer)
+        dcp.save({"model": model, "optimizer": state}, checkpoint_id=save)
+    weights = [parameter.detach().full_tensor() for parameter in net.parameters()]
+    return losses, weights, {name: row for name, row in optimizer.layer_stats().items()}
+
+
+def one_process(maker: str, steps: int, scaler: str | None = None, clip: float | None = None, **options: Any) -> Any:
+    net = Net()
+    optimizer = NETWORK_MAKERS[maker](list(net.named_parameters()), **options)
+    losses = train_network(net, optimizer, range(steps), scaler=scaler_of(scaler), clip=clip)
+    return losses, [parameter.detach() for parameter in net.parameters()]

@@ -1,0 +1,187 @@
+"""Layers that are cut over ranks, in real processes: every rank has the same factors to the bit, and one process's weights
+to the rounding of the sums. What is right is the same optimizer in one process with whole layers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch_models  # skips where PyTorch is missing
+
+torch = torch_models.torch
+if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
+    pytest.skip("this PyTorch was built without torch.distributed or gloo", allow_module_level=True)
+
+import rank_programs  # noqa: E402
+from on_ranks import on_ranks  # noqa: E402
+
+EVERY = list(rank_programs.MAKERS)
+
+
+def several(ranks: int, calls: list[tuple[str, dict[str, Any]]]) -> list[list[Any]]:
+    return on_ranks(ranks, "several", calls=calls)
+
+
+def close(ours: Any, theirs: Any) -> bool:
+    """To 1e-6 of the largest: float32 has 6e-8, and a step's rounding of a factor is added up over the steps."""
+    largest = float(theirs.double().abs().max()) if theirs.numel() else 0.0
+    return bool((ours.double() - theirs.double()).abs().max() <= 1e-6 * largest) if theirs.numel() else True
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a.contiguous().view(-1).view(torch.uint8), b.contiguous().view(-1).view(torch.uint8))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[name], b[name]) for name in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b or (a != a and b != b))
+
+
+def expect_one_process(reports: list[Any], expected: dict[str, Any], makers: list[str]) -> None:
+    for maker in makers:
+        first = reports[0][maker]
+        assert all(same(first, other[maker]) for other in reports[1:]), f"{maker}: the ranks differ"
+        whole = expected[maker]
+        assert first["nonfinite"] == whole["nonfinite"]
+        assert all(map(close, first["weights"], whole["weights"])), maker
+        for ours, theirs in zip(first["state"], whole["state"], strict=True):
+            assert ours.keys() == theirs.keys()
+            assert all(ours[name].shape == theirs[name].shape for name in ours if name != "step")
+            assert all(close(torch.as_tensor(ours[name]), torch.as_tensor(theirs[name])) or name.startswith("exp_avg")
+                       for name in ours), maker
+        assert first["stats"].keys() == whole["stats"].keys()
+        for name, row in first["stats"].items():
+            assert row == pytest.approx(whole["stats"][name], rel=1e-6, nan_ok=True), (maker, name)
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, Any]:
+    return {maker: rank_programs.alone(maker, 20) for maker in EVERY}
+
+
+@pytest.mark.parametrize(("ranks", "cuts"), [
+    (1, ["rows"]), (2, ["rows", "columns"]), (3, ["rows", "mixed"]), (4, ["replicas"]), (5, ["rows"])], ids=str)
+def test_layers_that_are_cut_train_as_whole_ones(ranks: int, cuts: list[str], expected: Any) -> None:
+    returned = several(ranks, [("train", {"makers": EVERY, "steps": 20, "cut": cut}) for cut in cuts])
+    for number in range(len(cuts)):
+        expect_one_process([of_rank[number] for of_rank in returned], expected, EVERY)
+
+
+BAD = {4: 4, 9: 0, 10: 2}  # steps, and the layer whose gradient is not finite: its first element, on one rank
+
+
+def test_a_gradient_that_is_not_finite_on_one_rank_skips_the_layer_on_all() -> None:
+    """Two of them on a rank of which the others have no element."""
+    makers = ["NovoGrad amsgrad", "NovoGrad inf", "LARCSGD"]
+    whole = {maker: rank_programs.alone(maker, 20, BAD) for maker in makers}
+    assert all(report["nonfinite"] == 3 for report in whole.values())
+    expect_one_process(on_ranks(3, "train", makers=makers, steps=20, bad=BAD), whole, makers)
+
+
+def test_bfloat16_layers_train_as_whole_ones() -> None:
+    """Their weights round to 2^-9: those of one process to the bit but where a factor lies at an edge."""
+    makers = ["NovoGrad", "LARCSGD"]
+    reports = on_ranks(2, "train", makers=makers, steps=5, dtype=torch.bfloat16)
+    for maker in makers:
+        whole = rank_programs.alone(maker, 5, dtype=torch.bfloat16)
+        assert same(reports[0][maker], reports[1][maker])
+        for ours, theirs in zip(reports[0][maker]["weights"], whole["weights"], strict=True):
+            assert (ours == theirs).double().mean() > 0.99
+
+
+def test_a_step_is_one_all_reduce() -> None:
+    """LARC around NovoGrad is two optimizers, groups with two norms two sums."""
+    counts = on_ranks(2, "collectives_of_a_step", makers=EVERY)
+    expected = dict.fromkeys(EVERY, 1) | {"LARC(NovoGrad)": 2, "NovoGrad groups": 2}
+    assert counts == [expected, expected]
+
+
+AGREED = "LayoutError: .* the 2 ranks differ in their agreed"
+
+
+DISAGREEMENTS = [
+    ("lr", False, "NovoGrad", AGREED), ("lr", True, "NovoGrad inf", AGREED), ("lr", True, "LARC(SGD)", AGREED),
+    ("weight_decay", True, "LARCSGD", AGREED), ("gradient", True, "NovoGrad", AGREED),
+    ("no gradients", True, "LARCSGD", AGREED), ("no gradients", False, "LARC(SGD)", AGREED),
+    ("order", False, "NovoGrad", "LayoutError: .* the 2 ranks differ in their layers"),
+    ("fewer", False, "NovoGrad", "LayoutError: .* the 2 ranks differ in their layers"),
+    ("dtype", False, "LARCSGD", AGREED)]
+
+
+def test_ranks_that_disagree_stop_before_anything_is_written() -> None:
+    for of_rank in several(2, [("disagree", {"maker": maker, "what": what, "stepped": stepped})
+                               for what, stepped, maker, _ in DISAGREEMENTS]):
+        for (error, written), (what, _, _, said) in zip(of_rank, DISAGREEMENTS, strict=True):
+            assert re.search(said, error) and not written, (what, error)
+
+
+def test_a_rank_that_refuses_its_step_stops_the_others() -> None:
+    (first, written), (second, also) = on_ranks(2, "disagree", maker="NovoGrad", what="refused", stepped=True)
+    assert "lr is -1" in second and first.startswith("RuntimeError: another rank has refused this step")
+    assert not written and not also
+
+
+@pytest.mark.parametrize("maker", ["NovoGrad", "LARCSGD"])
+def test_an_infinity_that_one_rank_has_found_leaves_all_as_they_are(maker: str) -> None:
+    for before, after in on_ranks(2, "found_inf_on_one_rank", maker=maker):
+        assert same(before["weights"], after["weights"]) and same(before["state"], after["state"])
+
+
+def test_the_step_by_which_tools_ask_for_state_is_none_only_where_it_is_so_on_every_rank() -> None:
+    for fresh, report in on_ranks(2, "zero_step"):
+        assert fresh
+        assert all(float(state["step"]) == 1 for state in report["state"])
+        assert all(float(state["second_moment"]) > 0 for state in report["state"][:1])
+
+
+def test_moments_are_cut_as_their_parameters_and_second_moments_whole() -> None:
+    for state in on_ranks(2, "state_kinds")[0]:
+        assert state["step"][:2] == ("Tensor", ()) and state["second_moment"][:2] == ("Tensor", ())
+        assert state["first_moment"][0] == "DTensor"
+
+
+# ---- FSDP2 -------------------------------------------------------------------------------------------------------------
+
+
+def expect_one_network(returned: list[Any], whole: Any) -> None:
+    losses, weights = whole[:2]
+    assert all(same(returned[0][1:], other[1:]) for other in returned[1:])
+    assert returned[0][0] == pytest.approx(losses[-len(returned[0][0]):], rel=1e-5)
+    for ours, theirs in zip(returned[0][1], weights, strict=True):
+        assert float((ours - theirs).abs().max()) <= 2e-5 * float(theirs.abs().max())
+
+
+def test_fsdp2_trains_along_the_curve_of_one_process() -> None:
+    makers = list(rank_programs.NETWORK_MAKERS)
+    returned = several(3, [("fsdp", {"maker": maker, "steps": (0, 12)}) for maker in makers])
+    for number, maker in enumerate(makers):
+        whole = rank_programs.one_process(maker, 12)
+        assert whole[0][-1] < 0.9 * whole[0][0]
+        expect_one_network([of_rank[number] for of_rank in returned], whole)
+
+
+def test_fsdp2_with_replicas_counts_them_once() -> None:
+    expect_one_network(on_ranks(4, "fsdp", maker="NovoGrad", steps=(0, 8), hybrid=True),
+                       rank_programs.one_process("NovoGrad", 8))
+
+
+def test_fsdp2_with_gradscaler_and_clipping() -> None:
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        ("NovoGrad", {}), ("NovoGrad", {"unscale_in_step": True}), ("LARCSGD", {"clip": 0.05})]
+    returned = several(2, [("fsdp", {"maker": maker, "steps": (0, 8), "scaler": "cpu", **options})
+                           for maker, options in kinds])
+    for number, (maker, options) in enumerate(kinds):
+        expect_one_network([of_rank[number] for of_rank in returned],
+                           rank_programs.one_process(maker, 8, scaler="cpu", **options))
+
+
+def test_a_checkpoint_of_two_ranks_goes_on_with_one_and_with_three(tmp_path: Any) -> None:
+    makers = ["NovoGrad", "LARCSGD"]
+    several(2, [("fsdp", {"maker": maker, "steps": (0, 5), "save": str(tmp_path / maker)}) for maker in makers])
+    for ranks in (1, 3):
+        returned = several(ranks, [("fsdp", {"maker": maker, "steps": (5, 10), "load": str(tmp_path / maker)})
+                                   for maker in makers])
+        for number, maker in enumerate(makers):
+            expect_one_network([of_rank[number] for of_rank in returned], rank_programs.one_process(maker, 10))
