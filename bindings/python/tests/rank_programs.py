@@ -267,9 +267,10 @@ def train_network(net: Any, optimizer: Any, steps: Iterable[int], rank: int = 0,
             scaler.step(optimizer)
             scaler.update()
         loss = loss.detach()
-        if ranks > 1:
+        if dist.is_initialized():
             dist.all_reduce(loss)
-        losses.append(float(loss) / ranks)
+            loss /= dist.get_world_size()
+        losses.append(float(loss))
     return losses
 
 
@@ -278,19 +279,30 @@ def scaler_of(kind: str | None) -> Any:
 
 
 def fsdp(rank: int, ranks: int, maker: str, steps: tuple[int, int], scaler: str | None = None,
-         clip: float | None = None, hybrid: bool = False, save: str | None = None, load: str | None = None,
-         **options: Any) -> Any:
+         clip: float | None = None, hybrid: bool = False, tensor_parallel: bool = False, save: str | None = None,
+         load: str | None = None, full: bool = False, **options: Any) -> Any:
+    """hybrid: 2 replicas; tensor_parallel: 2 ranks by columns and rows. full: what is saved is whole, on rank 0."""
     import torch.distributed.checkpoint as dcp
-    from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
     from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
-    mesh = init_device_mesh("cpu", (2, ranks // 2) if hybrid else (ranks,),
-                            mesh_dim_names=("replicas", "shards") if hybrid else ("shards",))
+    mesh = init_device_mesh("cpu", (2, ranks // 2) if hybrid or tensor_parallel else (ranks,),
+                            mesh_dim_names=("replicas", "shards") if hybrid or tensor_parallel else ("shards",))
     net: Any = Net()
+    data_rank, data_ranks = rank, ranks
+    if tensor_parallel:
+        parallelize_module(net, mesh["shards"], {"a": ColwiseParallel(), "b": RowwiseParallel()})
+        mesh = mesh["replicas"]
+        data_rank, data_ranks = mesh.get_local_rank(), mesh.size()
     for part in (net.a, net.b, net.c, net):
         fully_shard(part, mesh=mesh)
     optimizer = NETWORK_MAKERS[maker](list(net.named_parameters()), **options)
-    if load is not None:
+    if load is not None and full:
+        saved = torch.load(load)
+        set_state_dict(net, optimizer, model_state_dict=saved["model"], optim_state_dict=saved["optimizer"],
+                       options=StateDictOptions(full_state_dict=True))
+    elif load is not None:
         with torch.no_grad():
             for parameter in net.parameters():
                 parameter.zero_()
@@ -298,8 +310,12 @@ def fsdp(rank: int, ranks: int, maker: str, steps: tuple[int, int], scaler: str 
         saved = {"model": model, "optimizer": state}
         dcp.load(saved, checkpoint_id=load)
         set_state_dict(net, optimizer, model_state_dict=saved["model"], optim_state_dict=saved["optimizer"])
-    losses = train_network(net, optimizer, range(*steps), rank, ranks, scaler_of(scaler), clip)
-    if save is not None:
+    losses = train_network(net, optimizer, range(*steps), data_rank, data_ranks, scaler_of(scaler), clip)
+    if save is not None and full:
+        model, state = get_state_dict(net, optimizer, options=StateDictOptions(full_state_dict=True))
+        if rank == 0:
+            torch.save({"model": model, "optimizer": state}, save)
+    elif save is not None:
         model, state = get_state_dict(net, optimizer)
         dcp.save({"model": model, "optimizer": state}, checkpoint_id=save)
     weights = [parameter.detach().full_tensor() for parameter in net.parameters()]

@@ -167,6 +167,12 @@ def test_fsdp2_with_replicas_counts_them_once() -> None:
                        rank_programs.one_process("NovoGrad", 8))
 
 
+def test_fsdp2_beside_tensor_parallelism() -> None:
+    """Layers over both dimensions of the mesh, and one over the data-parallel dimension alone."""
+    returned = on_ranks(4, "fsdp", maker="NovoGrad", steps=(0, 8), tensor_parallel=True)
+    expect_one_network(returned, rank_programs.one_process("NovoGrad", 8))
+
+
 def test_fsdp2_with_gradscaler_and_clipping() -> None:
     kinds: list[tuple[str, dict[str, Any]]] = [
         ("NovoGrad", {}), ("NovoGrad", {"unscale_in_step": True}), ("LARCSGD", {"clip": 0.05})]
@@ -185,3 +191,19 @@ def test_a_checkpoint_of_two_ranks_goes_on_with_one_and_with_three(tmp_path: Any
                                    for maker in makers])
         for number, maker in enumerate(makers):
             expect_one_network([of_rank[number] for of_rank in returned], rank_programs.one_process(maker, 10))
+
+
+def test_a_whole_checkpoint_goes_on_in_one_process_and_with_two_ranks(tmp_path: Any) -> None:
+    whole = rank_programs.one_process("NovoGrad", 10)
+    saved = str(tmp_path / "saved")
+    on_ranks(2, "fsdp", maker="NovoGrad", steps=(0, 5), save=saved, full=True)
+    for ranks in (1, 3):
+        expect_one_network(on_ranks(ranks, "fsdp", maker="NovoGrad", steps=(5, 10), load=saved, full=True), whole)
+    net = rank_programs.Net()
+    optimizer = rank_programs.NETWORK_MAKERS["NovoGrad"](list(net.named_parameters()))
+    loaded = torch.load(saved)
+    net.load_state_dict(loaded["model"])
+    states = [loaded["optimizer"]["state"][name] for name, _ in net.named_parameters()]
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": dict(enumerate(states))})
+    losses = rank_programs.train_network(net, optimizer, range(5, 10))
+    assert losses == pytest.approx(whole[0][5:], rel=1e-5)

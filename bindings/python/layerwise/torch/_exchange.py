@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -133,7 +134,7 @@ class Exchanges:
     have changed."""
 
     def __init__(self) -> None:
-        self._key: tuple[Any, ...] = ()
+        self._known: list[tuple[Any, list[weakref.ref[Tensor]]]] = []
         self._all: dict[tuple[Any, str], Exchange] = {}
 
     def __bool__(self) -> bool:
@@ -148,14 +149,21 @@ class Exchanges:
                 mesh = mesh_of(parameter) if parameter.requires_grad or parameter.grad is not None else None
                 if mesh is not None:
                     found.setdefault((mesh, norm), []).append((parameter, number, position))
-        key = tuple((kind, tuple(id(parameter) for parameter, _, _ in members)) for kind, members in found.items())
-        if key == self._key:
+        if self._are_known(found):
             return
-        self._key, self._all = (), {}
+        self._known, self._all = [], {}
         made = {kind: Exchange(kind[0], [parameter for parameter, _, _ in members],
                                [name(number, position) for _, number, position in members], of_weights, kind[1])
                 for kind, members in found.items()}
-        self._key, self._all = key, made
+        self._known = [(kind, [weakref.ref(parameter) for parameter, _, _ in members])
+                       for kind, members in found.items()]
+        self._all = made
+
+    def _are_known(self, found: dict[tuple[Any, str], list[tuple[Tensor, int, int]]]) -> bool:
+        return len(found) == len(self._known) and all(
+            kind == known and len(members) == len(refs) and all(
+                member[0] is ref() for member, ref in zip(members, refs, strict=True))
+            for (kind, members), (known, refs) in zip(found.items(), self._known, strict=True))
 
     def add_up(self, calls: Sequence[Call], grad_scale: Any, found_inf: Any) -> Any:
         """found_inf of all ranks together; as it is where no layer is cut."""
