@@ -581,8 +581,9 @@ LAYERWISE_API int32_t larc_sgd_step(layerwise_plan *plan, void *weights, const v
  *
  * buffers  as in novograd_step
  * larc     in, host, not NULL: eta, eps, min_update, max_update, mode, zero_norm, zero_grad_norm and
- *          weight_norm_threshold. The others left at their defaults, lr NaN: options has them for both; weight_decay and fold_weight_decay are COMBINATION, since the norm of
- *          r*(g' + weight_decay*w) does not follow from the two norms
+ *          weight_norm_threshold. The others left at their defaults, lr NaN: options has them for both; weight_decay and
+ *          fold_weight_decay are COMBINATION, since the norm of r*(g' + weight_decay*w) does not follow from the two
+ *          norms
  * options  in, host, not NULL; its norm LAYERWISE_NORM_L2: the infinity norm is COMBINATION, it would be a second
  *          reduction */
 LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *weights, const void *grads,
@@ -615,9 +616,9 @@ LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *w
  * sums_kind    LAYERWISE_SUMS_LAYERS
  * norm         LAYERWISE_NORM_
  *
- * Sums of layers that are empty, take no part or, in a plan for a shard, are not counted are +0, so that a buffer that is
- * used again, or added up over ranks, holds no sum of an earlier call. A sum that is not finite is written as it is; a largest magnitude that is NaN as +infinity,
- * since a maximum over ranks may lose a NaN. */
+ * A layer that is empty, takes no part or, in a plan for a shard, is not counted has the sum +0, so that a buffer that is
+ * used again, or added up over ranks, holds no sum of an earlier call. A sum that is not finite is written as it is; a
+ * largest magnitude that is NaN as +infinity, since a maximum over ranks may lose a NaN. */
 LAYERWISE_API int32_t layerwise_partial_norms(layerwise_plan *plan, const void *weights, const void *weights_extra,
                                               const void *grads, const uint8_t *layer_mask, double *grad_sums,
                                               double *weight_sums, int32_t sums_kind, int32_t norm, void *stream);

@@ -273,8 +273,9 @@ functions! {
     ///
     /// buffers  as in novograd_step
     /// larc     in, host, not NULL: eta, eps, min_update, max_update, mode, zero_norm, zero_grad_norm and
-    ///          weight_norm_threshold. The others left at their defaults, lr NaN: options has them for both; weight_decay and fold_weight_decay are COMBINATION, since the norm of
-    ///          r*(g' + weight_decay*w) does not follow from the two norms
+    ///          weight_norm_threshold. The others left at their defaults, lr NaN: options has them for both; weight_decay and
+    ///          fold_weight_decay are COMBINATION, since the norm of r*(g' + weight_decay*w) does not follow from the two
+    ///          norms
     /// options  in, host, not NULL; its norm LAYERWISE_NORM_L2: the infinity norm is COMBINATION, it would be a second
     ///          reduction
     /// ```
@@ -308,9 +309,9 @@ functions! {
     /// sums_kind    LAYERWISE_SUMS_LAYERS
     /// norm         LAYERWISE_NORM_
     ///
-    /// Sums of layers that are empty, take no part or, in a plan for a shard, are not counted are +0, so that a buffer that is
-    /// used again, or added up over ranks, holds no sum of an earlier call. A sum that is not finite is written as it is; a largest magnitude that is NaN as +infinity,
-    /// since a maximum over ranks may lose a NaN.
+    /// A layer that is empty, takes no part or, in a plan for a shard, is not counted has the sum +0, so that a buffer that is
+    /// used again, or added up over ranks, holds no sum of an earlier call. A sum that is not finite is written as it is; a
+    /// largest magnitude that is NaN as +infinity, since a maximum over ranks may lose a NaN.
     /// ```
     fn layerwise_partial_norms(
         plan: *mut layerwise_plan,
