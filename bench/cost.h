@@ -1,5 +1,5 @@
-// The cost model of a CUDA step: what each path moves, and how long it takes (prediction.h). What a one-pass step holds is
-// the library's own work list; what an op reads and writes is traffic.h's.
+// The cost model of a CUDA step: what each path moves, and how long it takes (prediction.h). What a one-pass step holds
+// is the library's own work list; what an op reads and writes is traffic.h's.
 #pragma once
 
 #include <vector>

@@ -56,7 +56,8 @@ class [[nodiscard]] Task {
 
 inline std::coroutine_handle<> Task::Done::await_suspend(Handle done) noexcept { return done.promise().caller; }
 
-// Time in microseconds, and who goes on when. What is due at the same time goes on in the order in which it was asked for.
+// Time in microseconds, and who goes on when. What is due at the same time goes on in the order in which it was asked
+// for.
 class Clock {
  public:
   double now() const { return now_; }

@@ -26,12 +26,13 @@ inline constexpr layerwise::SharedMemory kShared80{164 << 10, 163 << 10, 1 << 10
 inline constexpr int64_t kMega = 1 << 20;
 
 // Round trips: Luo et al., Benchmarking and Dissecting the Nvidia Hopper GPU Architecture (arXiv:2402.13499, 2024), the
-// table of latencies by level, in cycles at the boost clock: A100 261.5 and 466.3 at 1410 MHz, RTX 4090 273.0 and 541.5 at
-// 2520 MHz, H100 263.0 and 478.8 at 1755 MHz. B200: L2 150 ns, chipsandcheese.com, Nvidia's B200; its memory's as an H100's.
+// table of latencies by level, in cycles at the boost clock: A100 261.5 and 466.3 at 1410 MHz, RTX 4090 273.0 and 541.5
+// at 2520 MHz, H100 263.0 and 478.8 at 1755 MHz. B200: L2 150 ns, chipsandcheese.com, Nvidia's B200; its memory's as an
+// H100's.
 constexpr double nanoseconds(double cycles, double megahertz) { return cycles / megahertz * 1e3; }
 inline constexpr double kL2A100 = nanoseconds(261.5, 1410), kMemoryA100 = nanoseconds(466.3, 1410),
-    kL2Ada = nanoseconds(273.0, 2520), kMemoryAda = nanoseconds(541.5, 2520),
-    kL2H100 = nanoseconds(263.0, 1755), kMemoryH100 = nanoseconds(478.8, 1755), kL2B200 = 150;
+                        kL2Ada = nanoseconds(273.0, 2520), kMemoryAda = nanoseconds(541.5, 2520),
+                        kL2H100 = nanoseconds(263.0, 1755), kMemoryH100 = nanoseconds(478.8, 1755), kL2B200 = 150;
 
 inline constexpr Gpu kGpus[] = {
     {"A100-40", 108, kShared80, 40 * kMega, 1555, 0, kL2A100, kMemoryA100,

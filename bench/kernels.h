@@ -11,7 +11,7 @@ struct Kernels {
   const char* name;
   bool warp_sums;      // the norms' launch: a warp sums a tile, without barriers; else a block
   int norm_rows;       // in flight a block, or a warp
-  int norm_barriers;   // a tile
+  int norm_barriers;   // of each buffer that a tile sums
   bool drawn;          // two passes: tiles are drawn by ticket; else a grid's width apart
   int layer_loads;     // that wait for one another, from a tile's number to its address
   int constant_loads;  // the same, from a layer's norm to its constants
@@ -21,13 +21,14 @@ struct Kernels {
   bool prefetched;     // one pass: the first rows of moments and weights are asked for before the layer's norm is there
   bool drawn_ahead;    // tickets and what leads to a tile's address are asked for while the tile before is worked on
   bool tiny_packed;    // a layer of at most one row is a warp's, eight a block
-  bool copied;         // one pass: asynchronous copies bring the next tile's gradients into a free slot, and the next rows of
-                       // moments and weights into a ring of two stages, while the block works
+  bool copied;  // one pass: asynchronous copies bring the next tile's gradients into a free slot, and the next rows of
+                // moments and weights into a ring of two stages, while the block works
 };
 
-// As the machine code of today's kernels has it (tests/kernels/compiled says how many loads are in flight).
+// As the machine code of today's kernels has it: tests/kernels/compiled has loads in flight and barriers, to which a
+// test holds these.
 inline constexpr Kernels kBlockATile{
-    "a block a tile, strided", false, 8, 3, false, 2, 2, 4, 2, 2, false, false, false, false};
+    "a block a tile, strided", false, 8, 2, false, 2, 2, 4, 2, 2, false, false, false, false};
 
 // As they are to be.
 inline constexpr Kernels kWarpATile{
@@ -35,8 +36,8 @@ inline constexpr Kernels kWarpATile{
 inline constexpr Kernels kCopying{
     "the same, with asynchronous copies", true, 1, 0, true, 2, 1, 4, 4, 2, true, true, true, true};
 
-// Those of kernels/. Whoever changes them so that another structure is true changes this line, and the test of the choice
-// of path says whether kernels/tuning.h has to follow.
+// Those of kernels/. Whoever changes them so that another structure is true changes this line, and the test of the
+// choice of path says whether kernels/tuning.h has to follow.
 inline constexpr const Kernels& kKernels = kBlockATile;
 
 // In microseconds.
@@ -51,26 +52,26 @@ struct Latencies {
   double launch;     // from one kernel's end to the next one's first instruction, in a graph
 };
 
-// What a table's round trip grows to in a kernel: the tables chase one pointer on an idle device, always in the nearer half
-// of L2 and always in the TLB. With it an H100's trips are 0.35 us to L2 and 0.65 to memory.
+// What a table's round trip grows to in a kernel: the tables chase one pointer on an idle device, always in the nearer
+// half of L2 and always in the TLB. With it an H100's trips are 0.35 us to L2 and 0.65 to memory.
 //
-// No GPU has said it. The first run of bench/gpu calibrates, by rows of its stages profile and timing:
+// No GPU has said it. The first run of bench/gpu calibrates, by these rows of its stages profile and timing:
 //
-//   busy      the kernels `norms` and `update` of 10000x64 (profile): tiles of 64 elements are latency alone, so that their
-//             times over the model's are the factor
-//   fence, atomic   `partial_norms:grads` of bert-large beside that of 10000x64 (timing-rest): layers of many tiles hand
-//             up by fence and atomic, layers of one tile do not
-//   scalars   `partial_norms:grads` of 10000x64, which has no scalars, beside the kernel `norms` of its step (profile)
-//   launch    `novograd_step` of 10000x64 in two passes beside the sum of its two kernels' times
-//   all else  `stalled_barrier`, `stalled_fence` and `stalled_memory` of the kernel `one_pass` on resnet50
+// - kBusy: the kernels `norms` and `update` of 10000x64 (profile), whose tiles are latency alone: their times over the
+//   model's are the factor.
+// - fence, atomic: `partial_norms:grads` of bert-large beside that of 10000x64 (timing-rest). Layers of many tiles hand
+//   up by fence and atomic, layers of one tile do not.
+// - scalars: the kernel `norms` of 10000x64 (profile) beside `partial_norms:grads` of 10000x64, which has none.
+// - launch: `novograd_step` of 10000x64 in two passes beside the sum of its two kernels' times.
+// - the rest: `stalled_barrier`, `stalled_fence` and `stalled_memory` of the kernel `one_pass` on resnet50.
 inline constexpr double kBusy = 2.35;
 // The model's own range: everything but the launch takes up to so many times longer.
 inline constexpr double kLatest = 1.5;
 
 // No table has these, so they are counted in round trips to L2: an atomic is one and its execution; a fence waits for a
-// store's way there and the acknowledgement's way back and for its own. A barrier and the shuffles and shared memory of a
-// tile's sum are cycles of the SM: 15 steps of a dependent chain at 29 cycles each, which is what gpus.h's table has for a
-// load from shared memory, are 0.25 us at 1755 MHz.
+// store's way there and the acknowledgement's way back and for its own. A barrier and the shuffles and shared memory of
+// a tile's sum are cycles of the SM: 15 steps of a dependent chain at 29 cycles each, which is what gpus.h's table has
+// for a load from shared memory, are 0.25 us at 1755 MHz.
 constexpr Latencies latencies_of(const Gpu& gpu, double times = 1) {
   const double l2 = gpu.l2_ns * 1e-3 * kBusy * times, memory = gpu.memory_ns * 1e-3 * kBusy * times;
   return {l2, memory, 1.4 * l2, 2 * l2, 0.05 * times, 0.25 * times, 1.0 * times, 2.5};

@@ -41,8 +41,11 @@ struct LayerState {
 class Launch {
  public:
   explicit Launch(const Setting& setting)
-      : of_(setting), at_(setting.latencies), memory_(clock_, copy_rate(setting.gpu) * 1e3, at_.memory),
-        cached_(static_cast<double>(cached_bytes(setting.gpu))), layers_(setting.layout.layers.size()) {}
+      : of_(setting),
+        at_(setting.latencies),
+        memory_(clock_, copy_rate(setting.gpu) * 1e3, at_.memory),
+        cached_(static_cast<double>(cached_bytes(setting.gpu))),
+        layers_(setting.layout.layers.size()) {}
 
  protected:
   const Setting& of_;
@@ -63,6 +66,7 @@ class Launch {
     return {layer, index, std::min<int64_t>(kTileElements, size - index * kTileElements)};
   }
 
+  int summed_buffers() const { return needs_weight_norms(of_.op) ? 2 : 1; }
   double norm_read() const { return bytes_of(traffic_of(of_.op).norms, of_.bytes); }
   double update_write() const {
     const Passes& update = traffic_of(of_.op).update;
@@ -87,10 +91,11 @@ class Launch {
       if (layer.arrived.size() == level) layer.arrived.emplace_back(groups_of(count));
       const int64_t group = index / kGroupTiles, members = std::min<int64_t>(kGroupTiles, count - group * kGroupTiles);
       if (++layer.arrived[level][group] < members) co_return;
-      co_await clock_.after(2 * at_.l2 + at_.reduction);  // eight loads a lane, four at once
+      co_await clock_.after(at_.l2 + at_.reduction);  // eight loads a lane, all at once
       index = group;
     }
-    if (!is_norms(of_.op)) co_await clock_.after(at_.memory + at_.scalars);  // the second moment and the layer's options
+    if (!is_norms(of_.op))
+      co_await clock_.after(at_.memory + at_.scalars);  // the second moment and the layer's options
     if (releases) co_await clock_.after(at_.fence);
     finish(layer);
   }
@@ -107,7 +112,10 @@ class Launch {
    public:
     // held: bytes of an element that wait on the chip; again: those that L2 may have.
     Rows(Launch& launch, Tile tile, double held, double again, int at_once)
-        : launch_(launch), left_(tile.elements), batch_(int64_t{at_once} * kAccumulators), read_(launch.update_read() - held),
+        : launch_(launch),
+          left_(tile.elements),
+          batch_(int64_t{at_once} * kAccumulators),
+          read_(launch.update_read() - held),
           again_(again) {}
 
     void ask() {
@@ -184,7 +192,7 @@ class Walk : public Launch {
   double norms() {
     tiles_ = all_tiles(of_.layout);
     return run(needs_weight_norms(of_.op) && of_.op == Op::kLarcNovograd ? layerwise::kLarcNovogradNormBlocks
-                                                                        : layerwise::kNormBlocks,
+                                                                         : layerwise::kNormBlocks,
                of_.kernels.warp_sums ? kWarpsABlock : 1, true);
   }
   double update() {
@@ -223,9 +231,8 @@ class Walk : public Launch {
   }
 
   Task sum(Tile tile) {
-    const int buffers = needs_weight_norms(of_.op) ? 2 : 1;
-    co_await read_rows(tile.elements, norm_read(), of_.kernels.norm_rows, buffers);
-    co_await clock_.after(at_.reduction + of_.kernels.norm_barriers * at_.barrier);
+    co_await read_rows(tile.elements, norm_read(), of_.kernels.norm_rows, summed_buffers());
+    co_await clock_.after(at_.reduction + of_.kernels.norm_barriers * summed_buffers() * at_.barrier);
     co_await hand_up(tile, false);
   }
   Task update_tile(Tile tile) {
@@ -305,13 +312,13 @@ class OnePassWalk : public Launch {
       if (landing.at > 0)
         co_await clock_.until(landing.at);
       else
-        co_await read_rows(of_item.elements, norm_read(), kRowsSummed, needs_weight_norms(of_.op) ? 2 : 1);
+        co_await read_rows(of_item.elements, norm_read(), kRowsSummed, summed_buffers());
       if (item.kind == layerwise::WorkKind::kNorm) {
         const RereadBytes again = reread_bytes(of_.op, of_.bytes);
         cached_ = std::min(cached_ + static_cast<double>(of_item.elements) * (again.grad + again.weight),
                            static_cast<double>(cached_bytes(of_.gpu)));
       }
-      co_await clock_.after(at_.reduction + of_.kernels.norm_barriers * at_.barrier);
+      co_await clock_.after(at_.reduction + of_.kernels.norm_barriers * summed_buffers() * at_.barrier);
       co_await hand_up(of_item, true);
     }
   }

@@ -37,11 +37,12 @@ inline constexpr int kOnePassRowsInFlight = 2;
 // small beside 4 times 32 KiB at an SM's share of the memory rate (4 us on an H100).
 inline constexpr int kNormTilesPerTicket = 4;
 
-// One pass is chosen where a quarter of the elements at least are read once and the average tile is half full at least, two
-// passes else. By the model (bench/cost; no GPU has said it): where less is held the two differ by a few hundredths, less
-// than what the model leaves out; and a tile's way from its ticket to its update takes as long however few elements it has,
-// so that layers of 64 elements take 1.4 to 4 times as long in one pass, of 4000 about as long. A test of bench/ holds both
-// numbers to the model: with others, or with other kernels, it names the models that lose by them.
+// One pass is chosen where a quarter of the elements at least are read once and the average tile is half full at least,
+// two passes else. By the model (bench/cost; no GPU has said it): where less is held the two differ by a few
+// hundredths, less than what the model leaves out; and a tile's way from its ticket to its update takes as long however
+// few elements it has, so that layers of 64 elements take 1.4 to 4 times as long in one pass, of 4000 about as long. A
+// test of bench/ holds both numbers to the model: with others, or with other kernels, it names the models that lose by
+// them.
 inline constexpr double kLeastHeldShare = 0.25;
 inline constexpr double kLeastTileShare = 0.5;
 
@@ -63,11 +64,11 @@ struct HoldShape {
 // What a one-pass kernel declares itself: 300 to 700 bytes.
 inline constexpr int kStaticSharedBytes = 1024;
 
-// As many tiles as possible, but blocks before tiles: a block takes one step after the other, so that what an SM does at the
-// same time is its blocks. One block alone must hold half as many tiles again as several, since nothing works while it waits;
-// of several, more are better where each still has room for two tiles and three quarters of the tiles remain. By the model
-// (bench/cost; no GPU has said it) three blocks of 4 tiles of 16-bit gradients take 0.7 to 0.9 of the time of two blocks of 7
-// on an H100 and H200. These hold 3 x 2 tiles of float32 gradients, an A100 2 x 2.
+// As many tiles as possible, but blocks before tiles: a block takes one step after the other, so that what an SM does
+// at the same time is its blocks. One block alone must hold half as many tiles again as several, since nothing works
+// while it waits; of several, more are better where each still has room for two tiles and three quarters of the tiles
+// remain. By the model (bench/cost; no GPU has said it) three blocks of 4 tiles of 16-bit gradients take 0.7 to 0.9 of
+// the time of two blocks of 7 on an H100 and H200. These hold 3 x 2 tiles of float32 gradients, an A100 2 x 2.
 constexpr HoldShape hold_shape(const SharedMemory& memory, int tile_bytes) {
   HoldShape best{1, 0};
   for (int blocks = 1; blocks <= kOnePassBlocks; ++blocks) {

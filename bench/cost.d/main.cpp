@@ -1,7 +1,8 @@
 // The cost model as a table, one for each GPU:
 //
 //   bench_cost [--gpus A,B] [--models a,b] [--ops x,y]    bytes, microseconds and the path that a plan chooses
-//   bench_cost shares [--gpus A,B] [--models a,b]         the share of a copy's rate, by how the kernels are built, beside
+//   bench_cost shares [--gpus A,B] [--models a,b]         the share of a copy's rate, by how the kernels are built,
+//   beside
 //                                                         what is wanted
 #include <cstdio>
 #include <exception>
@@ -65,8 +66,7 @@ void print_gpu(const Gpu& gpu, const Choice& choice) {
   for (int op = 0; op < static_cast<int>(std::size(kTraffic)); ++op)
     for (const std::string& model : choice.models)
       for (const BufferDtypes& dtypes : {kFull, kMasters, kAllBf16})
-        if (contains(choice.ops, name_of(static_cast<Op>(op))))
-          print_row(static_cast<Op>(op), model, dtypes, gpu);
+        if (contains(choice.ops, name_of(static_cast<Op>(op)))) print_row(static_cast<Op>(op), model, dtypes, gpu);
 }
 
 // Refuses a name that is none of the known ones.
@@ -87,9 +87,11 @@ const Names kUsualOps{"novograd_step", "larc_sgd_step"};
 void print_table(Choice choice) {
   if (choice.models.empty()) choice.models = kUsualModels;
   if (choice.ops.empty()) choice.ops = kUsualOps;
-  std::printf("Bytes a parameter: what the kernels ask for, and what of it comes from memory where half of L2 serves the "
-              "reads that a second\npass repeats, newest first. Microseconds: predicted, no GPU has said it (%s).\n"
-              "Nothing here is measured but the copy's rate where it says so.\n", kKernels.name);
+  std::printf(
+      "Bytes a parameter: what the kernels ask for, and what of it comes from memory where half of L2 serves the "
+      "reads that a second\npass repeats, newest first. Microseconds: predicted, no GPU has said it (%s).\n"
+      "Nothing here is measured but the copy's rate where it says so.\n",
+      kKernels.name);
   for (const Gpu& gpu : kGpus)
     if (contains(choice.gpus, gpu.name)) print_gpu(gpu, choice);
 }

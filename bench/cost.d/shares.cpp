@@ -15,8 +15,8 @@ constexpr const Kernels* kBuilt[] = {&kBlockATile, &kWarpATile, &kCopying};
 
 enum class Path { kOne, kTwo };
 
-// Share: in one pass of the floor's bytes, in two of the bytes that two passes move. us: of tiny layers, whose floor says
-// nothing. 0: nothing is wanted.
+// Share: in one pass of the floor's bytes, in two of the bytes that two passes move. us: of tiny layers, whose floor
+// says nothing. 0: nothing is wanted.
 struct Row {
   const char* model;
   BufferDtypes dtypes;
@@ -24,14 +24,14 @@ struct Row {
   double wanted_share = 0, wanted_us = 0;
 };
 // Wanted of an H200.
-constexpr Row kRows[] = {{"resnet50", kFull, Path::kOne, 0.93},    {"resnet50", kFull, Path::kTwo, 0.80},
-                         {"bert-large", kFull, Path::kOne, 0.95},  {"bert-large", kFull, Path::kTwo, 0.80},
-                         {"jasper10x5", kFull, Path::kOne, 0.90},  {"jasper10x5", kFull, Path::kTwo, 0.80},
-                         {"resnet50", kAllBf16, Path::kOne, 0.85}, {"resnet50", kAllBf16, Path::kTwo, 0.80},
+constexpr Row kRows[] = {{"resnet50", kFull, Path::kOne, 0.93},     {"resnet50", kFull, Path::kTwo, 0.80},
+                         {"bert-large", kFull, Path::kOne, 0.95},   {"bert-large", kFull, Path::kTwo, 0.80},
+                         {"jasper10x5", kFull, Path::kOne, 0.90},   {"jasper10x5", kFull, Path::kTwo, 0.80},
+                         {"resnet50", kAllBf16, Path::kOne, 0.85},  {"resnet50", kAllBf16, Path::kTwo, 0.80},
                          {"llama3-8b", kAllBf16, Path::kOne, 0.90}, {"llama3-8b", kAllBf16, Path::kTwo, 0.80},
-                         {"10000x64", kFull, Path::kOne},          {"10000x64", kFull, Path::kTwo, 0, 30},
-                         {"100000x64", kFull, Path::kOne},         {"100000x64", kFull, Path::kTwo},
-                         {"400x1000", kFull, Path::kOne},          {"400x1000", kFull, Path::kTwo}};
+                         {"10000x64", kFull, Path::kOne},           {"10000x64", kFull, Path::kTwo, 0, 30},
+                         {"100000x64", kFull, Path::kOne},          {"100000x64", kFull, Path::kTwo},
+                         {"400x1000", kFull, Path::kOne},           {"400x1000", kFull, Path::kTwo}};
 
 bool is_tiny(const Row& row) { return std::string(row.model).find('x') != std::string::npos && row.model[0] <= '9'; }
 
@@ -39,7 +39,10 @@ bool is_tiny(const Row& row) { return std::string(row.model).find('x') != std::s
 class Question {
  public:
   Question(const Row& row, const Gpu& gpu)
-      : row_(row), gpu_(gpu), sizes_(layer_sizes(row.model)), cost_(cost_of(kOp, sizes_, row.dtypes, gpu, LAYERWISE_PATH_ONE_PASS)),
+      : row_(row),
+        gpu_(gpu),
+        sizes_(layer_sizes(row.model)),
+        cost_(cost_of(kOp, sizes_, row.dtypes, gpu, LAYERWISE_PATH_ONE_PASS)),
         floor_us_(bench::floor_us(kOp, sizes_, row.dtypes, gpu)) {}
 
   double floor_us() const { return floor_us_; }
@@ -69,11 +72,14 @@ struct NamedLatency {
   const char* name;
   double Latencies::*value;
 };
-constexpr NamedLatency kLatencies[] = {
-    {"loads that L2 serves", &Latencies::l2}, {"loads that memory serves", &Latencies::memory},
-    {"atomics", &Latencies::atomic},          {"fences", &Latencies::fence},
-    {"barriers", &Latencies::barrier},        {"tiles' sums", &Latencies::reduction},
-    {"layers' constants", &Latencies::scalars}, {"launches", &Latencies::launch}};
+constexpr NamedLatency kLatencies[] = {{"loads that L2 serves", &Latencies::l2},
+                                       {"loads that memory serves", &Latencies::memory},
+                                       {"atomics", &Latencies::atomic},
+                                       {"fences", &Latencies::fence},
+                                       {"barriers", &Latencies::barrier},
+                                       {"tiles' sums", &Latencies::reduction},
+                                       {"layers' constants", &Latencies::scalars},
+                                       {"launches", &Latencies::launch}};
 
 // Which latencies cost the most: what the figure would be without each.
 std::string reasons(const Question& question, const Row& row, const Kernels& kernels, const Latencies& latencies) {
@@ -105,7 +111,8 @@ std::string reasons(const Question& question, const Row& row, const Kernels& ker
 void print_row(const Row& row, const Gpu& gpu, bool has_wishes) {
   const Question question(row, gpu);
   const Latencies early = latencies_of(gpu), late = latencies_of(gpu, kLatest);
-  std::printf("%-11s %-14s %-10s", row.model, short_name(row.dtypes).c_str(), row.path == Path::kOne ? "one pass" : "two passes");
+  std::printf("%-11s %-14s %-10s", row.model, short_name(row.dtypes).c_str(),
+              row.path == Path::kOne ? "one pass" : "two passes");
   double best = 0;
   const Kernels* of = nullptr;
   for (const Kernels* kernels : kBuilt) {
@@ -137,9 +144,12 @@ bool contains(const std::vector<std::string>& names, const char* name) {
 }  // namespace
 
 void print_shares(const std::vector<std::string>& gpus, const std::vector<std::string>& models) {
-  std::printf("NovoGrad, predicted, no GPU has said it: share of a copy's rate at the bytes that a step must move (two passes: at "
-              "the bytes that they do),\nof tiny layers microseconds; at the latencies of the tables and at %.1f times those. "
-              "By how the kernels are built:\n", kLatest);
+  std::printf(
+      "NovoGrad, predicted, no GPU has said it: share of a copy's rate at the bytes that a step must move (two passes: "
+      "at "
+      "the bytes that they do),\nof tiny layers microseconds; at the latencies of the tables and at %.1f times those. "
+      "By how the kernels are built:\n",
+      kLatest);
   for (size_t i = 0; i < std::size(kBuilt); ++i)
     std::printf("  %zu  %s%s\n", i + 1, kBuilt[i]->name, kBuilt[i] == &kKernels ? " (kernels/ as it is)" : "");
   for (const Gpu& gpu : kGpus) {

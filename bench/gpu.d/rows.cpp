@@ -9,9 +9,8 @@ namespace {
 
 constexpr const char *kResnet = "resnet50", *kBert = "bert-large", *kJasper = "jasper10x5", *kLlama = "llama3-8b",
                      *kTiny = "10000x64";
-constexpr Special kSpecials[] = {Special::kUnaligned, Special::kOddFirst,   Special::kScattered,
-                                 Special::kCopy,      Special::kStochastic, Special::kZeroGrads,
-                                 Special::kFoundInf};
+constexpr Special kSpecials[] = {Special::kUnaligned,  Special::kOddFirst,  Special::kScattered, Special::kCopy,
+                                 Special::kStochastic, Special::kZeroGrads, Special::kFoundInf};
 
 void append(std::vector<Row>& rows, std::initializer_list<Row> more) { rows.insert(rows.end(), more); }
 

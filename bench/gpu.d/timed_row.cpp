@@ -1,5 +1,7 @@
 #include "gpu.d/timed_row.h"
 
+#include <future>
+
 #include "cost.h"
 #include "gpu.d/device.h"
 #include "gpu.d/paths.h"
@@ -28,12 +30,16 @@ class TimedRow {
   }
 
   bool run(double copy_gb_per_s) {
+    // A model of billions takes seconds, which the device need not wait for.
+    std::future<StepTime> predicted = std::async(std::launch::async, [this, gpu = this_gpu(copy_gb_per_s)] {
+      return time_of(row_.op, layers_.sizes, row_.dtypes, gpu, kOnePass);
+    });
     // The sums of an apply call are there before its first step.
     if (is_apply(row_.op)) sum_all();
     timer_.prepare(works_);
     const bool good = check();
     timer_.measure(works_);
-    report(copy_gb_per_s);
+    report(copy_gb_per_s, predicted.get());
     return good;
   }
 
@@ -103,9 +109,8 @@ class TimedRow {
     StepTime time;
   };
 
-  void report(double copy_rate) {
-    const Model model{cost_of(row_.op, layers_.sizes, row_.dtypes, this_gpu(copy_rate), kOnePass),
-                      time_of(row_.op, layers_.sizes, row_.dtypes, this_gpu(copy_rate), kOnePass)};
+  void report(double copy_rate, const StepTime& time) {
+    const Model model{cost_of(row_.op, layers_.sizes, row_.dtypes, this_gpu(copy_rate), kOnePass), time};
     const std::string automatic = automatic_path();
     auto path = paths_.begin();
     for (const TimedWork& work : works_) report(work, *path++, model, automatic, copy_rate);
@@ -127,7 +132,8 @@ class TimedRow {
     line.add("aligned_layers", layers_.aligned());
     const double floor = floor_bytes(row_.op, bytes);
     timer_.add_figures(line, work, {static_cast<double>(moved) / elements, floor}, copy_rate);
-    line.add("us_model", one_pass ? model.time.one_pass : model.time.two_pass).add("model_bytes_asked", static_cast<double>(predicted.bytes) / elements);
+    line.add("us_model", one_pass ? model.time.one_pass : model.time.two_pass)
+        .add("model_bytes_asked", static_cast<double>(predicted.bytes) / elements);
     line.add("model_bytes_from_memory", static_cast<double>(predicted.memory_bytes) / elements);
     line.add("held_elements", held.count).add("held_elements_model", one_pass ? model.cost.held_elements : 0);
     if (one_pass && path.asked == kOnePass && !ran_in_one_pass(paths_.front().plan))

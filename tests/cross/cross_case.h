@@ -19,7 +19,9 @@ class Case {
       : random_(seed),
         step_(step),
         halves_(halves),
-        path_(path >= 0 ? path : seed % 3 == 1 ? LAYERWISE_PATH_TWO_PASS : LAYERWISE_PATH_ONE_PASS),
+        path_(path >= 0       ? path
+              : seed % 3 == 1 ? LAYERWISE_PATH_TWO_PASS
+                              : LAYERWISE_PATH_ONE_PASS),
         cpu_(layout),
         scales_(oracle::fill_state(random_, cpu_, random_.one_in(4))),
         novograd_(oracle::random_novograd(random_)),

@@ -92,7 +92,8 @@ TEST_CASE("what a one-pass step holds is what its blocks have room for", "[one_p
   CHECK(held(tiles_and(room, 0), LAYERWISE_QUERY_HELD_GRADS, one) == room * kTile + 8);
   CHECK(held(tiles_and(room, 1), LAYERWISE_QUERY_HELD_GRADS, one) == (room - 1) * kTile + 1 + 8);
   CHECK(held(tiles_and(room, 0), LAYERWISE_QUERY_HELD_GRADS, two) == 0);
-  // The plan's own choice: a model of which most is held, and one of which little is; and one of tiles that are mostly empty.
+  // The plan's own choice: a model of which most is held, and one of which little is; and one of tiles that are mostly
+  // empty.
   CHECK(held(tiles_and(room, 1), LAYERWISE_QUERY_PATH, 0) == LAYERWISE_PATH_ONE_PASS);
   CHECK(held(tiles_and(5 * room, 0), LAYERWISE_QUERY_PATH, 0) == LAYERWISE_PATH_TWO_PASS);
   CHECK(held(tiles_and(5 * room, 0), LAYERWISE_QUERY_PATH, one) == LAYERWISE_PATH_ONE_PASS);

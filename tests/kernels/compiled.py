@@ -6,8 +6,8 @@ compiled.py --accept OPTIONS            writes the tables anew; the commit that 
 compiled.py --self-test                 planted changes are found
 OPTIONS: --nvcc VERSION --tables FOLDER --tuning kernels/tuning.h --ptxas LOG... --objects FILE.o...
 
-A change is no fault by itself: it is seen, and accepted in words. The tables are of one version of nvcc, which their first line
-names; with another the checks are skipped. An architecture without a table is listed and not checked.
+A change is no fault by itself: it is seen, and accepted in words. The tables are of one version of nvcc, which their
+first line names; with another the checks are skipped. An architecture without a table is listed and not checked.
 """
 import argparse
 import io
@@ -24,8 +24,8 @@ import resources
 import sass
 
 FIELDS = {"resources": ("registers", "spilled", "shared", "blocks"), "code": ("loads in flight", "barriers")}
-# Of an SM, from the CUDA programming guide's table of compute capabilities: threads, KiB of shared memory. From 8.0 on the
-# system takes 1 KiB a block.
+# Of an SM, from the CUDA programming guide's table of compute capabilities: threads, KiB of shared memory. From 8.0 on
+# the system takes 1 KiB a block.
 THREADS = {"75": 1024, "86": 1536, "89": 1536, "120": 1536, "121": 1536}
 SHARED = {"75": 64, "80": 164, "86": 100, "89": 100, "120": 100, "121": 100}
 MOST_LINES = 40  # of changes, for each architecture
@@ -75,7 +75,8 @@ def from_code(objects, architectures, program):
     for architecture in architectures:
         found = {}
         for file in objects:
-            done = subprocess.run([program, "-sass", "-arch", architecture, file], env=environment, text=True, capture_output=True)
+            done = subprocess.run([program, "-sass", "-arch", architecture, file], env=environment, text=True,
+                                  capture_output=True)
             if done.returncode:
                 sys.exit(f"{program} -sass -arch {architecture} {file}: {done.stderr.strip()}")
             found.update((name, sass.look(code)) for name, code in sass.kernels(io.StringIO(done.stdout)))
@@ -93,7 +94,8 @@ def table_text(rows, version, architecture):
     cells = [columns] + [(name, *(rows[name][column] for column in columns[1:])) for name in sorted(rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]
-    return f"nvcc {release(version)}, {architecture}, written by tests/kernels/compiled.py --accept\n" + "\n".join(lines) + "\n"
+    title = f"nvcc {release(version)}, {architecture}, written by tests/kernels/compiled.py --accept"
+    return "\n".join([title, *lines]) + "\n"
 
 
 def read_table(text):
@@ -129,8 +131,8 @@ def check(options, rows):
             return 0
         lines = changes(architecture, before, now, FIELDS[options.check])
         compared += len(now)
-        print("\n".join(lines[:MOST_LINES] + [f"{architecture}: {len(lines) - MOST_LINES} more"] * (len(lines) > MOST_LINES))
-              or f"{architecture}: {len(now)} kernels as the table has them")
+        more = [f"{architecture}: {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
+        print("\n".join(lines[:MOST_LINES] + more) or f"{architecture}: {len(now)} kernels as the table has them")
         status |= bool(lines)
     if not compared:
         print("SKIPPED: no table for any architecture of this build")
@@ -151,8 +153,8 @@ def run(options):
         return check(options, rows)
     program = cuobjdump()
     if not program:
-        print("SKIPPED: no cuobjdump (pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm), so loads in flight and barriers "
-              "are unknown")
+        print("SKIPPED: no cuobjdump (pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm), so loads in flight and "
+              "barriers are unknown")
         return 1 if options.accept else 0
     code = from_code(options.objects, sorted(rows), program)
     if options.check:
@@ -166,7 +168,7 @@ def run(options):
     return 0
 
 
-# ---- --self-test -------------------------------------------------------------------------------------------------------
+# ---- --self-test -----------------------------------------------------------------------------------------------------
 
 CODE = """\t\tFunction : _Z1kv
         /*0000*/                   S2R R0, SR_CTAID.X ;      /* 0x0 */
@@ -191,7 +193,8 @@ def self_test():
 
     fewer = CODE.replace("        /*0030*/", "        /*0028*/                   FADD R21, R4, R4 ;\n        /*0030*/")
     apart = CODE.replace("BRA 0x10 ;", "BRA 0x30 ;")
-    rows = {"a": {"registers": "40", "spilled": "0", "shared": "32", "blocks": "4", "loads in flight": "8x16 4x8", "barriers": "2 4"}}
+    rows = {"a": {"registers": "40", "spilled": "0", "shared": "32", "blocks": "4", "loads in flight": "8x16 4x8",
+                  "barriers": "2 4"}}
     other = {"a": {**rows["a"], "registers": "48", "barriers": "2"}, "b": rows["a"]}
     version, read = read_table(table_text(rows, "13.0.88", "sm_90"))
     usage = resources.Usage()
@@ -204,7 +207,8 @@ def self_test():
         ("no loop", look(CODE.replace("@!P1  BRA 0x10", "      NOP"))[0][1] == "0"),
         ("a table is read as it was written", (version, read) == ("13.0", rows)),
         ("nothing changed", not changes("sm_90", rows, rows, FIELDS["resources"] + FIELDS["code"])),
-        ("a change is named", changes("sm_90", rows, {"a": other["a"]}, FIELDS["code"]) == ["sm_90 a: barriers 2 4 -> 2"]),
+        ("a change is named",
+         changes("sm_90", rows, {"a": other["a"]}, FIELDS["code"]) == ["sm_90 a: barriers 2 4 -> 2"]),
         ("a kernel more", changes("sm_90", rows, other, ()) == ["sm_90 b: is new"]),
         ("a kernel less", changes("sm_90", other, rows, ()) == ["sm_90 b: is gone"]),
         ("names", short("k<bfloat16, float16, float> >") == "k<bf16, f16, f32>>"),

@@ -1,4 +1,4 @@
-"""What a kernel's machine code says of its time: loads in flight, and barriers a tile. From what cuobjdump -sass prints."""
+"""What a kernel's machine code says of its time: loads in flight and barriers a tile, from what cuobjdump -sass prints."""
 import re
 from collections import deque
 
@@ -27,8 +27,9 @@ class Instruction:
         return not self.predicated and self.kind() in ("EXIT", "RET", "BRX") or self.always_jumps()
 
     def always_jumps(self):
-        return not self.predicated and self.kind() in ("BRA", "JMP") and not self.operation.startswith(("BRA.DIV", "BRA.CONV")) \
-            and "P" not in re.sub(r"\bPT\b|UPT", "", self.operands.split("0x")[0])
+        return (not self.predicated and self.kind() in ("BRA", "JMP")
+                and not self.operation.startswith(("BRA.DIV", "BRA.CONV"))
+                and "P" not in re.sub(r"\bU?PT\b", "", self.operands.split("0x")[0]))
 
     def loads(self):
         """Bytes a thread that it asks global memory for."""
@@ -52,8 +53,8 @@ def kernels(lines):
 
 
 def flights(instructions):
-    """Where loads are used: the number of the instruction and the bytes a thread of each load that was on its way until then.
-    What jumps in from elsewhere brings none."""
+    """Where loads are used: the number of the instruction, and the bytes a thread of each load that was on its way until
+    then. What jumps in from elsewhere brings none."""
     joins = {i.target() for i in instructions if i.kind() != "BSSY"}
     waiting, grown = {}, False  # by the first register that a load fills
     for number, instruction in enumerate(instructions):
@@ -127,8 +128,8 @@ LEAST_LOADS, MOST_GROUPS = 4, 4  # fewer at once are addresses and constants; th
 
 
 def look(instructions):
-    """The loads in flight before a use, the most bytes first, such as "8x16 4x16": 8 loads of 16 bytes a thread; and the
-    barriers on the ways of a tile past them."""
+    """The loads in flight before a use, the most bytes first, such as "8x16 4x16": 8 loads of 16 bytes a thread; and
+    the barriers on the ways of a tile past them."""
     peaks = [(number, loads) for number, loads in flights(instructions) if len(loads) >= LEAST_LOADS]
     words = sorted({(sum(loads), "+".join(f"{loads.count(size)}x{size}" for size in sorted(set(loads), reverse=True)))
                     for _, loads in peaks}, reverse=True)

@@ -23,7 +23,8 @@ constexpr bool is(const HoldShape& shape, int blocks, int slots) { return shape.
 
 }  // namespace
 
-TEST_CASE("as many tiles are held as the shared memory has room for, in as many blocks as keep three quarters of them", "[hold_shape]") {
+TEST_CASE("as many tiles are held as the shared memory has room for, in as many blocks as keep three quarters of them",
+          "[hold_shape]") {
   CHECK(is(shape(kH100, 2), 3, 4));  // 16-bit gradients: 3 x 4 x 16 KiB; two blocks would hold 2 x 7
   CHECK(is(shape(kH100, 4), 3, 2));  // float32: 3 x 2 x 32 KiB
   CHECK(is(shape(kH100, 8), 3, 1));  // float32 gradients and weights
