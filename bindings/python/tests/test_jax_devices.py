@@ -313,6 +313,67 @@ def test_jaxs_own_check_sees_what_varies_over_a_mesh_and_what_does_not(printed: 
     assert printed["CUT"] == ["runs refused refused refused"] * 3 + ["runs refused refused refused"]
 
 
+# Pieces of layers inside a caller's shard_map: with the axis named, a step is that of whole layers.
+NAMED = """
+line = Mesh(devices, ("model",))
+AXIS = {"kernel": P("model"), "bias": P("model"), "table": P("model"), "wide": P(None, "model"), "scale": P(),
+        "whole": P()}
+MAKERS = {
+    "novograd": lambda **axis: layerwise.jax.novograd(0.1, **axis),
+    "novograd inf": lambda **axis: layerwise.jax.novograd(0.1, norm="inf", amsgrad=True, bias_correction=True, **axis),
+    "larc_sgd": lambda **axis: layerwise.jax.larc_sgd(0.1, eta=0.02, fold_weight_decay=True, weight_decay=0.01, **axis),
+    "larc": lambda **axis: optax.chain(layerwise.jax.larc(0.1, eta=0.02, **axis), optax.sgd(0.1))}
+
+def trained(optimizer, step, shard):
+    params, state = PARAMS, optimizer.init(PARAMS)
+    if shard:
+        specs = jax.tree.map(lambda leaf: P(), state)
+        fields = {name: AXIS for name in ("first_moment", "momentum") if getattr(state, name, None) is not None}
+        if fields:
+            specs = specs._replace(**fields)
+        step = jax.shard_map(step, mesh=line, in_specs=(AXIS, AXIS, specs), out_specs=(AXIS, specs))
+    step = jax.jit(step)
+    for _ in range(3):
+        params, state = step(params, GRADS, state)
+    return params, state
+
+for name, make in MAKERS.items():
+    for kind in range(len(steps_of(make()))):
+        one, named = (steps_of(make(**axis))[kind] for axis in ({}, {"axis_name": "model"}))
+        want, wanted = trained(make(), one, False)
+        got, state = trained(make(axis_name="model"), named, True)
+        print(all(np.abs(np.asarray(a, np.float64) - b).max() <= 1e-6 * np.abs(b).max()
+                  for a, b in zip(*map(jax.tree.leaves, ((got, state), (want, wanted))))))
+
+def refused(make, check=True, summed=True):
+    optimizer = make(axis_name="model")
+    def body(params, grads):
+        if not summed:
+            grads = grads * jax.lax.axis_index("model")
+        return update_of(optimizer)(params, grads, optimizer.init(params))[0]
+    spec = P() if not summed else P("model")
+    mapped = jax.shard_map(body, mesh=line, in_specs=(spec, spec), out_specs=P("model"), check_vma=check)
+    try:
+        jax.jit(mapped)(jnp.ones(8), jnp.ones(8))
+        print("runs")
+    except layerwise.ArgumentError as problem:
+        print(problem)
+
+refused(MAKERS["novograd"], check=False)
+refused(MAKERS["larc_sgd"], summed=False)
+try:
+    layerwise.jax.larc(0.1, fold_weight_decay="gradient", axis_name="model")
+except layerwise.ArgumentError as problem:
+    print(problem)
+"""
+
+
+def test_pieces_along_a_named_axis_step_as_whole_layers() -> None:
+    *same, check, summed, fold = on_devices(NAMED)
+    assert same == ["True"] * 7
+    assert "check_vma=True" in check and "jax.lax.psum" in summed and "fold_weight_decay" in fold
+
+
 CODE = """
 weights, grads = (jnp.asarray(x) for x in np.random.default_rng(0).normal(size=(2, 64, 200)).astype(np.float32))
 optimizer = layerwise.jax.novograd(0.1)

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from .. import _errors
+from .._errors import refusal
 from . import _handlers
 from ._ffi import Call, Operands, varying_axes
 from ._hyper import Options
@@ -34,11 +36,13 @@ class Step(NamedTuple):
     lr_mult: list[float]
     wd_mult: list[float]
     skip_larc: list[float]
+    axes: tuple[str, ...]
 
 
 def run(step: Step) -> tuple[list[list[Any]], list[list[Any]]]:
     """The scalars, and the lists that the step changes, after it."""
     _handlers.register()
+    _check_axes(step)
     scalars = [list(values) for values in step.scalars]
     changed = [list(arrays) for arrays, is_changed in zip(step.lists, step.changed, strict=True) if is_changed]
     groups: dict[Any, list[int]] = {}
@@ -47,9 +51,10 @@ def run(step: Step) -> tuple[list[list[Any]], list[list[Any]]]:
         key = (*(str(array.dtype) for array in arrays), frozenset().union(*map(varying_axes, arrays)))
         groups.setdefault(key, []).append(layer)
     for layers in groups.values():
+        lr_mult, wd_mult, skip_larc = (tuple(float(values[layer]) for layer in layers)
+                                       for values in (step.lr_mult, step.wd_mult, step.skip_larc))
         call = Call(step.name, step.options.structs, step.options.offsets, len(step.scalars), step.count is not None,
-                    step.changed, *(tuple(float(values[layer]) for layer in layers)
-                                    for values in (step.lr_mult, step.wd_mult, step.skip_larc)))
+                    step.changed, lr_mult, wd_mult, skip_larc, step.axes)
         new_scalars, new_lists = _compiled(call)(
             step.numbers, step.count, [[values[layer] for layer in layers] for values in step.scalars],
             [[arrays[layer] for layer in layers] for arrays in step.lists])
@@ -57,6 +62,27 @@ def run(step: Step) -> tuple[list[list[Any]], list[list[Any]]]:
             for layer, value in zip(layers, new, strict=True):
                 old[layer] = value
     return scalars, changed
+
+
+def axis_names(given: Any) -> tuple[str, ...]:
+    """Raises TypeError for what is neither None, a name nor a tuple of names."""
+    names = () if given is None else (given,) if isinstance(given, str) else given
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"axis_name is {given!r}: it must be the name of an axis of jax.shard_map, or a tuple of them")
+    return names
+
+
+def _check_axes(step: Step) -> None:
+    """Raises ArgumentError where JAX does not say which leaves are cut, or a gradient is still to be summed."""
+    for axis in step.axes:
+        if axis not in varying_axes(jax.lax.axis_index(axis)):
+            raise refusal(_errors.COMBINATION, f"axis_name is {axis!r}: it needs jax.shard_map with check_vma=True, which "
+                                               "tells pieces of layers from replicas")
+    for layer, (weight, grad) in enumerate(zip(*step.lists[:2], strict=True)):
+        cuts = [sorted(varying_axes(array) & set(step.axes)) for array in (weight, grad)]
+        if cuts[0] != cuts[1]:
+            raise refusal(_errors.COMBINATION, f"leaf {layer} of params varies over {cuts[0]} and its gradient over "
+                                               f"{cuts[1]}: they must be cut alike, replicas' gradients summed (jax.lax.psum)")
 
 
 @functools.lru_cache(maxsize=1024)

@@ -24,6 +24,7 @@ class Call(NamedTuple):
     has_count        whether the handler takes the completed steps
     changed          for each list of arrays whether the step changes it
     lr_mult, wd_mult, skip_larc  one number a layer
+    axes             of a surrounding jax.shard_map, along which layers are cut that vary over them
     """
 
     name: str
@@ -35,6 +36,7 @@ class Call(NamedTuple):
     lr_mult: tuple[float, ...]
     wd_mult: tuple[float, ...]
     skip_larc: tuple[float, ...]
+    axes: tuple[str, ...]
 
     @property
     def layers(self) -> int:
@@ -106,6 +108,7 @@ def _step(call: Call, target: str, operands: Operands, sums: list[Any]) -> Resul
             given.append(array)
     returned = iter(_ffi_call(call, target, given, results, aliases))
     new = [[next(returned) for _ in arrays] for arrays, is_changed in parts if is_changed]
+    new[0] = [_the_same(vector, call.axes) for vector in new[0]]
     return new[0], new[1:]
 
 
@@ -116,6 +119,12 @@ def _ffi_call(call: Call, target: str, given: list[Any], results: list[Any], ali
     # What an ffi_call returns counts in some versions of JAX as the same on all devices, whatever went in.
     varying = frozenset().union(*map(varying_axes, given))
     return [_vary(array, tuple(sorted(varying - varying_axes(array)))) for array in returned]
+
+
+def _the_same(array: Any, axes: tuple[str, ...]) -> Any:
+    """What is the same along these axes, as JAX's check is to know."""
+    axes = tuple(axis for axis in axes if axis in varying_axes(array))
+    return jax.lax.pmax(array, axes) if axes else array
 
 
 def _vary(array: Any, axes: tuple[str, ...]) -> Any:

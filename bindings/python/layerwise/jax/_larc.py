@@ -8,11 +8,12 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from .. import _abi
+from .. import _abi, _errors
+from .._errors import refusal
 from .._keywords import Unpack, takes
 from .._plan import LarcSgdValues, Plan
 from . import _handlers
-from ._call import Step, run
+from ._call import Step, axis_names, run
 from ._hyper import NOT_HERE, Options, ask, known_rate, numbers, plan_without_layers, refuse_none
 from ._transformation import Pair, Transformation, advanced, checked, first_count
 from ._tree import Leaves, zeros_beside
@@ -34,14 +35,15 @@ class LarcSgdState(NamedTuple):
 
 @takes(_abi.LarcOptions, without=NOT_HERE)
 def larc(learning_rate: Any, *, lr_mult: Any = None, wd_mult: Any = None, skip_larc: Any = None,
-         **options: Unpack[_abi.LarcValues]) -> Pair:
+         axis_name: str | tuple[str, ...] | None = None, **options: Unpack[_abi.LarcValues]) -> Pair:
     """Scales every layer's gradient by LARC's factor (You et al., arXiv 1708.03888), for any optimizer to follow:
 
         optax.chain(layerwise.jax.larc(0.1), optax.sgd(0.1, momentum=0.9))
 
     learning_rate  that of the optimizer that follows, as a number, a scalar array or a schedule: clip divides by it
     skip_larc      a tree of booleans like params or a prefix of it, or a function of params that returns one: True
-                   leaves LARC out of that layer; None: of none. lr_mult and wd_mult are those of layerwise.jax.novograd
+                   leaves LARC out of that layer; None: of none. lr_mult, wd_mult and axis_name are those of
+                   layerwise.jax.novograd
 
     The other options are those of layerwise.Plan.larc_scale, of which None is the library's default:
 
@@ -51,6 +53,8 @@ def larc(learning_rate: Any, *, lr_mult: Any = None, wd_mult: Any = None, skip_l
     layerwise.jax.Transformation does: what comes out is unscaled. Raises as novograd.
     """
     asked, larc = _larc_options([_abi.LarcOptions], options)
+    axes = axis_names(axis_name)
+    _refuse_norm_of_sum(axes, larc)
     nothing = np.zeros(0, np.float32)
     with plan_without_layers() as plan:
         plan.larc_scale(nothing, nothing.copy(), lr=known_rate(learning_rate), **larc)
@@ -64,7 +68,7 @@ def larc(learning_rate: Any, *, lr_mult: Any = None, wd_mult: Any = None, skip_l
         _, (scaled,) = run(Step(
             "larc_scale", numbers(learning_rate, state.count, grad_scale, found_inf, asked.values), None, [],
             [leaves.weights, leaves.grads], (False, True), asked, leaves.numbers(lr_mult, params, "lr_mult", 1),
-            leaves.numbers(wd_mult, params, "wd_mult", 1), leaves.numbers(skip_larc, params, "skip_larc", 0)))
+            leaves.numbers(wd_mult, params, "wd_mult", 1), leaves.numbers(skip_larc, params, "skip_larc", 0), axes))
         return leaves.updates(scaled), LarcState(advanced(state.count, found_inf))
 
     return Pair(init, update)
@@ -72,12 +76,13 @@ def larc(learning_rate: Any, *, lr_mult: Any = None, wd_mult: Any = None, skip_l
 
 @takes(_abi.LarcOptions, _abi.SgdOptions, without=NOT_HERE, momentum=0.9)
 def larc_sgd(learning_rate: Any, *, momentum_dtype: Literal["float32", "bfloat16"] = "float32", lr_mult: Any = None,
-             wd_mult: Any = None, skip_larc: Any = None, **options: Unpack[LarcSgdValues]) -> Transformation:
+             wd_mult: Any = None, skip_larc: Any = None, axis_name: str | tuple[str, ...] | None = None,
+             **options: Unpack[LarcSgdValues]) -> Transformation:
     """LARC and SGD with momentum in one step. With skip_larc of every layer it is plain SGD, as torch.optim.SGD's.
 
     momentum_dtype  that of the state's momentum, whatever the parameters have
 
-    lr_mult, wd_mult and skip_larc are those of larc. The other options are those of layerwise.Plan.larc_sgd_step, of
+    lr_mult, wd_mult, skip_larc and axis_name are those of larc. The other options are those of layerwise.Plan.larc_sgd_step, of
     which None is the library's default:
 
     {options}
@@ -86,6 +91,8 @@ def larc_sgd(learning_rate: Any, *, momentum_dtype: Literal["float32", "bfloat16
     """
     refuse_none(momentum=options.get("momentum", 0), momentum_dtype=momentum_dtype)
     asked, larc = _larc_options([_abi.LarcOptions, _abi.SgdOptions], options)
+    axes = axis_names(axis_name)
+    _refuse_norm_of_sum(axes, larc)
     # An array or traced momentum may be 0 at times: its state is there all the same.
     has_momentum = isinstance(options.get("momentum"), jax.Array) or asked.known.get("momentum") != 0
     nothing = np.zeros(0, np.float32)
@@ -106,7 +113,7 @@ def larc_sgd(learning_rate: Any, *, momentum_dtype: Literal["float32", "bfloat16
             "larc_sgd_step", numbers(learning_rate, state.count, grad_scale, found_inf, asked.values), state.count, [],
             [leaves.weights, leaves.grads, *buffers], (True, False, True)[:2 + len(buffers)], asked,
             leaves.numbers(lr_mult, params, "lr_mult", 1), leaves.numbers(wd_mult, params, "wd_mult", 1),
-            leaves.numbers(skip_larc, params, "skip_larc", 0)))
+            leaves.numbers(skip_larc, params, "skip_larc", 0), axes))
         return leaves.replaced(params, weights), LarcSgdState(
             advanced(state.count, found_inf), leaves.replaced(state.momentum, new[0]) if new else state.momentum)
 
@@ -118,3 +125,10 @@ def _larc_options(kinds: list[type[_abi.Struct]], given: Mapping[str, Any]) -> t
     _handlers.register_early()
     asked = ask(kinds, given)
     return asked, {name: value for name, value in asked.known.items() if name in _abi.LarcOptions.options}
+
+
+def _refuse_norm_of_sum(axes: tuple[str, ...], larc: dict[str, Any]) -> None:
+    fold = larc.get("fold_weight_decay")
+    if axes and fold in ("gradient", "both"):
+        raise refusal(_errors.COMBINATION, f"fold_weight_decay is {fold!r} beside axis_name: of pieces the norm of "
+                                           "g + weight_decay*w does not follow from the sums that are exchanged")

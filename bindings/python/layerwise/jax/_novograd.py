@@ -13,7 +13,7 @@ from .._errors import refusal
 from .._keywords import Unpack, takes
 from .._plan import Plan
 from . import _handlers
-from ._call import Step, run
+from ._call import Step, axis_names, run
 from ._hyper import NOT_HERE, ask, known_rate, numbers, plan_without_layers, refuse_none
 from ._transformation import Transformation, advanced, checked, first_count
 from ._tree import Leaves, scalars_beside, zeros_beside
@@ -33,7 +33,8 @@ class NovogradState(NamedTuple):
 @takes(_abi.NovogradOptions, without=NOT_HERE, amsgrad=False)
 def novograd(
         learning_rate: Any, *, first_moment_dtype: Literal["float32", "bfloat16"] = "float32", lr_mult: Any = None,
-        wd_mult: Any = None, **options: Unpack[_abi.NovogradValues]) -> Transformation:
+        wd_mult: Any = None, axis_name: str | tuple[str, ...] | None = None,
+        **options: Unpack[_abi.NovogradValues]) -> Transformation:
     """NovoGrad (Ginsburg et al., arXiv 1905.11286) over a tree of parameters, every leaf a layer.
 
     learning_rate       a number, a scalar array, or a schedule: a function of the number of completed steps
@@ -42,6 +43,10 @@ def novograd(
                         params that returns one: multiply the learning rate and the decay of their layers; None: 1.
                         wd_mult 0 leaves decay out, of biases for example. Inside optax.masked and optax.partition the
                         tree is that of all params, and the function sees those that are not masked
+
+    axis_name           of jax.shard_map: leaves that vary over it (or any of several) are pieces of layers, whose sums
+                        are added over it by one psum; the others are whole. It needs check_vma=True, JAX's default,
+                        and gradients that vary as their leaves do. None: inside jax.shard_map every piece is a layer
 
     The other options, of which None is the library's default, the paper's (optax.novograd's are beta1 0.9, beta2 0.25,
     eps 1e-6, weight_decay 0):
@@ -56,13 +61,15 @@ def novograd(
 
     Arrays that are sharded over devices stay where they are: each device steps its pieces, and one number a layer is
     exchanged, so the result is that of one device within the rounding of the layers' sums; replicated arrays have its
-    bits. Inside jax.shard_map every piece is a layer, and what comes out varies over the mesh as what went in.
+    bits. Inside jax.shard_map without axis_name every piece is a layer, and what comes out varies over the mesh as what
+    went in.
 
     Raises ArgumentError, DtypeError, TypeError when it is called or traced; LibraryError where the library or its
     handlers for XLA cannot be had. A traced option that breaks a rule is refused when the step runs, by XLA.
     """
     refuse_none(amsgrad=options.get("amsgrad", False), first_moment_dtype=first_moment_dtype)
     asked = ask([_abi.NovogradOptions], options)
+    axes = axis_names(axis_name)
     amsgrad = bool(asked.known.get("amsgrad"))
     _ask_library(known_rate(learning_rate), first_moment_dtype, asked.known)
     _handlers.register_early()
@@ -81,7 +88,7 @@ def novograd(
             "novograd_step", numbers(learning_rate, state.count, grad_scale, found_inf, asked.values), state.count,
             scalars, [leaves.weights, leaves.grads, leaves.state(state.first_moment, "first_moment")],
             (True, False, True), asked, leaves.numbers(lr_mult, params, "lr_mult", 1),
-            leaves.numbers(wd_mult, params, "wd_mult", 1), leaves.numbers(None, params, "skip_larc", 0)))
+            leaves.numbers(wd_mult, params, "wd_mult", 1), leaves.numbers(None, params, "skip_larc", 0), axes))
         return leaves.replaced(params, weights), NovogradState(
             advanced(state.count, found_inf), leaves.replaced(state.first_moment, first_moment),
             leaves.replaced(state.second_moment, scalars[0]),

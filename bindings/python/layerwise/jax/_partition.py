@@ -2,7 +2,7 @@
 
 Sharding that the compiler decides reaches the step through custom_partitioning, sharding that is part of an array's
 type through shard_map. Inside a caller's shard_map the arrays are what they are: every piece is a layer, and JAX's own
-check finds those that should not be.
+check finds those that should not be; or, along the axes that the caller has named, a piece of one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
 from .._version import VERSION
-from ._ffi import Call, Operands, Results, in_halves, whole
+from ._ffi import Call, Operands, Results, in_halves, varying_axes, whole
 
 Spec = tuple[tuple[str, ...], ...]  # the axes that each dimension is cut along
 
@@ -36,6 +36,9 @@ def on_any_mesh(call: Call) -> Callable[[Operands], Results]:
         return results, [True] * len(results)
 
     def step(operands: Operands) -> Results:
+        if call.axes:
+            cut = [varying_axes(weight) & set(call.axes) for weight in operands.lists[0]]
+            return in_halves(call, operands, call.axes, cut)
         if "Manual" in _kinds_of_axes(operands.lists[0][0]):
             return whole(call, operands)
         return _results(call, one_model(*_flat(call, operands)))
