@@ -327,3 +327,101 @@ def one_process(maker: str, steps: int, scaler: str | None = None, clip: float |
     optimizer = NETWORK_MAKERS[maker](list(net.named_parameters()), **options)
     losses = train_network(net, optimizer, range(steps), scaler=scaler_of(scaler), clip=clip)
     return losses, [parameter.detach() for parameter in net.parameters()]
+
+
+# ---- Flat engines ------------------------------------------------------------------------------------------------------
+
+FLAT_MAKERS = [name for name in MAKERS if not name.startswith("LARC(") and name not in (
+    "NovoGrad multipliers", "NovoGrad groups", "LARCSGD dampening")]  # which give parameters values of their own
+
+
+def flat_partition(whole: list[torch.Tensor], rank: int, ranks: int) -> tuple[torch.Tensor, list[Any]]:
+    """As ZeRO 1 and 2 cut: all layers one after the other, padded, an equal part for each rank."""
+    from layerwise.torch.pieces import Piece
+
+    joined = torch.cat([each.flatten() for each in whole])
+    part = -(-joined.numel() // ranks)
+    first, last = part * rank, part * (rank + 1)
+    flat = torch.nn.functional.pad(joined, (0, part * ranks - joined.numel()))[first:last].clone()
+    pieces, at = [], 0
+    for name, each in zip(NAMES, whole, strict=True):
+        begin, end = max(at, first), min(at + each.numel(), last)
+        if begin < end:
+            pieces.append(Piece(name, each.numel(), begin - at, begin - first, end - begin))
+        at += each.numel()
+    return flat, pieces
+
+
+def flat_engine(rank: int, ranks: int, makers: list[str], steps: int, bad: dict[int, int] | None = None,
+                reload: bool = False) -> Any:
+    reports = {}
+    for maker in makers:
+        given = [torch.nn.Parameter(weight) for weight in whole_weights()]
+        optimizer = MAKERS[maker](list(zip(NAMES, given, strict=True)))
+        values, pieces = flat_partition(whole_weights(), rank, ranks)
+        flat = torch.nn.Parameter(values)
+        optimizer.param_groups[0]["params"] = [flat]
+        optimizer.param_groups[0].pop("param_names", None)
+        optimizer.set_pieces({flat: pieces})
+        for step in range(steps):
+            flat.grad = flat_partition(whole_gradients(step, bad=(bad or {}).get(step)), rank, ranks)[0]
+            optimizer.param_groups[0]["lr"] *= 0.99
+            optimizer.step()
+            if reload:
+                optimizer.load_state_dict(optimizer.state_dict())
+        gathered = [torch.empty_like(flat) for _ in range(ranks)]
+        dist.all_gather(gathered, flat.detach())
+        joined, weights = torch.cat(gathered), []
+        for shape in SHAPES:
+            size = torch.Size(shape).numel()
+            weights.append(joined[:size].reshape(shape))
+            joined = joined[size:]
+        kinds = {name: tuple(value.shape) for name, value in optimizer.state[flat].items()}
+        reports[maker] = {"weights": weights, "stats": optimizer.layer_stats(), "nonfinite": optimizer.nonfinite_layers(),
+                          "padding": joined, "kinds": (kinds, flat.numel(), len(pieces))}
+    return reports
+
+
+def wrong_pieces(rank: int, ranks: int, what: str) -> str:
+    given = [torch.nn.Parameter(weight) for weight in whole_weights()]
+    optimizer = NovoGrad(given, 0.01)
+    values, pieces = flat_partition(whole_weights(), rank, ranks)
+    flat = torch.nn.Parameter(values)
+    optimizer.param_groups[0]["params"] = [flat]
+    if rank == 1:
+        first = pieces[0]
+        pieces[0] = {"size": first._replace(size=first.size + 1), "hole": first._replace(numel=first.numel - 1),
+                     "outside": first._replace(offset=flat.numel()), "shifted": first._replace(begin=first.begin - 1),
+                     "twice": first}[what]
+        if what == "twice":
+            pieces.append(first._replace(layer=NAMES[0], size=35, begin=0, numel=1, offset=flat.numel() - 1))
+    try:
+        optimizer.set_pieces({flat: pieces})
+        flat.grad = torch.ones_like(flat)
+        optimizer.step()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "stepped"
+
+
+def before_set_pieces(rank: int, ranks: int) -> list[str]:
+    from layerwise.torch import pieces
+
+    given = [torch.nn.Parameter(weight) for weight in whole_weights()]
+    optimizer = NovoGrad(given, 0.01)
+    flat = torch.nn.Parameter(flat_partition(whole_weights(), rank, ranks)[0])
+    optimizer.param_groups[0]["params"] = [flat]
+    said = []
+    for awaited, value in ((True, 0.0), (True, 1.0), (False, 1.0)):
+        flat.grad = torch.full_like(flat, value)
+        try:
+            if awaited:
+                with pieces.awaited(optimizer):
+                    optimizer.step()
+            else:
+                optimizer.step()
+            said.append("nothing" if not optimizer.state and torch.equal(
+                flat, flat_partition(whole_weights(), rank, ranks)[0]) else "stepped")
+        except (RuntimeError, ValueError) as error:
+            said.append(str(error))
+    return said

@@ -207,3 +207,48 @@ def test_a_whole_checkpoint_goes_on_in_one_process_and_with_two_ranks(tmp_path: 
     optimizer.load_state_dict({**optimizer.state_dict(), "state": dict(enumerate(states))})
     losses = rank_programs.train_network(net, optimizer, range(5, 10))
     assert losses == pytest.approx(whole[0][5:], rel=1e-5)
+
+
+# ---- Flat engines ------------------------------------------------------------------------------------------------------
+
+FLAT = rank_programs.FLAT_MAKERS
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 5])
+def test_pieces_in_flat_parameters_train_as_whole_layers(ranks: int, expected: Any) -> None:
+    returned = on_ranks(ranks, "flat_engine", makers=FLAT, steps=20)
+    for maker in FLAT:
+        first, whole = returned[0][maker], expected[maker]
+        assert all(same([first[name] for name in ("weights", "stats")], [other[maker][name] for name in ("weights", "stats")])
+                   for other in returned[1:]), maker
+        assert all(map(close, first["weights"], whole["weights"])), maker
+        assert not first["padding"].any()
+        for name, row in first["stats"].items():
+            assert row == pytest.approx(whole["stats"][name], rel=1e-6, nan_ok=True), (maker, name)
+        kinds, elements, pieces = first["kinds"]
+        assert all(shape == ((elements,) if "moment" in name and "second" not in name or "buffer" in name else (pieces,))
+                   for name, shape in kinds.items())
+
+
+def test_flat_parameters_skip_the_same_layers_on_every_rank_and_go_on_from_what_was_loaded() -> None:
+    makers = ["NovoGrad amsgrad", "LARCSGD"]
+    for calls in several(3, [("flat_engine", {"makers": makers, "steps": 20, "bad": BAD, "reload": True})]):
+        for maker in makers:
+            whole = rank_programs.alone(maker, 20, BAD)
+            assert all(map(close, calls[0][maker]["weights"], whole["weights"])), maker
+
+
+WRONG = {"size": "ValueError: rank 1 of the group has", "hole": "LayoutError: .* elements; the 2 ranks count",
+         "outside": "ValueError: .*must have elements, lie in", "shifted": "LayoutError: .*do not follow each other",
+         "twice": "LayoutError: .*some are counted twice"}
+
+
+def test_pieces_that_do_not_make_layers_are_refused_on_every_rank() -> None:
+    for of_rank in several(2, [("wrong_pieces", {"what": what}) for what in WRONG]):
+        for what, said in zip(WRONG, of_rank, strict=True):
+            assert re.search(WRONG[what], said), (what, said)
+
+
+def test_a_step_before_the_pieces_are_set_does_nothing_or_is_refused() -> None:
+    for nothing, gradients, flat in on_ranks(2, "before_set_pieces"):
+        assert nothing == "nothing" and "set_pieces before" in gradients and "flat partition" in flat

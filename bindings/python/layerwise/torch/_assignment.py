@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ._bucket import Bucket, Shard, refuse_capture
 from ._order import check_parameter
-from ._shards import GivenParameters, is_counted, local, mesh_of
+from ._shards import GivenParameters, is_counted, layer_size, local, mesh_of
 
 MULTIPLIERS = ("lr_mult", "wd_mult", "skip_larc")
 
@@ -218,7 +218,7 @@ class Assignment:
     def _new_bucket(self, parameters: list[Tensor], key: Key) -> Bucket:
         """Layers that took part before keep what was last said of them."""
         spec = key.spec
-        shard = None if key.mesh is None else Shard([parameter.numel() for parameter in parameters],
+        shard = None if key.mesh is None else Shard([layer_size(parameter) for parameter in parameters],
                                                     [is_counted(parameter) for parameter in parameters])
         bucket = Bucket([local(parameter) for parameter in parameters], key.grad_dtype, spec.moment_dtype,
                         spec.per_layer_dtype, spec.depends_on_step, spec.threads, shard)

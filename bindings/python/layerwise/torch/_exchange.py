@@ -10,7 +10,7 @@ import contextlib
 import textwrap
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,37 +19,47 @@ from torch import Tensor
 
 from .. import LayoutError, Plan, _abi
 from ._calls import Call
-from ._shards import is_counted, local, mesh_of
+from ._shards import is_counted, local, mesh_of, piece_of
 
 # A message: whether a rank has refused its step, whether found_inf is set, the claim's head, and the layers' sums.
 _REFUSED, _FOUND_INF, _HEAD = 0, 1, 2
 _SUMS = _HEAD + _abi.CLAIM_HEAD
 
 
+class Layer(NamedTuple):
+    """A layer that is cut, and this rank's piece of it; begin: -1 where the piece is not contiguous."""
+
+    name: str
+    size: int
+    begin: int
+    numel: int
+    counted: bool
+
+
 class Exchange:
     """The layers that are cut over one mesh and share a norm.
 
-    parameters  all of them, whether they take part in a step or not: a message is as long on every rank
+    layers      all of them, whether they take part in a step or not: a message is as long on every rank
+    places      of the parameters among them, by their identities
     of_weights  whether the weights' sums travel too
     norm        "l2", whose sums are added, or "inf", whose largest is taken
     """
 
-    def __init__(self, mesh: Any, parameters: Sequence[Tensor], names: Sequence[str], of_weights: bool,
+    def __init__(self, mesh: Any, layers: Sequence[Layer], places: dict[int, int], of_weights: bool,
                  norm: str) -> None:
         self.norm, self.of_weights = norm, of_weights
         self._kinds = 2 if of_weights else 1
         self._mesh = mesh
         self._device = torch.device(mesh.device_type)
-        self._places = {id(parameter): place for place, parameter in enumerate(parameters)}
-        self._plan = Plan([local(parameter).numel() for parameter in parameters], threads=1)
-        self._plan.set_shard([parameter.numel() for parameter in parameters],
-                             counted=[is_counted(parameter) for parameter in parameters])
-        self._size = _SUMS + len(parameters) * self._kinds
+        self._places, self._layers = places, len(layers)
+        self._plan = Plan([layer.numel for layer in layers], threads=1)
+        self._plan.set_shard([layer.size for layer in layers], [layer.begin for layer in layers],
+                             [layer.counted for layer in layers])
+        self._size = _SUMS + len(layers) * self._kinds
         agreed = " ".join([norm, "with weights:" if of_weights else "alone:", *[
-            f"{name} {tuple(parameter.shape)} {parameter.dtype}" for name, parameter in
-            zip(names, parameters, strict=True)]]).encode()
-        for layers in (False, True):  # ranks with other numbers of layers would have other messages
-            claim = self._plan.shard_claim(agreed, layers)
+            f"{layer.name} {layer.size}" for layer in layers]]).encode()
+        for with_layers in (False, True):  # ranks with other numbers of layers would have other messages
+            claim = self._plan.shard_claim(agreed, with_layers)
             total = self._reduced(torch.tensor(claim, device=self._device), dist.ReduceOp.SUM)
             self._verify(claim, total.cpu().numpy(), agreed)
 
@@ -92,7 +102,7 @@ class Exchange:
 
     def _slots(self, call: Call, kind: int) -> list[int]:
         """Where the sums of one kind stand in a message."""
-        return [_SUMS + kind * len(self._places) + place for place in self.places(call)]
+        return [_SUMS + kind * self._layers + place for place in self.places(call)]
 
     def _reduced_message(self, message: Tensor) -> Tensor:
         if self.norm != "inf":
@@ -152,9 +162,7 @@ class Exchanges:
         if self._are_known(found):
             return
         self._known, self._all = [], {}
-        made = {kind: Exchange(kind[0], [parameter for parameter, _, _ in members],
-                               [name(number, position) for _, number, position in members], of_weights, kind[1])
-                for kind, members in found.items()}
+        made = {kind: Exchange(kind[0], *_layers(members, name), of_weights, kind[1]) for kind, members in found.items()}
         self._known = [(kind, [weakref.ref(parameter) for parameter, _, _ in members])
                        for kind, members in found.items()]
         self._all = made
@@ -191,11 +199,32 @@ class Exchanges:
             raise
 
 
+def _layers(members: Sequence[tuple[Tensor, int, int]],
+            name: Callable[[int, int], str]) -> tuple[list[Layer], dict[int, int]]:
+    """Of the parameters, in their order, or in that which flat engines' pieces have on every rank."""
+    found = []
+    for parameter, number, position in members:
+        piece, own = piece_of(parameter), local(parameter).numel()
+        layer = (Layer(f"{name(number, position)} {tuple(parameter.shape)} {parameter.dtype}", parameter.numel(), -1, own,
+                       is_counted(parameter)) if piece is None else
+                 Layer(piece.layer, piece.size, piece.begin, own, piece.counted))
+        found.append((parameter, layer))
+    first = piece_of(members[0][0])
+    if first is not None:
+        order = {layer: place for place, layer in enumerate(first.ranks.union)}
+        found.sort(key=lambda each: order[each[1].name])
+    return ([layer for _, layer in found], {id(parameter): place for place, (parameter, _) in enumerate(found)})
+
+
 def _agreed(calls: Sequence[Call], grad_scale: Any, found_inf: Any, exchange: Exchange) -> bytes:
     """What a step is told, of which the ranks' must be equal."""
-    told = [f"lr {_known(call.lr)!r}, layers {sorted(exchange.places(call))}, {sorted(call.options.items())}, "
-            f"{call.multipliers}" for call in calls]
-    return f"{told}, grad_scale {_known(grad_scale)!r}, found_inf {found_inf is not None}".encode()
+    told: dict[str, list[Any]] = {}  # calls differ in dtypes too, and may on ranks without an element of a layer
+    for call in calls:
+        multipliers: list[Sequence[Any]] = [values or [None] * len(call.parameters) for values in call.multipliers]
+        told.setdefault(f"lr {_known(call.lr)!r}, {sorted(call.options.items())}", []).extend(
+            zip(exchange.places(call), *multipliers, strict=True))
+    steps = sorted((options, sorted(layers, key=lambda layer: int(layer[0]))) for options, layers in told.items())
+    return f"grad_scale {_known(grad_scale)!r}, found_inf {found_inf is not None}, {steps}".encode()
 
 
 def _known(value: Any) -> Any:

@@ -328,6 +328,10 @@ class LARC(LayerwiseOptimizer):
             for after in self._optimizer_load_state_dict_post_hooks.values():
                 after(self)
 
+    def set_pieces(self, pieces: Any, group: Any = None) -> None:
+        raise TypeError("LARC writes the gradients of whole layers: use LARCSGD, or LARC around an optimizer whose layers are "
+                        "DTensors")
+
     def init_state(self) -> None:
         """The inner optimizer's, where it has one; else raises TypeError."""
         if not hasattr(self.optimizer, "init_state"):

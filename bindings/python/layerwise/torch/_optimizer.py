@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,9 +48,10 @@ from ._multipliers import (
 )
 from ._native import native
 from ._order import can_be_packed, check_parameter, pack
+from ._pieces import Piece, Pieces
 from ._repetition import Due, Repetition
 from ._shards import local
-from ._state import check_state, fresh_state, in_sight, loaded_state, make_ready, out_of_torchs_sight, staying
+from ._state import check_state, copied, fresh_state, in_sight, loaded_state, make_ready, out_of_torchs_sight, staying
 from ._stats import LayerStats, rows
 from ._values import KNOWN, is_rate, owner, same_values, switch
 
@@ -81,6 +82,8 @@ class LayerwiseOptimizer(Optimizer):
         self._repetition: Repetition | None = None
         self._group_watch: GroupWatch | None = None
         self._exchanges = Exchanges()
+        self._pieces: Pieces | None = None
+        self._awaits_pieces = False
         self._accepted: dict[int, Accepted] = {}  # by the identity of the group's list of parameters
 
     def _spec(self, group: Group) -> Spec:
@@ -161,6 +164,12 @@ class LayerwiseOptimizer(Optimizer):
 
     @torch.compiler.disable  # where torch gives up compiling `step` it tries what that calls
     def _step(self, grad_scale: Any, found_inf: Any) -> None:
+        if self._pieces is not None:
+            self._pieces.step(grad_scale, found_inf)
+            return
+        if self._awaits_pieces:
+            self._refuse_gradients()
+            return
         if self._repetition is not None:  # which finds a state: the step is asked for more
             accepted = self._accept_all()
             due = self._due(accepted, grad_scale, found_inf)
@@ -176,6 +185,24 @@ class LayerwiseOptimizer(Optimizer):
                 accepted = self._accept_all()
                 calls = self._look(accepted)
             self._run(calls, accepted, grad_scale, found_inf)
+
+    def _refuse_gradients(self) -> None:
+        if any(bool(parameter.grad.count_nonzero()) for parameter in self._parameters() if parameter.grad is not None):
+            raise RuntimeError("the optimizer awaits an engine's pieces: set_pieces before the first step")
+
+    def set_pieces(self, pieces: Mapping[Tensor, Sequence[Piece]], group: Any = None) -> None:
+        """Says which pieces of which layers the flat parameters hold that an engine has put in the place of those that
+        this optimizer was given; it then steps whole layers (`layerwise.torch.pieces` has them of engines).
+
+        pieces  `layerwise.torch.pieces.Piece`s for every parameter of the groups; what no piece holds is left alone
+        group   a torch.distributed process group, of the ranks that hold the pieces together; None: all ranks
+
+        Every rank of the group calls it. The step is then one all-reduce of a number a layer, as for DTensors that are
+        cut. State of a flat parameter: its moment, of its own shape, and vectors with one value for each of its pieces,
+        in the order of their offsets. Raises ValueError on every rank where one refuses its pieces.
+        """
+        made = Pieces(self, pieces, group)
+        self._pieces = made
 
     def _follow_cuts(self) -> None:
         self._exchanges.follow(self.param_groups, self._needs_weight_norms, self._assignment.name_at(self.param_groups))
@@ -297,6 +324,8 @@ class LayerwiseOptimizer(Optimizer):
 
         The name and the empty lists are a convention of torch.compile, which calls this method instead of tracing it.
         """
+        if self._pieces is not None or self._awaits_pieces:
+            raise RuntimeError("a step of pieces of layers cannot be compiled: leave optimizer.step out")
         groups = self.param_groups
         for each in groups:
             self._settle(each)
@@ -445,6 +474,8 @@ class LayerwiseOptimizer(Optimizer):
         Names are those of the (name, parameter) pairs that the optimizer was given, else "group.position". Layers that
         never took part are missing. Waits for the device.
         """
+        if self._pieces is not None:
+            return self._pieces.inner.layer_stats()
         places = {parameter: (number, position) for number, group in enumerate(self.param_groups)
                   for position, parameter in enumerate(group["params"])}
         said: dict[Bucket, list[LayerStats | None]] = {}
@@ -459,6 +490,8 @@ class LayerwiseOptimizer(Optimizer):
 
     def nonfinite_layers(self) -> int:
         """How many times a layer was skipped because its gradient was not finite. Waits for the device."""
+        if self._pieces is not None:
+            return self._pieces.inner.nonfinite_layers()
         return sum(int(count) for count in self._nonfinite.values())
 
     @property
@@ -524,7 +557,7 @@ class LayerwiseOptimizer(Optimizer):
             prepare_group(merged)
             self._try(merged)
             for position, parameter in enumerate(group["params"]):
-                check_state(loaded.get(parameter, {}), parameter, self._spec(merged), f"parameter {position}")
+                self._check_loaded(loaded.get(parameter) or {}, parameter, self._spec(merged), f"parameter {position}")
         super().__setstate__({**state, "state": defaultdict(dict, loaded)})
         self._fill_groups(groups)
         for number, group in enumerate(self.param_groups):
@@ -532,8 +565,16 @@ class LayerwiseOptimizer(Optimizer):
             in_place = isinstance(group["lr"], Tensor) and isinstance(groups[number].get("lr"), Tensor)
             for parameter in group["params"]:
                 values, old = loaded.get(parameter) or {}, staying(previous.get(parameter) or {}, in_place)
-                if values or old:
+                if values and self._pieces is not None:
+                    self.state[parameter] = {name: copied(value, None, parameter.device) for name, value in values.items()}
+                elif values or old:
                     self.state[parameter] = loaded_state(values, old, parameter, spec)
+
+    def _check_loaded(self, values: Any, parameter: Tensor, spec: Spec, name: str) -> None:
+        if self._pieces is None:
+            check_state(values, parameter, spec, name)
+        else:
+            self._pieces.check(values, parameter, spec)
 
     def _completed(self, group: Group, previous: Group) -> Group:
         """A group with the options that it lacks: those that were there, else the constructor's. What says how this

@@ -29,7 +29,7 @@ def check_parameter(parameter: Tensor, name: str) -> None:
 
 
 def _check_cut(parameter: Any, grad: Any, name: str) -> None:
-    if mesh_of(parameter) is None and mesh_of(grad) is None:
+    if not any(is_dtensor(tensor) and mesh_of(tensor) is not None for tensor in (parameter, grad)):
         return
     if not is_dtensor(grad) or not is_dtensor(parameter) or (
             grad.device_mesh, tuple(grad.placements)) != (parameter.device_mesh, tuple(parameter.placements)):

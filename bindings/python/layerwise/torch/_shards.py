@@ -31,6 +31,30 @@ _MARKS = {
 _TENSOR_PARALLEL_ENGINES = ("megatron.core.parallel_state", "megatron.mpu", "apex.transformer.parallel_state")
 
 
+PIECE = "_layerwise_piece"  # the attribute by which a parameter of this package's own says what it is a piece of
+
+
+class PieceOf(NamedTuple):
+    """ranks: who share the layer, as a mesh; layer: its name; size: its elements; begin: of the piece in it."""
+
+    ranks: Any
+    layer: str
+    size: int
+    begin: int
+    counted: bool
+
+
+def piece_of(tensor: Tensor) -> PieceOf | None:
+    piece: PieceOf | None = getattr(tensor, PIECE, None)
+    return piece
+
+
+def layer_size(parameter: Tensor) -> int:
+    """Elements of the whole layer."""
+    piece = piece_of(parameter)
+    return parameter.numel() if piece is None else piece.size
+
+
 def is_dtensor(tensor: Any) -> bool:
     """Whether it says how it lies on a mesh of ranks."""
     return all(hasattr(tensor, name) for name in ("placements", "device_mesh", "to_local"))
@@ -39,7 +63,8 @@ def is_dtensor(tensor: Any) -> bool:
 def mesh_of(tensor: Tensor) -> Any:
     """The mesh over which a layer is cut; None for a tensor that every rank holds whole."""
     if type(tensor) is Tensor or type(tensor) is torch.nn.Parameter or not is_dtensor(tensor):
-        return None
+        piece = piece_of(tensor)
+        return None if piece is None else piece.ranks
     mesh, placements = tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
     is_cut = any(not placement.is_replicate() and mesh.size(dimension) > 1
                  for dimension, placement in enumerate(placements))
@@ -48,6 +73,9 @@ def mesh_of(tensor: Tensor) -> Any:
 
 def is_counted(tensor: Any) -> bool:
     """Whether this rank counts its piece: of replicas the first."""
+    piece = piece_of(tensor)
+    if piece is not None:
+        return piece.counted
     coordinate = tensor.device_mesh.get_coordinate()
     return all(coordinate[dimension] == 0 for dimension, placement in enumerate(tensor.placements)
                if placement.is_replicate())

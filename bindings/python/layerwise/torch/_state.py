@@ -22,7 +22,7 @@ from ._assignment import Slot, Spec
 from ._bucket import refuse_capture
 from ._foreign import refuse_foreign
 from ._order import in_shared_memory, ordered_like, same_order
-from ._shards import as_cut, local, mesh_of, piece_like, whole
+from ._shards import as_cut, is_dtensor, local, mesh_of, piece_like, whole
 
 State = dict[str, Any]
 
@@ -171,7 +171,7 @@ def loaded_state(values: Mapping[str, Any], old: Mapping[str, Any], parameter: T
     old  what of the state until now has memory that takes the copy; empty: none
     """
     own = dtypes_of(spec)
-    result = {name: _copied(value, old.get(name), parameter.device)
+    result = {name: copied(value, old.get(name), parameter.device)
               for name, value in values.items() if name not in own and value is not None}
     given = {**values, "step": completed_steps(values, spec)} if values else fresh_state(parameter, spec)
     for name, dtype in own.items():
@@ -192,8 +192,8 @@ def staying(state: Mapping[str, Any], captured: bool) -> Mapping[str, Any]:
                                    if isinstance(value, Tensor) and in_shared_memory(value)}
 
 
-def _copied(value: Any, there: Any, device: torch.device) -> Any:
-    """A copy of an entry of the user's own."""
+def copied(value: Any, there: Any, device: torch.device) -> Any:
+    """A copy of an entry of the user's own, or of a flat parameter's; there: what may take it."""
     if not isinstance(value, Tensor):
         return copy.deepcopy(value)
     if isinstance(there, Tensor) and in_shared_memory(there) and (there.shape, there.dtype) == (
@@ -205,7 +205,7 @@ def _copied(value: Any, there: Any, device: torch.device) -> Any:
 def moment(old: Tensor | None, parameter: Tensor, dtype: torch.dtype) -> Tensor:
     """A moment on the parameter's device and in its order: zeros, the old tensor where it is that, or a copy of it. Of a
     parameter that is cut a DTensor that is cut alike."""
-    if mesh_of(parameter) is not None:
+    if is_dtensor(parameter) and mesh_of(parameter) is not None:
         old = None if old is None else as_cut(old, parameter)
         held = None if old is None else local(old)
         made = _moment(held, local(parameter), dtype)

@@ -1,0 +1,87 @@
+"""Which pieces of which layers an engine's flat parameters hold, for `set_pieces` of this package's optimizers:
+
+    optimizer.set_pieces(*layerwise.torch.pieces.deepspeed(engine.optimizer))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+from ._pieces import Piece
+
+__all__ = ["Piece", "awaited", "deepspeed", "megatron"]
+
+PiecesAndGroup = tuple[dict[Tensor, list[Piece]], Any]
+
+
+@contextmanager
+def awaited(optimizer: Any) -> Iterator[None]:
+    """While an engine takes the optimizer over: a step that it asks for, to have state made, does nothing.
+
+        with layerwise.torch.pieces.awaited(optimizer):
+            engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
+
+    Raises RuntimeError for a step whose gradients are not all 0.
+    """
+    optimizer._awaits_pieces = True
+    try:
+        yield
+    finally:
+        optimizer._awaits_pieces = False
+
+
+def deepspeed(optimizer: Any) -> PiecesAndGroup:
+    """Of DeepSpeed's ZeRO stages 1 and 2, `engine.optimizer`. Raises TypeError for another."""
+    lacking = [name for name in ("bit16_groups", "single_partition_of_fp32_groups", "real_dp_process_group")
+               if not hasattr(optimizer, name)]
+    if lacking:
+        raise TypeError(f"optimizer is a {type(optimizer).__name__} without {', '.join(lacking)}: it must be that of an "
+                        "engine of DeepSpeed's ZeRO stage 1 or 2")
+    names = getattr(optimizer, "param_names", {})
+    pieces: dict[Tensor, list[Piece]] = {}
+    for number, (parameters, flat) in enumerate(
+            zip(optimizer.bit16_groups, optimizer.single_partition_of_fp32_groups, strict=True)):
+        pieces[flat] = []
+        for position, parameter in enumerate(parameters):
+            mapping = getattr(parameter, "_hp_mapping", None)
+            if mapping is None:
+                continue  # another rank has all of it
+            in_layer, in_flat = mapping.lp_fragment_address, mapping.hp_fragment_address
+            pieces[flat].append(Piece(str(names.get(parameter, f"{number}.{position}")), parameter.numel(), in_layer.start,
+                                      in_flat.start, in_flat.numel))
+    return pieces, optimizer.real_dp_process_group[0]
+
+
+def megatron(optimizer: Any) -> PiecesAndGroup:
+    """Of Megatron-core's DistributedOptimizer, whose shards are a parameter each. Raises TypeError for another.
+
+    Its tensor parallel layers are pieces of pieces, and are refused: norms of those cross two groups of ranks.
+    """
+    if not hasattr(optimizer, "_get_model_param_range_map"):
+        raise TypeError(f"optimizer is a {type(optimizer).__name__}: it must be Megatron-core's DistributedOptimizer")
+    pieces: dict[Tensor, list[Piece]] = {}
+    shards = _megatron_shards(optimizer)
+    for name, parameter, shard in shards:
+        if getattr(parameter, "tensor_model_parallel", False) and getattr(parameter, "partition_dim", -1) >= 0:
+            from ._shards import _tensor_parallel_ranks
+
+            if _tensor_parallel_ranks() > 1:
+                raise TypeError(f"{name} is cut by tensor parallelism too: its norm crosses two groups of ranks")
+        place = optimizer._get_model_param_range_map(parameter)["param"]
+        pieces[shard] = [Piece(name, parameter.numel(), place.start, 0, place.end - place.start)]
+    return pieces, optimizer.data_parallel_group
+
+
+def _megatron_shards(optimizer: Any) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Names, by the place in the engine's buffers, the same on every rank; the model's parameters; what is stepped."""
+    order = {parameter: f"{number}.{place}" for number, buffer in enumerate(optimizer.buffers)
+             for place, parameter in enumerate(buffer.params)}
+    for models, mains in ((optimizer.model_float16_groups, optimizer.shard_fp32_from_float16_groups),
+                          (optimizer.model_fp32_groups, optimizer.shard_fp32_groups)):
+        for parameters, shards in zip(models, mains, strict=True):
+            for parameter, shard in zip(parameters, shards, strict=True):
+                yield order[parameter], parameter, shard
