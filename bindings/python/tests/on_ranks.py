@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,14 +22,19 @@ def on_ranks(ranks: int, program: str, **arguments: Any) -> list[Any]:
     import layerwise
 
     here = Path(__file__).parent
-    paths = os.pathsep.join([str(here), str(Path(layerwise.__file__).parents[1])])
+    paths = os.pathsep.join([str(here), *sys.path])
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "arguments").write_bytes(pickle.dumps((program, arguments)))
-        done = subprocess.run([sys.executable, "-B", str(here / "on_ranks.py"), str(ranks), folder],
-                              capture_output=True, text=True, timeout=SECONDS,
-                              env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1",
-                                   "LAYERWISE_LIBRARY": str(layerwise.library_path())})
-        assert done.returncode == 0, done.stdout + done.stderr
+        process = subprocess.Popen([sys.executable, "-B", str(here / "on_ranks.py"), str(ranks), folder],
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                                   env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1",
+                                        "LAYERWISE_LIBRARY": str(layerwise.library_path())})
+        try:
+            printed, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # its ranks too, which wait for each other
+            raise
+        assert process.returncode == 0, printed
         return [pickle.loads(Path(folder, str(rank)).read_bytes()) for rank in range(ranks)]
 
 

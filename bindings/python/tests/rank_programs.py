@@ -425,3 +425,33 @@ def before_set_pieces(rank: int, ranks: int) -> list[str]:
         except (RuntimeError, ValueError) as error:
             said.append(str(error))
     return said
+
+
+def deepspeed_engine(rank: int, ranks: int, stage: int, maker: str, steps: int) -> Any:
+    import logging
+    import os
+
+    os.environ.update(DS_ACCELERATOR="cpu", LOCAL_RANK=str(rank), RANK=str(rank), WORLD_SIZE=str(ranks),
+                      MASTER_ADDR="localhost", MASTER_PORT="0")
+    import deepspeed
+
+    from layerwise.torch import pieces
+
+    deepspeed.utils.logger.setLevel(logging.ERROR)
+    net = Net()
+    optimizer = NETWORK_MAKERS[maker](list(net.parameters()))
+    config = {"train_micro_batch_size_per_gpu": 60 // ranks, "zero_optimization": {"stage": stage},
+              "zero_force_ds_cpu_optimizer": False, "zero_allow_untested_optimizer": True}
+    with pieces.awaited(optimizer):
+        engine, *_ = deepspeed.initialize(model=net, optimizer=optimizer, config=config)
+    optimizer.set_pieces(*pieces.deepspeed(engine.optimizer))
+    losses = []
+    for step in range(steps):
+        x, y = batch(step, rank, ranks)
+        loss = ((engine(x) - y) ** 2).mean()
+        engine.backward(loss)
+        engine.step()
+        loss = loss.detach()
+        dist.all_reduce(loss)
+        losses.append(float(loss) / ranks)
+    return losses, [parameter.detach() for parameter in engine.module.parameters()], optimizer.layer_stats()
