@@ -44,10 +44,10 @@
  *
  * Rules that hold for every function
  *   - 0 (LAYERWISE_OK) is success; any other status leaves a message for this thread in layerwise_last_error().
- *   - Everything is checked before the first write: a call that is refused has changed nothing.
- *   - Structs of options grow at their end. A caller of an older header goes on: what it lacks is at its default; one of a
- *     newer header too, as long as what this library does not know is 0.
- *   - Nothing prints, exits, throws across this boundary or changes the caller's current CUDA device.
+ *   - All arguments are checked before the first write: on error, nothing has changed.
+ *   - Options structs grow at their end. Callers compiled against an older header keep working: options they lack have
+ *     their defaults. So do callers of a newer header, as long as the options this library does not know are 0.
+ *   - No function prints, exits, throws across this boundary or changes the caller's current CUDA device.
  *   - "The plan's memory" is host memory for a CPU plan and memory the plan's CUDA device can reach for a CUDA plan.
  *   - Pointers must be aligned to their element's size, no more. Buffers aligned to 4 elements are read fastest.
  */
@@ -66,11 +66,11 @@
 extern "C" {
 #endif
 
-/* The version of this header: a caller that was compiled against it knows no more. */
+/* The version of this header. The library a program runs with may be newer: layerwise_version(). */
 #define LAYERWISE_VERSION_MAJOR 0
 #define LAYERWISE_VERSION_MINOR 1
 #define LAYERWISE_VERSION_PATCH 0
-/* Changes when a caller built against an older header would break. The shared library's soname carries it. */
+/* Raised when programs built against an older header would break; part of the shared library's soname. */
 #define LAYERWISE_ABI_VERSION 0
 
 /* ---- Status codes: stable numbers in families of a hundred ------------------------------------------------------ */
@@ -80,29 +80,29 @@ extern "C" {
 /* 1xx: an argument */
 #define LAYERWISE_ERROR_NULL_ARGUMENT 101    /* a pointer that must not be NULL is NULL */
 #define LAYERWISE_ERROR_INVALID_VALUE 102    /* a number outside its range, or not finite */
-#define LAYERWISE_ERROR_UNKNOWN_FLAG 103     /* a selector, flag or reserved field with a value this library lacks */
+#define LAYERWISE_ERROR_UNKNOWN_FLAG 103     /* a selector, flag or reserved field has an unknown value */
 #define LAYERWISE_ERROR_STRUCT_SIZE 104      /* struct_size is too small, or bytes this library does not know are set */
-#define LAYERWISE_ERROR_INVALID_PLAN 105     /* not a plan, one already destroyed, or on CUDA and forked */
-#define LAYERWISE_ERROR_COMBINATION 106      /* options that exclude each other, or a buffer an option needs or excludes */
+#define LAYERWISE_ERROR_INVALID_PLAN 105     /* not a plan, already destroyed, or a CUDA plan in a forked process */
+#define LAYERWISE_ERROR_COMBINATION 106      /* options that exclude each other, or a missing or superfluous buffer */
 #define LAYERWISE_ERROR_ALIASED 107          /* buffers overlap where they must not */
 #define LAYERWISE_ERROR_MISALIGNED 108       /* a pointer not aligned to its element's size */
 /* 2xx: the layout of the layers */
 #define LAYERWISE_ERROR_LAYER_RANGE 201      /* a negative size, offset or layer count */
 #define LAYERWISE_ERROR_LAYER_OVERLAP 202    /* two layers share elements */
 #define LAYERWISE_ERROR_LAYER_OVERFLOW 203   /* offset + size does not fit the address space */
-#define LAYERWISE_ERROR_RANKS_DISAGREE 204   /* the ranks' pieces do not make whole layers, or ranks differ in what is to agree */
+#define LAYERWISE_ERROR_RANKS_DISAGREE 204   /* the ranks' pieces do not make up whole layers, or the ranks disagree */
 /* 3xx: dtypes */
 #define LAYERWISE_ERROR_UNKNOWN_DTYPE 301    /* not one of the LAYERWISE_DTYPE_ constants */
 #define LAYERWISE_ERROR_UNSUPPORTED_DTYPE 302 /* a dtype this buffer cannot have */
 /* 4xx: the backend */
-#define LAYERWISE_ERROR_NO_CUDA 401          /* built without CUDA or for other devices, or no device is there */
+#define LAYERWISE_ERROR_NO_CUDA 401          /* built without CUDA or for other devices, or no device is present */
 #define LAYERWISE_ERROR_UNSUPPORTED_ISA 402  /* this processor lacks the instruction set asked for */
 #define LAYERWISE_ERROR_WORKSPACE 403        /* the caller's workspace is too small or not aligned to 256 bytes */
-#define LAYERWISE_ERROR_OUT_OF_MEMORY 404    /* host or device memory could not be had */
-#define LAYERWISE_ERROR_PLAN_FAILED 405      /* an earlier step of this plan failed on its way; layerwise_plan_reset */
-#define LAYERWISE_ERROR_INTERNAL 499         /* a defect in this library */
+#define LAYERWISE_ERROR_OUT_OF_MEMORY 404    /* host or device memory could not be allocated */
+#define LAYERWISE_ERROR_PLAN_FAILED 405      /* an earlier step of this plan failed midway; call layerwise_plan_reset */
+#define LAYERWISE_ERROR_INTERNAL 499         /* a bug in this library */
 /* 5xx: CUDA */
-#define LAYERWISE_ERROR_CUDA 501             /* a CUDA call failed; the message carries CUDA's own words */
+#define LAYERWISE_ERROR_CUDA 501             /* a CUDA call failed; the message quotes CUDA's */
 
 /* ---- Selectors ---------------------------------------------------------------------------------------------------- */
 
@@ -111,15 +111,15 @@ extern "C" {
 #define LAYERWISE_DTYPE_BFLOAT16 2    /* the upper 16 bits of a float32 */
 #define LAYERWISE_DTYPE_FLOAT16 3     /* IEEE binary16 */
 #define LAYERWISE_DTYPE_FLOAT64 4     /* IEEE binary64 */
-#define LAYERWISE_DTYPE_REMAINDER16 5 /* 16 bits: what bfloat16 weights lack of the float32 they were rounded from */
+#define LAYERWISE_DTYPE_REMAINDER16 5 /* 16 bits: the lower half of a float32 whose upper half is a bfloat16 weight */
 
 #define LAYERWISE_DEVICE_CPU (-1) /* any number from 0 on is a CUDA device's ordinal */
 
 #define LAYERWISE_LAYOUT_PACKED 0    /* one buffer; layer l is at buffer + offsets[l] */
 #define LAYERWISE_LAYOUT_SCATTERED 1 /* each buffer argument is a table of layer_count pointers, in the plan's memory */
 
-#define LAYERWISE_ISA_AUTO 0     /* the best this processor has */
-#define LAYERWISE_ISA_BASELINE 1 /* what every processor of its kind has */
+#define LAYERWISE_ISA_AUTO 0     /* the best that this processor has */
+#define LAYERWISE_ISA_BASELINE 1 /* what every processor of the architecture has */
 #define LAYERWISE_ISA_AVX2 2     /* AVX2 and FMA */
 #define LAYERWISE_ISA_AVX512 3   /* AVX-512 F, BW, VL and DQ */
 #define LAYERWISE_ISA_NEON 4     /* Advanced SIMD */
@@ -128,12 +128,12 @@ extern "C" {
 #define LAYERWISE_NORM_INF 1 /* the largest magnitude */
 
 #define LAYERWISE_SEED_OFF 0        /* NovoGrad's v is averaged from the first step on */
-#define LAYERWISE_SEED_WHILE_ZERO 1 /* a v that is 0 becomes n2: also later, where a layer's gradients have been 0 so far */
-#define LAYERWISE_SEED_FIRST_STEP 2 /* v becomes n2 at t = 1 alone, whatever they are: optax, TensorFlow Addons, apex */
+#define LAYERWISE_SEED_WHILE_ZERO 1 /* v becomes n2 whenever it is 0: also after steps whose gradients were 0 */
+#define LAYERWISE_SEED_FIRST_STEP 2 /* v becomes n2 at t = 1 only, even if that is 0: optax, TensorFlow Addons, apex */
 
 #define LAYERWISE_DECOUPLED_OFF 0        /* weight decay is in NovoGrad's momentum */
-#define LAYERWISE_DECOUPLED_RAW 1        /* beside a momentum of gradients that are not normalised: apex's default */
-#define LAYERWISE_DECOUPLED_NORMALIZED 2 /* beside a momentum of normalised ones, w *= 1 - lr*weight_decay: timm's novogradw */
+#define LAYERWISE_DECOUPLED_RAW 1        /* outside a momentum of raw gradients: apex's default */
+#define LAYERWISE_DECOUPLED_NORMALIZED 2 /* outside one of normalised gradients, w *= 1 - lr*weight_decay: novogradw of timm */
 
 #define LAYERWISE_LARC_CLIP 0  /* min(max(r_raw/lr, min_update), 1): the rate is capped at lr */
 #define LAYERWISE_LARC_SCALE 1 /* max(r_raw, min_update): the factor itself */
@@ -144,24 +144,24 @@ extern "C" {
 #define LAYERWISE_FOLD_BOTH 3      /* as GRADIENT, and weight decay's norm is added as well: fastai's decouple_wd=False */
 #define LAYERWISE_FOLD_DECOUPLED 4 /* before the step, w *= 1 - lr*weight_decay; its norm is added: fastai; only with SGD */
 
-#define LAYERWISE_ZERO_NORM_KEEP 0      /* r is 1 where |w| or |g| is 0: the layer trains as without LARC */
+#define LAYERWISE_ZERO_NORM_KEEP 0      /* r is 1 where |w| or |g| is 0: the layer trains without LARC */
 #define LAYERWISE_ZERO_NORM_FREEZE 1    /* the formula; r is 0 where |w| is 0 */
 #define LAYERWISE_ZERO_NORM_FLOOR 2     /* the formula; r is min_update where |w| is 0 */
 #define LAYERWISE_ZERO_NORM_UNTOUCHED 3 /* as KEEP, and not decayed: apex's rule */
 #define LAYERWISE_ZERO_NORM_UNIT 4      /* r_raw is 1 where |w| or |g| is 0: in CLIP r is then min(1/lr, 1), as in timm */
 
-#define LAYERWISE_ZERO_GRAD_AS_WEIGHT 0 /* |g| of 0 is what zero_norm says */
+#define LAYERWISE_ZERO_GRAD_AS_WEIGHT 0 /* zero_norm decides where |g| is 0, too */
 #define LAYERWISE_ZERO_GRAD_FORMULA 1   /* zero_norm is for |w| alone; the formula where |g| is 0: fastai, Chainer, holocron */
 #define LAYERWISE_ZERO_GRAD_AT_LEAST_ONE 2 /* as FORMULA, but r_raw is 1 there where it would be less: objax */
 
 #define LAYERWISE_ROUNDING_NEAREST 0    /* to the nearest, ties to even */
-#define LAYERWISE_ROUNDING_STOCHASTIC 1 /* up or down at random, right in the mean */
+#define LAYERWISE_ROUNDING_STOCHASTIC 1 /* up or down at random, correct on average */
 
 #define LAYERWISE_SUMS_LAYERS 0 /* one sum a layer: float64 [layer_count] */
 
 /* Columns of layer_stats, a float64 array of shape (layer_count, LAYERWISE_STAT_COUNT). NaN where a step has no such
- * value. Rows of layers that take no part keep their bits. */
-#define LAYERWISE_STAT_WEIGHT_NORM 0   /* |w|: LARC, alone or before another */
+ * value. Rows of masked and skipped layers are left as they are. */
+#define LAYERWISE_STAT_WEIGHT_NORM 0   /* |w|: LARC, alone or before another optimizer */
 #define LAYERWISE_STAT_GRAD_NORM 1     /* |g'|, unscaled by grad_scale; the largest |g'| with the infinity norm */
 #define LAYERWISE_STAT_SECOND_MOMENT 2 /* v as stored: NovoGrad */
 #define LAYERWISE_STAT_FACTOR 3        /* LARC: r; NovoGrad: 1/d, 0 where d is 0 */
@@ -179,32 +179,34 @@ extern "C" {
 #define LAYERWISE_QUERY_ISA 7         /* a LAYERWISE_ISA_ constant; 0 on CUDA */
 #define LAYERWISE_QUERY_WORKSPACE 8   /* bytes of device scratch memory; 0 on the CPU */
 #define LAYERWISE_QUERY_FINGERPRINT 9 /* a hash of sizes, offsets and dtypes, the same on every backend */
-#define LAYERWISE_QUERY_PATH 10       /* a LAYERWISE_PATH_ constant: how the plan's last step ran; before the first, how
-                                         novograd_step would */
-#define LAYERWISE_QUERY_HELD_GRADS 11   /* elements whose gradient a one-pass step reads from memory once; 0: two passes */
-#define LAYERWISE_QUERY_HELD_WEIGHTS 12 /* elements of which a one-pass larc_sgd_step reads gradient and weight once; 0:
-                                           it holds gradients alone, as many as HELD_GRADS, or runs in two passes */
-#define LAYERWISE_QUERY_GLOBAL_FINGERPRINT 13 /* a hash of whole layers' sizes, dtypes and the numerics version: the same on
-                                                 every rank of a sharded model, however it is cut */
+#define LAYERWISE_QUERY_PATH 10       /* a LAYERWISE_PATH_ constant: how the last step ran; before the first step, how
+                                         novograd_step would run */
+#define LAYERWISE_QUERY_HELD_GRADS 11   /* elements whose gradient a one-pass step reads from memory only once; 0: two
+                                           passes */
+#define LAYERWISE_QUERY_HELD_WEIGHTS 12 /* elements whose gradient and weight a one-pass larc_sgd_step reads only once;
+                                           0: only gradients, HELD_GRADS of them, or two passes */
+#define LAYERWISE_QUERY_GLOBAL_FINGERPRINT 13 /* a hash of whole layers' sizes, dtypes and the numerics version: the
+                                                 same on every rank of a sharded model, however it is cut */
 
-#define LAYERWISE_PATH_CPU 0      /* layers that fit the cache whole, one thread each; larger ones tile by tile, shared */
+#define LAYERWISE_PATH_CPU 0      /* one thread for a layer that fits the cache; threads share larger layers */
 #define LAYERWISE_PATH_TWO_PASS 1 /* CUDA: norms, then the update: two launches for the whole model */
-#define LAYERWISE_PATH_ONE_PASS 2 /* CUDA: one cooperative launch; gradients wait on the chip for their layer's norm */
+#define LAYERWISE_PATH_ONE_PASS 2 /* CUDA: one cooperative launch; gradients stay in shared memory until their layer's
+                                     norm is known */
 
 /* ---- Plans -------------------------------------------------------------------------------------------------------- */
 
 /* The layout of a model's layers, their dtypes and where they run: built once, used for every step. Opaque.
- * One plan serves one stream, or on the CPU one calling thread, at a time: its scratch memory is in use until the
- * step has finished. Different plans are independent.
- * On the CPU all plans of a process borrow their threads from one pool, which the first step of several threads starts;
- * a step takes fewer than it asks for where others have borrowed them, or where there is little to do. Where an OpenMP
- * runtime is loaded (libgomp, LLVM's or Intel's; PyTorch's is preferred), a step is a parallel region of it, and one
- * inside a parallel region is its caller's thread's alone. The pool's own threads block all signals and end with the
- * last plan. A forked process may go on with its parent's plans on the CPU, whose threads are started anew there; its
- * parent's plans on CUDA are refused (LAYERWISE_ERROR_INVALID_PLAN). */
+ * A plan serves one stream at a time, or on the CPU one calling thread: its scratch memory is in use until the step
+ * has finished. Different plans are independent. On the CPU all plans of a process share one thread pool, which starts
+ * with the first step that uses several threads. A step uses fewer threads than it asks for while other steps use
+ * them, or when there is little to do. If an OpenMP runtime is loaded (libgomp, LLVM's or Intel's; PyTorch's is
+ * preferred), a step runs as a parallel region of that runtime, and on the calling thread alone when called inside a
+ * parallel region. The pool's own threads block all signals and end with the last plan. A forked process can keep
+ * using its parent's CPU plans; the pool starts again there. CUDA plans of the parent are refused
+ * (LAYERWISE_ERROR_INVALID_PLAN). */
 typedef struct layerwise_plan layerwise_plan;
 
-/* The layout of a model's layers, their dtypes and where they run: what a plan is made from. */
+/* What a plan is made from: the layout of a model's layers, their dtypes and where they run. */
 typedef struct layerwise_plan_options {
   int64_t struct_size;        /* bytes of this struct as the caller knows it */
   int64_t layer_count;        /* >= 0 */
@@ -220,50 +222,52 @@ typedef struct layerwise_plan_options {
   int32_t second_moment_dtype; /* LAYERWISE_DTYPE_: FLOAT32 (default), FLOAT64: one value a layer */
   int32_t weights_extra_dtype; /* LAYERWISE_DTYPE_: NONE (default); BFLOAT16, FLOAT16 beside FLOAT32 weights: the
                                   low-precision copy; REMAINDER16 beside BFLOAT16 weights: split weights */
-  int32_t threads;            /* CPU: number of threads, the caller's included; 0 (default): as many as this thread's
-                                 affinity has cores, the first number of OMP_NUM_THREADS says, and the control groups'
-                                 CPU quota (Linux, version 1 or 2) allows, rounded up: the least of these, 1 at least */
-  int32_t isa;                /* CPU: LAYERWISE_ISA_, default AUTO; the bits are the same with each */
-  int32_t path;               /* CUDA: the number 0 (default): one pass where the device can, a quarter of the model or
-                                 more fits on the chip and tiles of 8192 elements are half full or more on average;
-                                 LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: wherever the device can. A step whose
-                                 blocks would not all be resident in its context runs in two passes whatever was asked */
+  int32_t threads;            /* CPU: number of threads, the caller's included; 0 (default): the least of the cores in
+                                 this thread's affinity, the first number in OMP_NUM_THREADS, and the CPU quota of its
+                                 control groups (Linux, version 1 or 2), rounded up; at least 1 */
+  int32_t isa;                /* CPU: LAYERWISE_ISA_, default AUTO; every choice gives the same bits */
+  int32_t path;               /* CUDA: the number 0 (default): one pass if the device supports it, a quarter or more of
+                                 the model fits on the chip, and tiles of 8192 elements are at least half full on average;
+                                 LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: one pass whenever the device supports
+                                 it. A step whose blocks cannot all be resident in its context runs in two passes in
+                                 any case */
   void *workspace;            /* CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until
                                  the plan is destroyed; NULL (default): the plan allocates and owns it */
   int64_t workspace_bytes;    /* its size; 0 with NULL */
-  int64_t multiprocessors;    /* CUDA: the most multiprocessors that a step fills, so that a communication kernel beside it
-                                 has the others; 0 (default): all */
+  int64_t multiprocessors;    /* CUDA: the largest number of multiprocessors that a step occupies, to leave the others
+                                 to a communication kernel; 0 (default): all */
   int64_t reserved2;          /* 0 */
 } layerwise_plan_options;
 
 /* Fills options with the defaults: packed, CPU, float32, all cores, no layers.
  * options      out, host, not NULL
- * struct_size  sizeof *options where the caller was compiled; that many bytes are written, and recorded
+ * struct_size  sizeof *options as the caller was compiled; that many bytes are written, and the size is recorded
  * Returns LAYERWISE_OK; NULL_ARGUMENT; STRUCT_SIZE. */
 LAYERWISE_API int32_t layerwise_plan_options_init(layerwise_plan_options *options, int64_t struct_size);
 
-/* Says how many bytes of device scratch memory a plan with these options needs.
- * options  in, host, not NULL; workspace and workspace_bytes are not looked at
+/* Computes how many bytes of device scratch memory a plan with these options needs.
+ * options  in, host, not NULL; workspace and workspace_bytes are ignored
  * bytes    out, host, not NULL; 0 for a CPU plan
- * Touches no device. Returns what layerwise_plan_create returns for the same options, CUDA's and memory's aside. */
+ * Does not use the device. Returns what layerwise_plan_create returns for the same options, except errors of CUDA and
+ * of memory allocation. */
 LAYERWISE_API int32_t layerwise_plan_workspace_size(const layerwise_plan_options *options, int64_t *bytes);
 
-/* Builds a plan.
- * options  in, host, not NULL; everything it points to is copied, the workspace aside
- * plan     out, host, not NULL; receives the plan, or NULL when the call fails
+/* Creates a plan.
+ * options  in, host, not NULL; everything it points to is copied, except the workspace
+ * plan     out, host, not NULL; the plan, or NULL on error
  * Ownership: the caller destroys the plan. Synchronous: allocates, uploads and waits; not during graph capture.
  * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE; LAYER_RANGE, LAYER_OVERLAP,
  * LAYER_OVERFLOW; UNKNOWN_DTYPE, UNSUPPORTED_DTYPE; COMBINATION; NO_CUDA, UNSUPPORTED_ISA, WORKSPACE, OUT_OF_MEMORY;
  * CUDA. */
 LAYERWISE_API int32_t layerwise_plan_create(const layerwise_plan_options *options, layerwise_plan **plan);
 
-/* Frees a plan and all it owns. Waits for nothing: the caller sees to it that the plan's steps have finished.
+/* Frees a plan and all it owns. Does not wait: the caller must ensure that the plan's steps have finished.
  * plan  in, NULL is allowed and does nothing
  * Returns LAYERWISE_OK; INVALID_PLAN; CUDA. */
 LAYERWISE_API int32_t layerwise_plan_destroy(layerwise_plan *plan);
 
-/* Makes a plan usable again after a step that failed on its way or was killed: waits for the device, then clears the
- * plan's scratch memory. Weights and moments stay as the killed step left them: restore them from a checkpoint.
+/* Makes a plan usable again after a step that failed midway or was killed: waits for the device, then clears the plan's
+ * scratch memory. Weights and moments are as that step left them: restore them from a checkpoint.
  * plan  in, not NULL
  * Synchronous; not during graph capture.
  * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_PLAN; CUDA. */
@@ -276,7 +280,7 @@ LAYERWISE_API int32_t layerwise_plan_reset(layerwise_plan *plan);
  * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_PLAN, UNKNOWN_FLAG. */
 LAYERWISE_API int32_t layerwise_plan_query(const layerwise_plan *plan, int32_t key, int64_t *value);
 
-/* What differs from layer to layer. */
+/* Options that differ from layer to layer. */
 typedef struct layerwise_layer_options {
   int64_t struct_size;      /* bytes of this struct as the caller knows it */
   const double *lr_mult;    /* [layer_count], finite, >= 0, multiplies lr; host; copied; NULL: 1 for every layer */
@@ -288,73 +292,74 @@ typedef struct layerwise_layer_options {
 /* Fills options with the defaults: NULL everywhere. As layerwise_plan_options_init. */
 LAYERWISE_API int32_t layerwise_layer_options_init(layerwise_layer_options *options, int64_t struct_size);
 
-/* Sets what differs from layer to layer, replacing what was set before.
+/* Sets the per-layer options, replacing all that were set before.
  * plan     in, not NULL
  * options  in, host, not NULL; its arrays are copied
- * Synchronous; not during graph capture. Replaces the plan's data in place, so replays of a captured step see it; the
- * caller sees to it that no step of this plan is running.
+ * Synchronous; not during graph capture. Replaces the plan's data in place, so replays of a captured step use the new
+ * values; the caller must ensure that no step of this plan is running.
  * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE, INVALID_PLAN; OUT_OF_MEMORY; CUDA. */
 LAYERWISE_API int32_t layerwise_plan_set_layers(layerwise_plan *plan, const layerwise_layer_options *options);
 
 /* ---- A plan for a shard --------------------------------------------------------------------------------------------
  *
- * Where ranks hold pieces of layers, each rank has a plan of all layers in the same order, sizes that of its own pieces,
- * 0 where it has none; layerwise_plan_set_shard says what the whole is. A step is then taken in halves:
- * layerwise_partial_norms, an all-reduce of its sums over the ranks by SUM (infinity norm: MAX), and an apply call. One
- * double a layer travels, two with LARC, by the caller's own means: this library opens no connection. All ranks get the
- * same sums, and so second moments and factors of the same bits; they are one process's but for the rounding of the
- * sums.
+ * If ranks hold pieces of layers, each rank has a plan of all layers, in the same order on every rank. sizes has the
+ * sizes of the rank's own pieces, 0 where it has none; layerwise_plan_set_shard describes the whole layers. A step is
+ * then taken in halves: layerwise_partial_norms, an all-reduce of its sums over the ranks (SUM; with the infinity
+ * norm, MAX), and an apply call. The caller exchanges one double a layer, two with LARC; this library opens no
+ * connection. All ranks get the same sums, and so the same bits of second moments and factors; they differ from those
+ * of a single process only by the rounding of the sums.
  *
- * A layer that is empty here and not elsewhere takes part by layer_mask alone, NULL in tables says nothing of it: apply
- * works out its second moment and statistics, and counts it where it is skipped. Masks, hyper-parameters and second
- * moments must be the same on every rank. */
+ * For a layer that is empty on this rank but not on others, layer_mask alone decides whether it is stepped, and its
+ * entries in pointer tables are ignored: apply computes its second moment and statistics, and counts it if it is
+ * skipped. Masks, hyper-parameters and second moments must be the same on every rank. */
 
-/* What a plan's pieces are pieces of. */
+/* Describes the whole layers that a plan's pieces belong to. */
 typedef struct layerwise_shard_options {
   int64_t struct_size;         /* bytes of this struct as the caller knows it */
   const int64_t *layer_sizes;  /* [layer_count], elements of the whole layers, at least the plan's sizes; host; copied.
                                   NULL only when layer_count is 0 */
-  const int64_t *layer_begins; /* [layer_count], where in its whole layer a piece begins, elements; -1: the piece is not
-                                  contiguous; any where it is empty; host; copied. NULL: -1 for every layer */
-  const uint8_t *counted;      /* [layer_count], 1: this rank's elements enter the sums; 0: they are a replica of what another
-                                  rank counts; host; copied. NULL: 1 */
+  const int64_t *layer_begins; /* [layer_count], elements from the start of the whole layer to that of the piece; -1: the
+                                  piece is not contiguous; any number if it is empty; host; copied. NULL: -1 for
+                                  every layer */
+  const uint8_t *counted;      /* [layer_count], 1: this rank's elements enter the sums; 0: another rank counts a replica
+                                  of them; host; copied. NULL: 1 */
   int64_t reserved[4];         /* 0 */
 } layerwise_shard_options;
 
 /* Fills options with the defaults: NULL everywhere. As layerwise_plan_options_init. */
 LAYERWISE_API int32_t layerwise_shard_options_init(layerwise_shard_options *options, int64_t struct_size);
 
-/* Makes a plan one of a shard, replacing what was set before. It refuses whole steps from then on: their norms would be
- * those of the pieces.
+/* Makes a plan a plan for a shard, replacing what was set before. Whole steps are refused from then on, as their norms
+ * would be those of the pieces.
  * plan     in, not NULL
  * options  in, host, not NULL; its arrays are copied
- * Stochastic rounding needs layer_begins: random bits are those of an element's place in the whole layer.
- * As layerwise_plan_set_layers otherwise.
+ * Stochastic rounding needs layer_begins, since an element's random bits depend on its place in the whole layer.
+ * Otherwise as layerwise_plan_set_layers.
  * Returns LAYERWISE_OK; NULL_ARGUMENT, UNKNOWN_FLAG, STRUCT_SIZE, INVALID_PLAN; LAYER_RANGE; OUT_OF_MEMORY; CUDA. */
 LAYERWISE_API int32_t layerwise_plan_set_shard(layerwise_plan *plan, const layerwise_shard_options *options);
 
-#define LAYERWISE_CLAIM_HEAD 17 /* numbers of a claim about what must agree; two a layer follow */
+#define LAYERWISE_CLAIM_HEAD 17 /* numbers at the start of a claim, about what must agree; two for each layer follow */
 
-/* Writes what this rank claims of its plan, for a first exchange: an all-reduce by SUM over the ranks, then
- * layerwise_shard_verify, before anything is written. All numbers are integers, so that their sums are exact in any order
- * for up to 2^21 ranks.
+/* Writes this rank's claim about its plan, to be exchanged before the first step: all-reduce it over the ranks (SUM),
+ * then call layerwise_shard_verify. All numbers are integers, so that their sums are exact in any order for up to 2^21
+ * ranks.
  * plan    in, not NULL, for a shard
- * agreed  in, host, agreed_bytes bytes that must be the same on every rank: lr and what else a step is told, without
- *         pointers; NULL with 0 bytes
+ * agreed  in, host, agreed_bytes bytes that must be the same on every rank, such as lr and the other options of a step,
+ *         without pointers; NULL with 0 bytes
  * claim   out, host, float64 [count], not NULL
  * count   LAYERWISE_CLAIM_HEAD: what must agree (layer count and whole sizes, dtypes, numerics version, agreed);
- *         LAYERWISE_CLAIM_HEAD + 2*layer_count: that the pieces make whole layers, too. Ranks that differ in layer_count
- *         have claims of different lengths, which an engine may not notice: where that can happen, the head goes first
+ *         LAYERWISE_CLAIM_HEAD + 2*layer_count: also that the pieces make up whole layers. If ranks may differ in
+ *         layer_count, and so in the length of their claims, exchange the head first: an engine may not notice it
  * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, INVALID_PLAN; COMBINATION. */
 LAYERWISE_API int32_t layerwise_shard_claim(const layerwise_plan *plan, const void *agreed, int64_t agreed_bytes,
                                             double *claim, int64_t count);
 
 /* Verifies the sum of all ranks' claims: every rank agrees, and each element of each layer is counted once.
  * claim  in, host, float64 [count], not NULL: this rank's own
- * sum    in, host, float64 [count], not NULL: of all ranks, this one's among them
+ * sum    in, host, float64 [count], not NULL: the sum over all ranks, this one included
  * count  as in layerwise_shard_claim
- * Where one rank gets RANKS_DISAGREE every rank does, apart from chance in hashes (2^-32 for what must agree, 2^-20 for
- * holes and overlaps of the same size).
+ * If one rank gets RANKS_DISAGREE, every rank does, except for collisions of hashes (2^-32 for what must agree, 2^-20
+ * for gaps and overlaps of the same size).
  * Returns LAYERWISE_OK; RANKS_DISAGREE; NULL_ARGUMENT, INVALID_VALUE, INVALID_PLAN; COMBINATION. */
 LAYERWISE_API int32_t layerwise_shard_verify(const layerwise_plan *plan, const double *claim, const double *sum,
                                              int64_t count);
@@ -365,42 +370,44 @@ LAYERWISE_API int32_t layerwise_shard_verify(const layerwise_plan *plan, const d
  *
  * Arguments. plan: in, not NULL. Buffers lie in the plan's memory and have the dtypes of the plan. In a packed plan a
  * buffer is its address, and layer l is elements offsets[l] to offsets[l] + sizes[l]; in a scattered plan it is a
- * table of layer_count pointers that lies in the plan's memory and is read when the step runs, so it may be replaced
- * between replays of a graph; a NULL gradient in it leaves that layer out. What has one value a layer (second moments,
- * mask, statistics) is a plain array in both. Elements outside the layers are not touched.
- * Where the plan has no elements at all, buffers may be NULL.
- *   layer_mask   in, uint8 [layer_count], 1 takes part, 0 does not (its buffers are not read); NULL: all take part
+ * table of layer_count pointers in the plan's memory, read when the step runs, so a table may be changed between
+ * replays of a graph; a NULL gradient in it masks that layer. Buffers with one value a layer (second moments, mask,
+ * statistics) are plain arrays in both layouts. Elements outside the layers are neither read nor written. If the plan
+ * has no elements at all, buffers may be NULL.
+ *   layer_mask   in, uint8 [layer_count], 1: the layer is stepped, 0: it is masked, and its buffers are not read; NULL:
+ *                all layers are stepped
  *   layer_stats  out, float64 [layer_count][LAYERWISE_STAT_COUNT]; NULL: none
- *   options      in, host, not NULL, copied before the call returns; what its pointers name lies in the plan's memory
- *                and is read when the step runs
- *   stream       a cudaStream_t of the plan's device, NULL is the legacy default stream; not used by CPU plans
+ *   options      in, host, not NULL, copied before the call returns; what its pointers point to lies in the plan's
+ *                memory and is read when the step runs
+ *   stream       a cudaStream_t of the plan's device; NULL is the legacy default stream; ignored by CPU plans
  *
- * Aliasing: no buffer that is written may overlap another buffer. Packed plans check it; in scattered plans only whole
- * tables are compared.
+ * Aliasing: no buffer that is written may overlap another buffer. Packed plans check this; for scattered plans only the
+ * tables themselves are compared.
  *
- * Asynchronous on CUDA: one or two launches on the stream, no allocation, no synchronisation, nothing read back; safe to
- * capture into a graph and replay. A host scalar is frozen in a graph: give its device pointer instead. On the CPU the
- * call returns when the step is done.
+ * Asynchronous on CUDA: one or two launches on the stream, no allocation, no synchronisation, nothing copied to the
+ * host; a step can be captured into a graph and replayed. A graph keeps the value of a host scalar: pass a device
+ * pointer for what is to change. On the CPU the call returns when the step is done.
  *
- * Skipped layers: a layer whose gradient norm (LARC: weight norm too) or whose own scalars are not finite is left
- * untouched, statistics and all, and counted in nonfinite_layers. A second moment that overflows its dtype counts as
- * not finite. With found_inf non-zero the whole step changes nothing.
+ * Skipped layers: a layer whose gradient norm (with LARC, weight norm too) or whose scalars are not finite is skipped:
+ * its buffers and its statistics stay as they are, and it is counted in nonfinite_layers. A second moment that
+ * overflows its dtype counts as not finite. If found_inf is non-zero, the whole step changes nothing.
  *
- * Split weights (weights_extra_dtype REMAINDER16): a float32 weight kept as two halves, 4 bytes together instead of a
- * master's 4 and a copy's 2. weights has it rounded to bfloat16, ties away from zero, weights_extra its low 16 bits;
- * the float32's upper 16 are the bfloat16's, less 1 where the remainder's top bit is set. Steps compute from and store
- * the float32, with the bits of a plan whose weights are float32; NaN is stored as the canonical NaN, remainder 0.
- * Begin with the model's bfloat16 weights and zeros. larc_scale, which has no weights_extra, sees the bfloat16 weights
- * alone.
+ * Split weights (weights_extra_dtype REMAINDER16): each float32 weight is stored as two halves, 4 bytes together
+ * instead of 4 for a master and 2 for a copy. weights holds it rounded to bfloat16, ties away from zero, and
+ * weights_extra its low 16 bits; the float32's upper 16 bits are those of the bfloat16, minus 1 where the remainder's
+ * top bit is set. Steps read and write the float32 value, with the same bits as a plan of float32 weights; NaN is
+ * stored as the canonical NaN with remainder 0. Start with the model's bfloat16 weights and remainders of zero.
+ * larc_scale has no weights_extra and uses the bfloat16 weights only.
  *
- * Stochastic rounding of a bfloat16 first moment: 16 random bits are added to the float32's bits, and the lower 16 cut
- * off, so that what nearest would never add is added in the mean; infinity and NaN are stored as to nearest. The bits
- * are Philox4x32-10 (Salmon et al., SC11) keyed by seed, of the counter (q mod 2^32, q / 2^32, layer, t mod 2^32) for
- * elements 4q to 4q + 3 of a layer, each the low half of its word: the same on every device and for every layout. In a
- * plan for a shard q counts from the whole layer's beginning. Ranks that hold parts of a model as plans of their own
- * should differ in seed.
+ * Stochastic rounding of a bfloat16 first moment: 16 random bits are added to the float32's bits, and the lower 16 are
+ * cut off, so that updates too small for rounding to nearest are added on average; infinity and NaN are stored as with
+ * nearest. The bits are Philox4x32-10 (Salmon et al., SC11) keyed by seed, of the counter (q mod 2^32, q / 2^32,
+ * layer, t mod 2^32) for elements 4q to 4q + 3 of a layer, each the low half of its word: the same on every device and
+ * for every layout. In a plan for a shard q counts from the start of the whole layer. Ranks with plans for different
+ * parts of a model should use different seeds.
  *
- * Deterministic: the same bits for the same inputs on every device, thread count and layout; NaN as a class.
+ * Deterministic: the same inputs give the same bits on every device, for every thread count and layout; any NaN counts
+ * as equal to any other.
  *
  * Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE, INVALID_PLAN, COMBINATION, ALIASED,
  * MISALIGNED; PLAN_FAILED; CUDA. */
@@ -415,8 +422,8 @@ typedef struct layerwise_novograd_options {
   double eps_root;             /* >= 0, default 0, added under the root; 0 with the infinity norm */
   double weight_decay;         /* >= 0, default 0.001 */
   double grad_scale;           /* finite, not 0, default 1; the gradients are divided by it */
-  int64_t step;                /* t, 1-based; 0 (default): not given, refused where the result depends on it; not beside
-                                  step_ptr */
+  int64_t step;                /* t, 1-based; 0 (default): not given, an error if the result depends on it; not together
+                                  with step_ptr */
   const float *lr_ptr;         /* float32, in place of lr; NULL: lr */
   const float *grad_scale_ptr; /* float32, in place of grad_scale; NULL: grad_scale */
   int64_t *step_ptr;           /* int64, completed steps: t = *step_ptr + 1; NULL: step */
@@ -424,8 +431,8 @@ typedef struct layerwise_novograd_options {
   int64_t *nonfinite_layers;   /* int64, the number of skipped layers is added to it; NULL: not counted */
   int32_t advance_step;        /* 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0 */
   int32_t norm;                /* LAYERWISE_NORM_, default L2 */
-  int32_t grad_averaging;      /* 1: the update enters the momentum times 1 - beta1; default 0 */
-  int32_t average_first_step;  /* 0: not at t = 1 (TensorFlow Addons); default 1 */
+  int32_t grad_averaging;      /* 1: the update is multiplied by 1 - beta1 as it enters the momentum; default 0 */
+  int32_t average_first_step;  /* 0: grad_averaging starts at t = 2 (TensorFlow Addons); default 1 */
   int32_t amsgrad;             /* 1: divide by the running maximum of v; needs max_second_moment; default 0 */
   int32_t bias_correction;     /* 1: as Adam's; default 0 */
   int32_t seed_second_moment;  /* LAYERWISE_SEED_, default WHILE_ZERO; FIRST_STEP needs step or step_ptr */
@@ -445,7 +452,7 @@ LAYERWISE_API int32_t layerwise_novograd_options_init(layerwise_novograd_options
 /* Applies one NovoGrad step to every layer (Ginsburg et al., arXiv 1905.11286).
  *
  *   g' = g / grad_scale, negated by maximize        n2 = sum g'^2
- *   v  = n2 where seed_second_moment says so: where v is 0, or t is 1; else beta2*v + (1-beta2)*n2
+ *   v  = n2 to seed it (seed_second_moment: while v is 0, or at t = 1); else beta2*v + (1-beta2)*n2
  *   vh = v, or its running maximum (amsgrad); divided by 1 - beta2^t with bias_correction
  *   d  = sqrt(vh + eps_root) + eps                  u  = g'/d + weight_decay*w, 0 for g'/d where d is 0
  *   m  = beta1*m + c*u                              c  = 1, or 1 - beta1 with grad_averaging
@@ -468,13 +475,13 @@ LAYERWISE_API int32_t novograd_step(layerwise_plan *plan, void *weights, const v
                                     const uint8_t *layer_mask, double *layer_stats,
                                     const layerwise_novograd_options *options, void *stream);
 
-/* The hyper-parameters of LARC, alone, with SGD or before NovoGrad. */
+/* The hyper-parameters of LARC: alone, with SGD, or before NovoGrad. */
 typedef struct layerwise_larc_options {
   int64_t struct_size;         /* bytes of this struct as the caller knows it */
   double lr;                   /* learning rate, finite, >= 0; no default: NaN is refused */
   double eta;                  /* trust coefficient, >= 0, default 0.002 */
   double eps;                  /* >= 0, default 1e-8 */
-  double min_update;           /* >= 0, default 0: the least factor */
+  double min_update;           /* >= 0, default 0: a lower bound of the factor */
   double weight_decay;         /* >= 0, default 0 */
   double grad_scale;           /* finite, not 0, default 1; the gradients are divided by it */
   const float *lr_ptr;         /* float32, in place of lr; NULL: lr */
@@ -489,8 +496,8 @@ typedef struct layerwise_larc_options {
                                   with bfloat16 momentum only, needs sgd's step or step_ptr */
   int32_t zero_grad_norm;      /* LAYERWISE_ZERO_GRAD_, default AS_WEIGHT */
   int64_t seed;                /* of stochastic rounding, any number; 0 (default) without */
-  double weight_norm_threshold; /* >= 0, default 0: |w| up to it counts as 0 for zero_norm (Chainer: 0.01) */
-  double max_update;           /* >= 0, default 0 for none: the greatest factor; SCALE only (fastai's clip: 1) */
+  double weight_norm_threshold; /* >= 0, default 0: zero_norm takes a |w| up to this for 0 (Chainer: 0.01) */
+  double max_update;           /* >= 0, default 0 for none: an upper bound of the factor; SCALE only (fastai: 1) */
 } layerwise_larc_options;
 
 /* Fills options with the defaults; lr is NaN. As layerwise_plan_options_init. */
@@ -507,17 +514,17 @@ LAYERWISE_API int32_t layerwise_larc_options_init(layerwise_larc_options *option
  *           scale: max(r_raw, min_update), at most max_update where that is not 0
  *   g     = r*g', or r*(g' + weight_decay*w) folded by norms, gradient or both; else weight_decay is not used
  *
- *   zero_norm: keep: r = 1 where |w| or |g| is 0. untouched: as keep, and not decayed (apex). unit: as the formula, but
- *   r_raw is 1 there. freeze, floor: the formula, but r is 0, or min_update, where |w| is 0.
- *   zero_grad_norm: formula: zero_norm holds where |w| is 0 alone. at_least_one: the same, and r_raw is at least 1 where
- *   |g| is 0.
- *   In both, |w| counts as 0 up to weight_norm_threshold, and |g| is the norm of g' + weight_decay*w where
- *   fold_weight_decay is gradient or both; so is the statistics' GRAD_NORM.
- *   Where the denominator is 0, r is 1; in clip also where lr is 0, whatever zero_norm says. A layer with skip_larc has
+ *   zero_norm: keep: r = 1 where |w| or |g| is 0. untouched: as keep, but without weight decay (apex). unit: the
+ *   formula, but r_raw is 1 there. freeze, floor: the formula, but where |w| is 0, r is 0 or min_update.
+ *   zero_grad_norm: formula: zero_norm applies only where |w| is 0. at_least_one: as formula, and r_raw is at least 1
+ *   where |g| is 0.
+ *   For both, |w| counts as 0 up to weight_norm_threshold. If fold_weight_decay is gradient or both, |g| is the norm of
+ *   g' + weight_decay*w, here and in the statistics' GRAD_NORM.
+ *   If the denominator is 0, or with clip if lr is 0, then r is 1 whatever zero_norm says. A layer with skip_larc has
  *   r = 1 and is decayed, whatever its norms.
- *   lr is the layer's: lr * lr_mult.
+ *   lr is that of the layer: lr * lr_mult.
  *
- * The result is unscaled and has its sign: what follows uses grad_scale 1 and maximize 0.
+ * The gradients are then unscaled and have their final sign: run the next optimizer with grad_scale 1 and maximize 0.
  *
  * weights  in, weights_dtype, not NULL
  * grads    in/out, grads_dtype, not NULL; rounded to nearest even on the way back */
@@ -529,18 +536,18 @@ typedef struct layerwise_sgd_options {
   int64_t struct_size;  /* bytes of this struct as the caller knows it */
   double momentum;      /* mu, [0, 1), default 0.9 */
   double dampening;     /* [0, 1], default 0 */
-  int64_t step;         /* t, 1-based; 0 (default): not given, refused with dampening but for dampen_first_step; not beside
-                           step_ptr */
+  int64_t step;         /* t, 1-based; 0 (default): not given, an error with dampening unless dampen_first_step is 1;
+                           not together with step_ptr */
   int64_t *step_ptr;    /* int64, completed steps: t = *step_ptr + 1; NULL: step */
   int32_t advance_step; /* 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0 */
-  int32_t nesterov;     /* 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch, but
-                           with dampen_first_step; default 0 */
+  int32_t nesterov;     /* 1: Nesterov's momentum; needs momentum, and excludes dampening, as in PyTorch, unless
+                           dampen_first_step is 1; default 0 */
   int32_t lr_in_momentum; /* 1: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default 0 */
   int32_t factor_after_momentum; /* 1: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI);
                                     excludes lr_in_momentum; default 0 */
-  int32_t dampen_first_step; /* 1: dampening at t = 1 too, and beside nesterov (pytorch_optimizer); default 0 */
+  int32_t dampen_first_step; /* 1: dampening at t = 1 too, and together with nesterov (pytorch_optimizer); default 0 */
   int32_t reserved;     /* 0 */
-  double clip_value;    /* 0 (default): none; else >= 2^-126: the greatest magnitude of an element of h (ColossalAI: 10) */
+  double clip_value;    /* 0 (default): none; else >= 2^-126: elements of h are cut to this size (ColossalAI: 10) */
 } layerwise_sgd_options;
 
 /* Fills options with the defaults. As layerwise_plan_options_init. */
@@ -568,24 +575,24 @@ LAYERWISE_API int32_t larc_sgd_step(layerwise_plan *plan, void *weights, const v
                                     void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
                                     const layerwise_larc_options *larc, const layerwise_sgd_options *sgd, void *stream);
 
-/* Applies LARC and NovoGrad in one step: larc_scale followed by novograd_step (as OpenSeq2Seq chains them), but that
- * the scaled gradient is neither rounded nor stored.
+/* Applies LARC and NovoGrad in one step: larc_scale, then novograd_step, as OpenSeq2Seq chains them, except that the
+ * scaled gradient is neither rounded nor stored.
  *
  *   g', r  as in larc_scale, without weight decay; lr is NovoGrad's, times lr_mult
  *   h      = r*g', and n2 = r^2 * sum g'^2
  *   v, m, w as in novograd_step, with h in place of g'
  *
- *   zero_norm: untouched is as keep, since LARC decays nothing here
- *   statistics: WEIGHT_NORM, GRAD_NORM (of g'), FACTOR (r) and CLIPPED are LARC's, SECOND_MOMENT and EFFECTIVE_LR
- *   (without r, by which NovoGrad divides again) NovoGrad's
+ *   zero_norm: untouched is the same as keep, since LARC decays nothing here
+ *   statistics: WEIGHT_NORM, GRAD_NORM (of g'), FACTOR (r) and CLIPPED are LARC's; SECOND_MOMENT and EFFECTIVE_LR are
+ *   NovoGrad's (EFFECTIVE_LR without r, which NovoGrad's normalization cancels)
  *
  * buffers  as in novograd_step
  * larc     in, host, not NULL: eta, eps, min_update, max_update, mode, zero_norm, zero_grad_norm and
- *          weight_norm_threshold. The others left at their defaults, lr NaN: options has them for both; weight_decay and
- *          fold_weight_decay are COMBINATION, since the norm of r*(g' + weight_decay*w) does not follow from the two
- *          norms
- * options  in, host, not NULL; its norm LAYERWISE_NORM_L2: the infinity norm is COMBINATION, it would be a second
- *          reduction */
+ *          weight_norm_threshold. Leave the others at their defaults, lr at NaN: options has them for both. Setting
+ *          weight_decay or fold_weight_decay is an error (COMBINATION), since the norm of r*(g' + weight_decay*w) does
+ *          not follow from the two norms
+ * options  in, host, not NULL; norm must be LAYERWISE_NORM_L2: the infinity norm is an error (COMBINATION), as it would
+ *          need a second reduction */
 LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *weights, const void *grads,
                                                    void *first_moment, void *second_moment, void *max_second_moment,
                                                    void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
@@ -594,36 +601,36 @@ LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *w
 
 /* ---- A step in two halves ----------------------------------------------------------------------------------------
  *
- * For callers who know the layers' norms before the step, from unscaling the gradients or from exchanging them: the
- * sums first, then the step from them. The halves one after the other give the bits of the whole step.
+ * For callers who know the layers' norms before the step, for example from unscaling or all-reducing the gradients:
+ * first the sums, then the step that uses them. The two halves together give the same bits as the whole step.
  *
- * A layer's sum is of raw squares, before grad_scale, in float64; with the infinity norm it is the largest |g|. What
- * layerwise_partial_norms gives has the same bits on every device; a caller's own sums may come from anywhere.
+ * The sums are of raw squares, before grad_scale, in float64; with the infinity norm, of a layer the largest |g|. The
+ * results of layerwise_partial_norms have the same bits on every device; callers may also pass sums of their own.
  *
- * All that is said above of the step functions holds, but that each of these is one launch. */
+ * Everything said above about the step functions applies here too, except that each of these is one launch. */
 
-/* Sums every layer: what a step does before it updates anything.
+/* Computes every layer's sum of squares: what a step does before it updates anything.
  *
  *   grad_sums[l] = sum g^2, or max |g|      weight_sums[l] = sum w^2
  *
- * weights      in, weights_dtype, not NULL where weight_sums is not NULL, else not looked at
- * weights_extra  in, the remainders of split weights, whose joined float32 is then summed; NULL: the bfloat16 weights
- *              alone, as larc_scale sees them; NULL where weights are not split, or weight_sums is NULL
+ * weights      in, weights_dtype, not NULL if weight_sums is not NULL, else ignored
+ * weights_extra  in, the remainders of split weights: the squares are then of the float32 values; NULL: of the bfloat16
+ *              weights only, as in larc_scale. Must be NULL if the weights are not split, or weight_sums is NULL
  * grads        in, grads_dtype, not NULL; may alias weights: nothing of either is written
  * layer_mask   in, as in a step
  * grad_sums    out, float64 [layer_count], not NULL
- * weight_sums  out, float64 [layer_count]; NULL: not wanted; NULL with the infinity norm, which LARC does not know
+ * weight_sums  out, float64 [layer_count]; NULL: not computed; must be NULL with the infinity norm, which LARC lacks
  * sums_kind    LAYERWISE_SUMS_LAYERS
  * norm         LAYERWISE_NORM_
  *
- * A layer that is empty, takes no part or, in a plan for a shard, is not counted has the sum +0, so that a buffer that is
- * used again, or added up over ranks, holds no sum of an earlier call. A sum that is not finite is written as it is; a
- * largest magnitude that is NaN as +infinity, since a maximum over ranks may lose a NaN. */
+ * Layers that are empty, masked or, in a plan for a shard, not counted get +0, so that a reused buffer, or one that is
+ * summed over ranks, holds nothing of an earlier call. A sum that is not finite is written as it is; a largest
+ * magnitude that is NaN is written as +infinity, since a maximum over ranks may lose a NaN. */
 LAYERWISE_API int32_t layerwise_partial_norms(layerwise_plan *plan, const void *weights, const void *weights_extra,
                                               const void *grads, const uint8_t *layer_mask, double *grad_sums,
                                               double *weight_sums, int32_t sums_kind, int32_t norm, void *stream);
 
-/* Applies one NovoGrad step with norms that the caller has.
+/* Applies one NovoGrad step from norms that the caller provides.
  *
  *   as novograd_step, with sum g^2 (or max |g|) taken from grad_sums
  *
@@ -636,7 +643,7 @@ LAYERWISE_API int32_t layerwise_novograd_apply(layerwise_plan *plan, void *weigh
                                                const double *grad_sums, int32_t sums_kind,
                                                const layerwise_novograd_options *options, void *stream);
 
-/* Applies LARC, alone or with SGD, with norms that the caller has.
+/* Applies LARC, alone or with SGD, from norms that the caller provides.
  *
  *   as larc_sgd_step, or with sgd NULL as larc_scale, with |g|^2 and |w|^2 taken from grad_sums and weight_sums
  *
@@ -645,9 +652,9 @@ LAYERWISE_API int32_t layerwise_novograd_apply(layerwise_plan *plan, void *weigh
  * grad_sums, weight_sums   in, float64 [layer_count], not NULL. A layer is skipped and counted where one is negative or
  *                          not finite
  * sums_kind    LAYERWISE_SUMS_LAYERS
- * larc         in, host, not NULL; fold_weight_decay GRADIENT or BOTH is COMBINATION: the norm of g' + weight_decay*w does not
- *              follow from the two sums
- * sgd          in, host; NULL: the gradients are scaled, and the weights not written
+ * larc         in, host, not NULL; fold_weight_decay GRADIENT or BOTH is an error (COMBINATION): the norm of
+ *              g' + weight_decay*w does not follow from the two sums
+ * sgd          in, host; NULL: the gradients are scaled, and the weights are not written
  * the others as in larc_sgd_step */
 LAYERWISE_API int32_t layerwise_larc_apply(layerwise_plan *plan, void *weights, void *grads, void *momentum,
                                            void *weights_extra, const uint8_t *layer_mask, double *layer_stats,
@@ -655,7 +662,7 @@ LAYERWISE_API int32_t layerwise_larc_apply(layerwise_plan *plan, void *weights, 
                                            const layerwise_larc_options *larc, const layerwise_sgd_options *sgd,
                                            void *stream);
 
-/* Applies LARC and NovoGrad in one step, with norms that the caller has.
+/* Applies LARC and NovoGrad in one step, from norms that the caller provides.
  *
  *   as layerwise_larc_novograd_step, with |g|^2 and |w|^2 taken from grad_sums and weight_sums
  *
@@ -673,14 +680,14 @@ LAYERWISE_API int32_t layerwise_larc_novograd_apply(layerwise_plan *plan, void *
 /* The version as major*10000 + minor*100 + patch. Never fails. */
 LAYERWISE_API int32_t layerwise_version(void);
 
-/* The number of the bit contract: two libraries that return the same number give the same bits. Never fails. */
+/* The version of the numerics: two libraries that return the same number give the same bits. Never fails. */
 LAYERWISE_API int32_t layerwise_numerics_version(void);
 
-/* What the library was built with and what it would run on here, one "key: value" a line, as a static string.
+/* A static string with one "key: value" a line: what the library was built with, and what it can run on here.
  * The first call asks the CUDA runtime for its devices. Never fails. */
 LAYERWISE_API const char *layerwise_build_info(void);
 
-/* Every constant, struct layout and function of this header as JSON, for writers of bindings, as a static string:
+/* Every constant, struct layout and function of this header as JSON, for authors of bindings, as a static string:
  * {"constants": {"LAYERWISE_OK": 0, ...}, "structs": {"layerwise_plan_options": {"size": bytes, "fields":
  * [{"name": "struct_size", "offset": 0, "size": 8, "type": "int64"}, ...]}, ...}, "functions": {"novograd_step":
  * {"returns": "int32_t", "arguments": [{"name": "plan", "type": "layerwise_plan *"}, ...]}, ...}}. Never fails. */
@@ -689,8 +696,8 @@ LAYERWISE_API const char *layerwise_abi_description(void);
 /* The name of a status, such as "LAYERWISE_ERROR_LAYER_OVERLAP", as a static string; "unknown status" for others. */
 LAYERWISE_API const char *layerwise_status_name(int32_t status);
 
-/* What the last failed call of this thread had to say: the argument, the value received and the rule. Valid until this
- * thread's next call fails; empty when none has failed. */
+/* The message of this thread's last failed call: it names the argument, the value received and the rule. Valid until
+ * this thread's next failed call; empty if no call has failed. */
 LAYERWISE_API const char *layerwise_last_error(void);
 
 #ifdef __cplusplus

@@ -1,13 +1,13 @@
 # Generated from include/layerwise.h by src/package/bindings: cmake --build BUILD --target bindings.
 # The constants and structs of layerwise.h, which is the reference.
 
-# The version of this header: a caller that was compiled against it knows no more.
+# The version of this header. The library a program runs with may be newer: layerwise_version().
 const LAYERWISE_VERSION_MAJOR = Int32(0)
-# The version of this header: a caller that was compiled against it knows no more.
+# The version of this header. The library a program runs with may be newer: layerwise_version().
 const LAYERWISE_VERSION_MINOR = Int32(1)
-# The version of this header: a caller that was compiled against it knows no more.
+# The version of this header. The library a program runs with may be newer: layerwise_version().
 const LAYERWISE_VERSION_PATCH = Int32(0)
-# Changes when a caller built against an older header would break. The shared library's soname carries it.
+# Raised when programs built against an older header would break; part of the shared library's soname.
 const LAYERWISE_ABI_VERSION = Int32(0)
 
 # success
@@ -17,13 +17,13 @@ const LAYERWISE_OK = Int32(0)
 const LAYERWISE_ERROR_NULL_ARGUMENT = Int32(101)
 # a number outside its range, or not finite
 const LAYERWISE_ERROR_INVALID_VALUE = Int32(102)
-# a selector, flag or reserved field with a value this library lacks
+# a selector, flag or reserved field has an unknown value
 const LAYERWISE_ERROR_UNKNOWN_FLAG = Int32(103)
 # struct_size is too small, or bytes this library does not know are set
 const LAYERWISE_ERROR_STRUCT_SIZE = Int32(104)
-# not a plan, one already destroyed, or on CUDA and forked
+# not a plan, already destroyed, or a CUDA plan in a forked process
 const LAYERWISE_ERROR_INVALID_PLAN = Int32(105)
-# options that exclude each other, or a buffer an option needs or excludes
+# options that exclude each other, or a missing or superfluous buffer
 const LAYERWISE_ERROR_COMBINATION = Int32(106)
 # buffers overlap where they must not
 const LAYERWISE_ERROR_ALIASED = Int32(107)
@@ -35,25 +35,25 @@ const LAYERWISE_ERROR_LAYER_RANGE = Int32(201)
 const LAYERWISE_ERROR_LAYER_OVERLAP = Int32(202)
 # offset + size does not fit the address space
 const LAYERWISE_ERROR_LAYER_OVERFLOW = Int32(203)
-# the ranks' pieces do not make whole layers, or ranks differ in what is to agree
+# the ranks' pieces do not make up whole layers, or the ranks disagree
 const LAYERWISE_ERROR_RANKS_DISAGREE = Int32(204)
 # not one of the LAYERWISE_DTYPE_ constants
 const LAYERWISE_ERROR_UNKNOWN_DTYPE = Int32(301)
 # a dtype this buffer cannot have
 const LAYERWISE_ERROR_UNSUPPORTED_DTYPE = Int32(302)
-# built without CUDA or for other devices, or no device is there
+# built without CUDA or for other devices, or no device is present
 const LAYERWISE_ERROR_NO_CUDA = Int32(401)
 # this processor lacks the instruction set asked for
 const LAYERWISE_ERROR_UNSUPPORTED_ISA = Int32(402)
 # the caller's workspace is too small or not aligned to 256 bytes
 const LAYERWISE_ERROR_WORKSPACE = Int32(403)
-# host or device memory could not be had
+# host or device memory could not be allocated
 const LAYERWISE_ERROR_OUT_OF_MEMORY = Int32(404)
-# an earlier step of this plan failed on its way; layerwise_plan_reset
+# an earlier step of this plan failed midway; call layerwise_plan_reset
 const LAYERWISE_ERROR_PLAN_FAILED = Int32(405)
-# a defect in this library
+# a bug in this library
 const LAYERWISE_ERROR_INTERNAL = Int32(499)
-# a CUDA call failed; the message carries CUDA's own words
+# a CUDA call failed; the message quotes CUDA's
 const LAYERWISE_ERROR_CUDA = Int32(501)
 
 # no such buffer
@@ -66,7 +66,7 @@ const LAYERWISE_DTYPE_BFLOAT16 = Int32(2)
 const LAYERWISE_DTYPE_FLOAT16 = Int32(3)
 # IEEE binary64
 const LAYERWISE_DTYPE_FLOAT64 = Int32(4)
-# 16 bits: what bfloat16 weights lack of the float32 they were rounded from
+# 16 bits: the lower half of a float32 whose upper half is a bfloat16 weight
 const LAYERWISE_DTYPE_REMAINDER16 = Int32(5)
 
 # any number from 0 on is a CUDA device's ordinal
@@ -77,9 +77,9 @@ const LAYERWISE_LAYOUT_PACKED = Int32(0)
 # each buffer argument is a table of layer_count pointers, in the plan's memory
 const LAYERWISE_LAYOUT_SCATTERED = Int32(1)
 
-# the best this processor has
+# the best that this processor has
 const LAYERWISE_ISA_AUTO = Int32(0)
-# what every processor of its kind has
+# what every processor of the architecture has
 const LAYERWISE_ISA_BASELINE = Int32(1)
 # AVX2 and FMA
 const LAYERWISE_ISA_AVX2 = Int32(2)
@@ -95,16 +95,16 @@ const LAYERWISE_NORM_INF = Int32(1)
 
 # NovoGrad's v is averaged from the first step on
 const LAYERWISE_SEED_OFF = Int32(0)
-# a v that is 0 becomes n2: also later, where a layer's gradients have been 0 so far
+# v becomes n2 whenever it is 0: also after steps whose gradients were 0
 const LAYERWISE_SEED_WHILE_ZERO = Int32(1)
-# v becomes n2 at t = 1 alone, whatever they are: optax, TensorFlow Addons, apex
+# v becomes n2 at t = 1 only, even if that is 0: optax, TensorFlow Addons, apex
 const LAYERWISE_SEED_FIRST_STEP = Int32(2)
 
 # weight decay is in NovoGrad's momentum
 const LAYERWISE_DECOUPLED_OFF = Int32(0)
-# beside a momentum of gradients that are not normalised: apex's default
+# outside a momentum of raw gradients: apex's default
 const LAYERWISE_DECOUPLED_RAW = Int32(1)
-# beside a momentum of normalised ones, w *= 1 - lr*weight_decay: timm's novogradw
+# outside one of normalised gradients, w *= 1 - lr*weight_decay: novogradw of timm
 const LAYERWISE_DECOUPLED_NORMALIZED = Int32(2)
 
 # min(max(r_raw/lr, min_update), 1): the rate is capped at lr
@@ -123,7 +123,7 @@ const LAYERWISE_FOLD_BOTH = Int32(3)
 # before the step, w *= 1 - lr*weight_decay; its norm is added: fastai; only with SGD
 const LAYERWISE_FOLD_DECOUPLED = Int32(4)
 
-# r is 1 where |w| or |g| is 0: the layer trains as without LARC
+# r is 1 where |w| or |g| is 0: the layer trains without LARC
 const LAYERWISE_ZERO_NORM_KEEP = Int32(0)
 # the formula; r is 0 where |w| is 0
 const LAYERWISE_ZERO_NORM_FREEZE = Int32(1)
@@ -134,7 +134,7 @@ const LAYERWISE_ZERO_NORM_UNTOUCHED = Int32(3)
 # r_raw is 1 where |w| or |g| is 0: in CLIP r is then min(1/lr, 1), as in timm
 const LAYERWISE_ZERO_NORM_UNIT = Int32(4)
 
-# |g| of 0 is what zero_norm says
+# zero_norm decides where |g| is 0, too
 const LAYERWISE_ZERO_GRAD_AS_WEIGHT = Int32(0)
 # zero_norm is for |w| alone; the formula where |g| is 0: fastai, Chainer, holocron
 const LAYERWISE_ZERO_GRAD_FORMULA = Int32(1)
@@ -143,13 +143,13 @@ const LAYERWISE_ZERO_GRAD_AT_LEAST_ONE = Int32(2)
 
 # to the nearest, ties to even
 const LAYERWISE_ROUNDING_NEAREST = Int32(0)
-# up or down at random, right in the mean
+# up or down at random, correct on average
 const LAYERWISE_ROUNDING_STOCHASTIC = Int32(1)
 
 # one sum a layer: float64 [layer_count]
 const LAYERWISE_SUMS_LAYERS = Int32(0)
 
-# |w|: LARC, alone or before another
+# |w|: LARC, alone or before another optimizer
 const LAYERWISE_STAT_WEIGHT_NORM = Int32(0)
 # |g'|, unscaled by grad_scale; the largest |g'| with the infinity norm
 const LAYERWISE_STAT_GRAD_NORM = Int32(1)
@@ -182,28 +182,28 @@ const LAYERWISE_QUERY_ISA = Int32(7)
 const LAYERWISE_QUERY_WORKSPACE = Int32(8)
 # a hash of sizes, offsets and dtypes, the same on every backend
 const LAYERWISE_QUERY_FINGERPRINT = Int32(9)
-# a LAYERWISE_PATH_ constant: how the plan's last step ran; before the first, how novograd_step would
+# a LAYERWISE_PATH_ constant: how the last step ran; before the first step, how novograd_step would run
 const LAYERWISE_QUERY_PATH = Int32(10)
-# elements whose gradient a one-pass step reads from memory once; 0: two passes
+# elements whose gradient a one-pass step reads from memory only once; 0: two passes
 const LAYERWISE_QUERY_HELD_GRADS = Int32(11)
-# elements of which a one-pass larc_sgd_step reads gradient and weight once; 0: it holds gradients alone, as many as
-# HELD_GRADS, or runs in two passes
+# elements whose gradient and weight a one-pass larc_sgd_step reads only once; 0: only gradients, HELD_GRADS of them, or
+# two passes
 const LAYERWISE_QUERY_HELD_WEIGHTS = Int32(12)
 # a hash of whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded model, however it
 # is cut
 const LAYERWISE_QUERY_GLOBAL_FINGERPRINT = Int32(13)
 
-# layers that fit the cache whole, one thread each; larger ones tile by tile, shared
+# one thread for a layer that fits the cache; threads share larger layers
 const LAYERWISE_PATH_CPU = Int32(0)
 # CUDA: norms, then the update: two launches for the whole model
 const LAYERWISE_PATH_TWO_PASS = Int32(1)
-# CUDA: one cooperative launch; gradients wait on the chip for their layer's norm
+# CUDA: one cooperative launch; gradients stay in shared memory until their layer's norm is known
 const LAYERWISE_PATH_ONE_PASS = Int32(2)
 
-# numbers of a claim about what must agree; two a layer follow
+# numbers at the start of a claim, about what must agree; two for each layer follow
 const LAYERWISE_CLAIM_HEAD = Int32(17)
 
-# The layout of a model's layers, their dtypes and where they run: what a plan is made from.
+# What a plan is made from: the layout of a model's layers, their dtypes and where they run.
 # layerwise_plan_options
 mutable struct PlanOptions
     # bytes of this struct as the caller knows it
@@ -231,23 +231,23 @@ mutable struct PlanOptions
     # LAYERWISE_DTYPE_: NONE (default); BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy; REMAINDER16
     # beside BFLOAT16 weights: split weights
     weights_extra_dtype::Int32
-    # CPU: number of threads, the caller's included; 0 (default): as many as this thread's affinity has cores, the first
-    # number of OMP_NUM_THREADS says, and the control groups' CPU quota (Linux, version 1 or 2) allows, rounded up: the
-    # least of these, 1 at least
+    # CPU: number of threads, the caller's included; 0 (default): the least of the cores in this thread's affinity, the
+    # first number in OMP_NUM_THREADS, and the CPU quota of its control groups (Linux, version 1 or 2), rounded up; at
+    # least 1
     threads::Int32
-    # CPU: LAYERWISE_ISA_, default AUTO; the bits are the same with each
+    # CPU: LAYERWISE_ISA_, default AUTO; every choice gives the same bits
     isa_::Int32
-    # CUDA: the number 0 (default): one pass where the device can, a quarter of the model or more fits on the chip and
-    # tiles of 8192 elements are half full or more on average; LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS:
-    # wherever the device can. A step whose blocks would not all be resident in its context runs in two passes whatever
-    # was asked
+    # CUDA: the number 0 (default): one pass if the device supports it, a quarter or more of the model fits on the chip,
+    # and tiles of 8192 elements are at least half full on average; LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS:
+    # one pass whenever the device supports it. A step whose blocks cannot all be resident in its context runs in two
+    # passes in any case
     path::Int32
     # CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until the plan is destroyed; NULL
     # (default): the plan allocates and owns it
     workspace::Ptr{Cvoid}
     # its size; 0 with NULL
     workspace_bytes::Int64
-    # CUDA: the most multiprocessors that a step fills, so that a communication kernel beside it has the others; 0
+    # CUDA: the largest number of multiprocessors that a step occupies, to leave the others to a communication kernel; 0
     # (default): all
     multiprocessors::Int64
     # 0
@@ -256,7 +256,7 @@ mutable struct PlanOptions
     PlanOptions() = new()
 end
 
-# What differs from layer to layer.
+# Options that differ from layer to layer.
 # layerwise_layer_options
 mutable struct LayerOptions
     # bytes of this struct as the caller knows it
@@ -273,7 +273,7 @@ mutable struct LayerOptions
     LayerOptions() = new()
 end
 
-# What a plan's pieces are pieces of.
+# Describes the whole layers that a plan's pieces belong to.
 # layerwise_shard_options
 mutable struct ShardOptions
     # bytes of this struct as the caller knows it
@@ -281,11 +281,11 @@ mutable struct ShardOptions
     # [layer_count], elements of the whole layers, at least the plan's sizes; host; copied. NULL only when layer_count
     # is 0
     layer_sizes::Ptr{Int64}
-    # [layer_count], where in its whole layer a piece begins, elements; -1: the piece is not contiguous; any where it is
-    # empty; host; copied. NULL: -1 for every layer
+    # [layer_count], elements from the start of the whole layer to that of the piece; -1: the piece is not contiguous;
+    # any number if it is empty; host; copied. NULL: -1 for every layer
     layer_begins::Ptr{Int64}
-    # [layer_count], 1: this rank's elements enter the sums; 0: they are a replica of what another rank counts; host;
-    # copied. NULL: 1
+    # [layer_count], 1: this rank's elements enter the sums; 0: another rank counts a replica of them; host; copied.
+    # NULL: 1
     counted::Ptr{UInt8}
     # 0
     reserved::NTuple{4,Int64}
@@ -312,7 +312,7 @@ mutable struct NovogradOptions
     weight_decay::Float64
     # finite, not 0, default 1; the gradients are divided by it
     grad_scale::Float64
-    # t, 1-based; 0 (default): not given, refused where the result depends on it; not beside step_ptr
+    # t, 1-based; 0 (default): not given, an error if the result depends on it; not together with step_ptr
     step::Int64
     # float32, in place of lr; NULL: lr
     lr_ptr::Ptr{Float32}
@@ -328,9 +328,9 @@ mutable struct NovogradOptions
     advance_step::Int32
     # LAYERWISE_NORM_, default L2
     norm::Int32
-    # 1: the update enters the momentum times 1 - beta1; default 0
+    # 1: the update is multiplied by 1 - beta1 as it enters the momentum; default 0
     grad_averaging::Int32
-    # 0: not at t = 1 (TensorFlow Addons); default 1
+    # 0: grad_averaging starts at t = 2 (TensorFlow Addons); default 1
     average_first_step::Int32
     # 1: divide by the running maximum of v; needs max_second_moment; default 0
     amsgrad::Int32
@@ -356,7 +356,7 @@ mutable struct NovogradOptions
     NovogradOptions() = new()
 end
 
-# The hyper-parameters of LARC, alone, with SGD or before NovoGrad.
+# The hyper-parameters of LARC: alone, with SGD, or before NovoGrad.
 # layerwise_larc_options
 mutable struct LarcOptions
     # bytes of this struct as the caller knows it
@@ -367,7 +367,7 @@ mutable struct LarcOptions
     eta::Float64
     # >= 0, default 1e-8
     eps::Float64
-    # >= 0, default 0: the least factor
+    # >= 0, default 0: a lower bound of the factor
     min_update::Float64
     # >= 0, default 0
     weight_decay::Float64
@@ -396,9 +396,9 @@ mutable struct LarcOptions
     zero_grad_norm::Int32
     # of stochastic rounding, any number; 0 (default) without
     seed::Int64
-    # >= 0, default 0: |w| up to it counts as 0 for zero_norm (Chainer: 0.01)
+    # >= 0, default 0: zero_norm takes a |w| up to this for 0 (Chainer: 0.01)
     weight_norm_threshold::Float64
-    # >= 0, default 0 for none: the greatest factor; SCALE only (fastai's clip: 1)
+    # >= 0, default 0 for none: an upper bound of the factor; SCALE only (fastai: 1)
     max_update::Float64
 
     LarcOptions() = new()
@@ -413,24 +413,26 @@ mutable struct SgdOptions
     momentum::Float64
     # [0, 1], default 0
     dampening::Float64
-    # t, 1-based; 0 (default): not given, refused with dampening but for dampen_first_step; not beside step_ptr
+    # t, 1-based; 0 (default): not given, an error with dampening unless dampen_first_step is 1; not together with
+    # step_ptr
     step::Int64
     # int64, completed steps: t = *step_ptr + 1; NULL: step
     step_ptr::Ptr{Int64}
     # 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0
     advance_step::Int32
-    # 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch, but with dampen_first_step; default 0
+    # 1: Nesterov's momentum; needs momentum, and excludes dampening, as in PyTorch, unless dampen_first_step is 1;
+    # default 0
     nesterov::Int32
     # 1: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default 0
     lr_in_momentum::Int32
     # 1: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI); excludes lr_in_momentum;
     # default 0
     factor_after_momentum::Int32
-    # 1: dampening at t = 1 too, and beside nesterov (pytorch_optimizer); default 0
+    # 1: dampening at t = 1 too, and together with nesterov (pytorch_optimizer); default 0
     dampen_first_step::Int32
     # 0
     reserved::Int32
-    # 0 (default): none; else >= 2^-126: the greatest magnitude of an element of h (ColossalAI: 10)
+    # 0 (default): none; else >= 2^-126: elements of h are cut to this size (ColossalAI: 10)
     clip_value::Float64
 
     SgdOptions() = new()

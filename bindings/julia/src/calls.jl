@@ -7,26 +7,26 @@ function layerwise_plan_options_init(options, struct_size)
     @ccall $address(options::Ref{PlanOptions}, struct_size::Int64)::Int32
 end
 
-# Says how many bytes of device scratch memory a plan with these options needs.
+# Computes how many bytes of device scratch memory a plan with these options needs.
 function layerwise_plan_workspace_size(options, bytes)
     address = symbol(:layerwise_plan_workspace_size)
     @ccall $address(options::Ref{PlanOptions}, bytes::Ref{Int64})::Int32
 end
 
-# Builds a plan.
+# Creates a plan.
 function layerwise_plan_create(options, plan)
     address = symbol(:layerwise_plan_create)
     @ccall $address(options::Ref{PlanOptions}, plan::Ref{Ptr{Cvoid}})::Int32
 end
 
-# Frees a plan and all it owns. Waits for nothing: the caller sees to it that the plan's steps have finished.
+# Frees a plan and all it owns. Does not wait: the caller must ensure that the plan's steps have finished.
 function layerwise_plan_destroy(plan)
     address = symbol(:layerwise_plan_destroy)
     @ccall $address(plan::Ptr{Cvoid})::Int32
 end
 
-# Makes a plan usable again after a step that failed on its way or was killed: waits for the device, then clears the
-# plan's scratch memory. Weights and moments stay as the killed step left them: restore them from a checkpoint.
+# Makes a plan usable again after a step that failed midway or was killed: waits for the device, then clears the plan's
+# scratch memory. Weights and moments are as that step left them: restore them from a checkpoint.
 function layerwise_plan_reset(plan)
     address = symbol(:layerwise_plan_reset)
     @ccall $address(plan::Ptr{Cvoid})::Int32
@@ -44,7 +44,7 @@ function layerwise_layer_options_init(options, struct_size)
     @ccall $address(options::Ref{LayerOptions}, struct_size::Int64)::Int32
 end
 
-# Sets what differs from layer to layer, replacing what was set before.
+# Sets the per-layer options, replacing all that were set before.
 function layerwise_plan_set_layers(plan, options)
     address = symbol(:layerwise_plan_set_layers)
     @ccall $address(plan::Ptr{Cvoid}, options::Ref{LayerOptions})::Int32
@@ -56,16 +56,16 @@ function layerwise_shard_options_init(options, struct_size)
     @ccall $address(options::Ref{ShardOptions}, struct_size::Int64)::Int32
 end
 
-# Makes a plan one of a shard, replacing what was set before. It refuses whole steps from then on: their norms would be
-# those of the pieces.
+# Makes a plan a plan for a shard, replacing what was set before. Whole steps are refused from then on, as their norms
+# would be those of the pieces.
 function layerwise_plan_set_shard(plan, options)
     address = symbol(:layerwise_plan_set_shard)
     @ccall $address(plan::Ptr{Cvoid}, options::Ref{ShardOptions})::Int32
 end
 
-# Writes what this rank claims of its plan, for a first exchange: an all-reduce by SUM over the ranks, then
-# layerwise_shard_verify, before anything is written. All numbers are integers, so that their sums are exact in any
-# order for up to 2^21 ranks.
+# Writes this rank's claim about its plan, to be exchanged before the first step: all-reduce it over the ranks (SUM),
+# then call layerwise_shard_verify. All numbers are integers, so that their sums are exact in any order for up to 2^21
+# ranks.
 function layerwise_shard_claim(plan, agreed, agreed_bytes, claim, count)
     address = symbol(:layerwise_shard_claim)
     @ccall $address(plan::Ptr{Cvoid}, agreed::Ptr{Cvoid}, agreed_bytes::Int64, claim::Ptr{Float64}, count::Int64)::Int32
@@ -121,7 +121,7 @@ function larc_sgd_step(plan, weights, grads, momentum, weights_extra, layer_mask
                     larc::Ref{LarcOptions}, sgd::Ref{SgdOptions}, stream::Ptr{Cvoid})::Int32
 end
 
-# Applies LARC and NovoGrad in one step: larc_scale followed by novograd_step (as OpenSeq2Seq chains them), but that the
+# Applies LARC and NovoGrad in one step: larc_scale, then novograd_step, as OpenSeq2Seq chains them, except that the
 # scaled gradient is neither rounded nor stored.
 function layerwise_larc_novograd_step(plan, weights, grads, first_moment, second_moment, max_second_moment,
                                       weights_extra, layer_mask, layer_stats, larc, options, stream)
@@ -132,7 +132,7 @@ function layerwise_larc_novograd_step(plan, weights, grads, first_moment, second
                     options::Ref{NovogradOptions}, stream::Ptr{Cvoid})::Int32
 end
 
-# Sums every layer: what a step does before it updates anything.
+# Computes every layer's sum of squares: what a step does before it updates anything.
 function layerwise_partial_norms(plan, weights, weights_extra, grads, layer_mask, grad_sums, weight_sums, sums_kind,
                                  norm, stream)
     address = symbol(:layerwise_partial_norms)
@@ -141,7 +141,7 @@ function layerwise_partial_norms(plan, weights, weights_extra, grads, layer_mask
                     norm::Int32, stream::Ptr{Cvoid})::Int32
 end
 
-# Applies one NovoGrad step with norms that the caller has.
+# Applies one NovoGrad step from norms that the caller provides.
 function layerwise_novograd_apply(plan, weights, grads, first_moment, second_moment, max_second_moment, weights_extra,
                                   layer_mask, layer_stats, grad_sums, sums_kind, options, stream)
     address = symbol(:layerwise_novograd_apply)
@@ -151,7 +151,7 @@ function layerwise_novograd_apply(plan, weights, grads, first_moment, second_mom
                     options::Ref{NovogradOptions}, stream::Ptr{Cvoid})::Int32
 end
 
-# Applies LARC, alone or with SGD, with norms that the caller has.
+# Applies LARC, alone or with SGD, from norms that the caller provides.
 function layerwise_larc_apply(plan, weights, grads, momentum, weights_extra, layer_mask, layer_stats, grad_sums,
                               weight_sums, sums_kind, larc, sgd, stream)
     address = symbol(:layerwise_larc_apply)
@@ -161,7 +161,7 @@ function layerwise_larc_apply(plan, weights, grads, momentum, weights_extra, lay
                     sgd::Ref{SgdOptions}, stream::Ptr{Cvoid})::Int32
 end
 
-# Applies LARC and NovoGrad in one step, with norms that the caller has.
+# Applies LARC and NovoGrad in one step, from norms that the caller provides.
 function layerwise_larc_novograd_apply(plan, weights, grads, first_moment, second_moment, max_second_moment,
                                        weights_extra, layer_mask, layer_stats, grad_sums, weight_sums, sums_kind, larc,
                                        options, stream)
@@ -179,20 +179,20 @@ function layerwise_version()
     @ccall $address()::Int32
 end
 
-# The number of the bit contract: two libraries that return the same number give the same bits. Never fails.
+# The version of the numerics: two libraries that return the same number give the same bits. Never fails.
 function layerwise_numerics_version()
     address = symbol(:layerwise_numerics_version)
     @ccall $address()::Int32
 end
 
-# What the library was built with and what it would run on here, one "key: value" a line, as a static string. The first
+# A static string with one "key: value" a line: what the library was built with, and what it can run on here. The first
 # call asks the CUDA runtime for its devices. Never fails.
 function layerwise_build_info()
     address = symbol(:layerwise_build_info)
     @ccall $address()::Cstring
 end
 
-# Every constant, struct layout and function of this header as JSON, for writers of bindings, as a static string:
+# Every constant, struct layout and function of this header as JSON, for authors of bindings, as a static string:
 # {"constants": {"LAYERWISE_OK": 0, ...}, "structs": {"layerwise_plan_options": {"size": bytes, "fields": [{"name":
 # "struct_size", "offset": 0, "size": 8, "type": "int64"}, ...]}, ...}, "functions": {"novograd_step": {"returns":
 # "int32_t", "arguments": [{"name": "plan", "type": "layerwise_plan *"}, ...]}, ...}}. Never fails.
@@ -207,8 +207,8 @@ function layerwise_status_name(status)
     @ccall $address(status::Int32)::Cstring
 end
 
-# What the last failed call of this thread had to say: the argument, the value received and the rule. Valid until this
-# thread's next call fails; empty when none has failed.
+# The message of this thread's last failed call: it names the argument, the value received and the rule. Valid until
+# this thread's next failed call; empty if no call has failed.
 function layerwise_last_error()
     address = symbol(:layerwise_last_error)
     @ccall $address()::Cstring

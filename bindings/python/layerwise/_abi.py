@@ -108,25 +108,25 @@ CONSTANTS = {
 ERROR = {
     "null_argument": 101,  # a pointer that must not be NULL is NULL
     "invalid_value": 102,  # a number outside its range, or not finite
-    "unknown_flag": 103,  # a selector, flag or reserved field with a value this library lacks
+    "unknown_flag": 103,  # a selector, flag or reserved field has an unknown value
     "struct_size": 104,  # struct_size is too small, or bytes this library does not know are set
-    "invalid_plan": 105,  # not a plan, one already destroyed, or on CUDA and forked
-    "combination": 106,  # options that exclude each other, or a buffer an option needs or excludes
+    "invalid_plan": 105,  # not a plan, already destroyed, or a CUDA plan in a forked process
+    "combination": 106,  # options that exclude each other, or a missing or superfluous buffer
     "aliased": 107,  # buffers overlap where they must not
     "misaligned": 108,  # a pointer not aligned to its element's size
     "layer_range": 201,  # a negative size, offset or layer count
     "layer_overlap": 202,  # two layers share elements
     "layer_overflow": 203,  # offset + size does not fit the address space
-    "ranks_disagree": 204,  # the ranks' pieces do not make whole layers, or ranks differ in what is to agree
+    "ranks_disagree": 204,  # the ranks' pieces do not make up whole layers, or the ranks disagree
     "unknown_dtype": 301,  # not one of the LAYERWISE_DTYPE_ constants
     "unsupported_dtype": 302,  # a dtype this buffer cannot have
-    "no_cuda": 401,  # built without CUDA or for other devices, or no device is there
+    "no_cuda": 401,  # built without CUDA or for other devices, or no device is present
     "unsupported_isa": 402,  # this processor lacks the instruction set asked for
     "workspace": 403,  # the caller's workspace is too small or not aligned to 256 bytes
-    "out_of_memory": 404,  # host or device memory could not be had
-    "plan_failed": 405,  # an earlier step of this plan failed on its way; layerwise_plan_reset
-    "internal": 499,  # a defect in this library
-    "cuda": 501,  # a CUDA call failed; the message carries CUDA's own words
+    "out_of_memory": 404,  # host or device memory could not be allocated
+    "plan_failed": 405,  # an earlier step of this plan failed midway; call layerwise_plan_reset
+    "internal": 499,  # a bug in this library
+    "cuda": 501,  # a CUDA call failed; the message quotes CUDA's
 }
 
 DTYPE = {
@@ -135,7 +135,7 @@ DTYPE = {
     "bfloat16": 2,  # the upper 16 bits of a float32
     "float16": 3,  # IEEE binary16
     "float64": 4,  # IEEE binary64
-    "remainder16": 5,  # 16 bits: what bfloat16 weights lack of the float32 they were rounded from
+    "remainder16": 5,  # 16 bits: the lower half of a float32 whose upper half is a bfloat16 weight
 }
 
 LAYOUT = {
@@ -144,8 +144,8 @@ LAYOUT = {
 }
 
 ISA = {
-    "auto": 0,  # the best this processor has
-    "baseline": 1,  # what every processor of its kind has
+    "auto": 0,  # the best that this processor has
+    "baseline": 1,  # what every processor of the architecture has
     "avx2": 2,  # AVX2 and FMA
     "avx512": 3,  # AVX-512 F, BW, VL and DQ
     "neon": 4,  # Advanced SIMD
@@ -158,14 +158,14 @@ NORM = {
 
 SEED = {
     "off": 0,  # NovoGrad's v is averaged from the first step on
-    "while_zero": 1,  # a v that is 0 becomes n2: also later, where a layer's gradients have been 0 so far
-    "first_step": 2,  # v becomes n2 at t = 1 alone, whatever they are: optax, TensorFlow Addons, apex
+    "while_zero": 1,  # v becomes n2 whenever it is 0: also after steps whose gradients were 0
+    "first_step": 2,  # v becomes n2 at t = 1 only, even if that is 0: optax, TensorFlow Addons, apex
 }
 
 DECOUPLED = {
     "off": 0,  # weight decay is in NovoGrad's momentum
-    "raw": 1,  # beside a momentum of gradients that are not normalised: apex's default
-    "normalized": 2,  # beside a momentum of normalised ones, w *= 1 - lr*weight_decay: timm's novogradw
+    "raw": 1,  # outside a momentum of raw gradients: apex's default
+    "normalized": 2,  # outside one of normalised gradients, w *= 1 - lr*weight_decay: novogradw of timm
 }
 
 LARC = {
@@ -182,7 +182,7 @@ FOLD = {
 }
 
 ZERO_NORM = {
-    "keep": 0,  # r is 1 where |w| or |g| is 0: the layer trains as without LARC
+    "keep": 0,  # r is 1 where |w| or |g| is 0: the layer trains without LARC
     "freeze": 1,  # the formula; r is 0 where |w| is 0
     "floor": 2,  # the formula; r is min_update where |w| is 0
     "untouched": 3,  # as KEEP, and not decayed: apex's rule
@@ -190,14 +190,14 @@ ZERO_NORM = {
 }
 
 ZERO_GRAD = {
-    "as_weight": 0,  # |g| of 0 is what zero_norm says
+    "as_weight": 0,  # zero_norm decides where |g| is 0, too
     "formula": 1,  # zero_norm is for |w| alone; the formula where |g| is 0: fastai, Chainer, holocron
     "at_least_one": 2,  # as FORMULA, but r_raw is 1 there where it would be less: objax
 }
 
 ROUNDING = {
     "nearest": 0,  # to the nearest, ties to even
-    "stochastic": 1,  # up or down at random, right in the mean
+    "stochastic": 1,  # up or down at random, correct on average
 }
 
 QUERY = {
@@ -210,10 +210,10 @@ QUERY = {
     "isa": 7,  # a LAYERWISE_ISA_ constant; 0 on CUDA
     "workspace": 8,  # bytes of device scratch memory; 0 on the CPU
     "fingerprint": 9,  # a hash of sizes, offsets and dtypes, the same on every backend
-    "path": 10,  # a LAYERWISE_PATH_ constant: how the plan's last step ran; before the first, how novograd_step would
-    "held_grads": 11,  # elements whose gradient a one-pass step reads from memory once; 0: two passes
-    # elements of which a one-pass larc_sgd_step reads gradient and weight once; 0: it holds gradients alone, as many as
-    # HELD_GRADS, or runs in two passes
+    "path": 10,  # a LAYERWISE_PATH_ constant: how the last step ran; before the first step, how novograd_step would run
+    "held_grads": 11,  # elements whose gradient a one-pass step reads from memory only once; 0: two passes
+    # elements whose gradient and weight a one-pass larc_sgd_step reads only once; 0: only gradients, HELD_GRADS of
+    # them, or two passes
     "held_weights": 12,
     # a hash of whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded model, however
     # it is cut
@@ -221,31 +221,30 @@ QUERY = {
 }
 
 PATH = {
-    "cpu": 0,  # layers that fit the cache whole, one thread each; larger ones tile by tile, shared
+    "cpu": 0,  # one thread for a layer that fits the cache; threads share larger layers
     "two_pass": 1,  # CUDA: norms, then the update: two launches for the whole model
-    "one_pass": 2,  # CUDA: one cooperative launch; gradients wait on the chip for their layer's norm
+    "one_pass": 2,  # CUDA: one cooperative launch; gradients stay in shared memory until their layer's norm is known
 }
 
-VERSION_MAJOR = 0  # The version of this header: a caller that was compiled against it knows no more.
+VERSION_MAJOR = 0  # The version of this header. The library a program runs with may be newer: layerwise_version().
 VERSION_MINOR = 1
 VERSION_PATCH = 0
-# Changes when a caller built against an older header would break. The shared library's soname carries it.
-ABI_VERSION = 0
+ABI_VERSION = 0  # Raised when programs built against an older header would break; part of the shared library's soname.
 OK = 0  # success
 DEVICE_CPU = -1  # any number from 0 on is a CUDA device's ordinal
 SUMS_LAYERS = 0  # one sum a layer: float64 [layer_count]
 STAT_COUNT = 6  # the number of columns
-CLAIM_HEAD = 17  # numbers of a claim about what must agree; two a layer follow
+CLAIM_HEAD = 17  # numbers at the start of a claim, about what must agree; two for each layer follow
 
 
 class Stat(IntEnum):
     """Columns of layer_stats, a float64 array of shape (layer_count, STAT_COUNT). NaN where a step has no such value.
-    Rows of layers that take no part keep their bits.
+    Rows of masked and skipped layers are left as they are.
 
     `stats[:, layerwise.Stat.FACTOR]` is one of them.
     """
 
-    WEIGHT_NORM = 0  #: |w|: LARC, alone or before another
+    WEIGHT_NORM = 0  #: |w|: LARC, alone or before another optimizer
     GRAD_NORM = 1  #: |g'|, unscaled by grad_scale; the largest |g'| with the infinity norm
     SECOND_MOMENT = 2  #: v as stored: NovoGrad
     FACTOR = 3  #: LARC: r; NovoGrad: 1/d, 0 where d is 0
@@ -279,7 +278,7 @@ class Struct(ctypes.Structure):
 
 
 class PlanOptions(Struct):
-    """The layout of a model's layers, their dtypes and where they run: what a plan is made from."""
+    """What a plan is made from: the layout of a model's layers, their dtypes and where they run."""
 
     c_name = "layerwise_plan_options"
     _fields_ = [
@@ -305,7 +304,7 @@ class PlanOptions(Struct):
 
 
 class LayerOptions(Struct):
-    """What differs from layer to layer."""
+    """Options that differ from layer to layer."""
 
     c_name = "layerwise_layer_options"
     _fields_ = [
@@ -318,7 +317,7 @@ class LayerOptions(Struct):
 
 
 class ShardOptions(Struct):
-    """What a plan's pieces are pieces of."""
+    """Describes the whole layers that a plan's pieces belong to."""
 
     c_name = "layerwise_shard_options"
     _fields_ = [
@@ -373,7 +372,7 @@ class NovogradOptions(Struct):
         "weight_decay": Option("number", ">= 0, default 0.001"),
         "grad_scale": Option("number", "finite, not 0, default 1; the gradients are divided by it", memory="float32"),
         "step": Option("integer",
-            "t, 1-based; 0 (default): not given, refused where the result depends on it; not beside step_ptr",
+            "t, 1-based; 0 (default): not given, an error if the result depends on it; not together with step_ptr",
             memory="int64"),
         "found_inf": Option("pointer",
             "float32, non-zero: the whole step changes nothing; None: not looked at",
@@ -384,8 +383,9 @@ class NovogradOptions(Struct):
         "advance_step": Option("flag",
             "True: the step ends by adding 1 to step, unless found_inf is set; default False"),
         "norm": Option("selector", '"l2" or "inf", default "l2"', choices=NORM),
-        "grad_averaging": Option("flag", "True: the update enters the momentum times 1 - beta1; default False"),
-        "average_first_step": Option("flag", "False: not at t = 1 (TensorFlow Addons); default True"),
+        "grad_averaging": Option("flag",
+            "True: the update is multiplied by 1 - beta1 as it enters the momentum; default False"),
+        "average_first_step": Option("flag", "False: grad_averaging starts at t = 2 (TensorFlow Addons); default True"),
         "amsgrad": Option("flag", "True: divide by the running maximum of v; needs max_second_moment; default False"),
         "bias_correction": Option("flag", "True: as Adam's; default False"),
         "seed_second_moment": Option("selector",
@@ -403,7 +403,7 @@ class NovogradOptions(Struct):
 
 
 class LarcOptions(Struct):
-    """The hyper-parameters of LARC, alone, with SGD or before NovoGrad."""
+    """The hyper-parameters of LARC: alone, with SGD, or before NovoGrad."""
 
     c_name = "layerwise_larc_options"
     _fields_ = [
@@ -432,7 +432,7 @@ class LarcOptions(Struct):
         "lr": Option("number", "learning rate, finite, >= 0; no default: NaN is refused", memory="float32"),
         "eta": Option("number", "trust coefficient, >= 0, default 0.002"),
         "eps": Option("number", ">= 0, default 1e-8"),
-        "min_update": Option("number", ">= 0, default 0: the least factor"),
+        "min_update": Option("number", ">= 0, default 0: a lower bound of the factor"),
         "weight_decay": Option("number", ">= 0, default 0"),
         "grad_scale": Option("number", "finite, not 0, default 1; the gradients are divided by it", memory="float32"),
         "found_inf": Option("pointer",
@@ -458,8 +458,9 @@ class LarcOptions(Struct):
             choices=ZERO_GRAD),
         "seed": Option("integer", "of stochastic rounding, any number; 0 (default) without"),
         "weight_norm_threshold": Option("number",
-            ">= 0, default 0: |w| up to it counts as 0 for zero_norm (Chainer: 0.01)"),
-        "max_update": Option("number", ">= 0, default 0 for none: the greatest factor; SCALE only (fastai's clip: 1)"),
+            ">= 0, default 0: zero_norm takes a |w| up to this for 0 (Chainer: 0.01)"),
+        "max_update": Option("number",
+            ">= 0, default 0 for none: an upper bound of the factor; SCALE only (fastai: 1)"),
     }
 
 
@@ -485,23 +486,23 @@ class SgdOptions(Struct):
         "momentum": Option("number", "mu, [0, 1), default 0.9"),
         "dampening": Option("number", "[0, 1], default 0"),
         "step": Option("integer",
-            "t, 1-based; 0 (default): not given, refused with dampening but for dampen_first_step; not beside "
-            "step_ptr",
+            "t, 1-based; 0 (default): not given, an error with dampening unless dampen_first_step is 1; not together "
+            "with step_ptr",
             memory="int64"),
         "advance_step": Option("flag",
             "True: the step ends by adding 1 to step, unless found_inf is set; default False"),
         "nesterov": Option("flag",
-            "True: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch, but with "
-            "dampen_first_step; default False"),
+            "True: Nesterov's momentum; needs momentum, and excludes dampening, as in PyTorch, unless "
+            "dampen_first_step is 1; default False"),
         "lr_in_momentum": Option("flag",
             "True: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default False"),
         "factor_after_momentum": Option("flag",
             "True: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI); excludes "
             "lr_in_momentum; default False"),
         "dampen_first_step": Option("flag",
-            "True: dampening at t = 1 too, and beside nesterov (pytorch_optimizer); default False"),
+            "True: dampening at t = 1 too, and together with nesterov (pytorch_optimizer); default False"),
         "clip_value": Option("number",
-            "0 (default): none; else >= 2^-126: the greatest magnitude of an element of h (ColossalAI: 10)"),
+            "0 (default): none; else >= 2^-126: elements of h are cut to this size (ColossalAI: 10)"),
     }
 
 

@@ -23,15 +23,15 @@ macro_rules! layerwise_novograd_options {
                 weight_decay: f64,
                 /// finite, not 0, default 1; the gradients are divided by it
                 grad_scale: f64,
-                /// t, 1-based; 0 (default): not given, refused where the result depends on it; not beside step_ptr
+                /// t, 1-based; 0 (default): not given, an error if the result depends on it; not together with step_ptr
                 step: i64,
                 /// true: the step ends by adding 1 to *step_ptr, unless found_inf is set; default false
                 advance_step: bool,
                 /// [`Norm`], default `L2`
                 norm: Norm,
-                /// true: the update enters the momentum times 1 - beta1; default false
+                /// true: the update is multiplied by 1 - beta1 as it enters the momentum; default false
                 grad_averaging: bool,
-                /// false: not at t = 1 (TensorFlow Addons); default true
+                /// false: grad_averaging starts at t = 2 (TensorFlow Addons); default true
                 average_first_step: bool,
                 /// true: divide by the running maximum of v; needs max_second_moment; default false
                 amsgrad: bool,
@@ -67,7 +67,7 @@ macro_rules! layerwise_larc_options {
                 eta: f64,
                 /// \>= 0, default 1e-8
                 eps: f64,
-                /// \>= 0, default 0: the least factor
+                /// \>= 0, default 0: a lower bound of the factor
                 min_update: f64,
                 /// \>= 0, default 0
                 weight_decay: f64,
@@ -88,9 +88,9 @@ macro_rules! layerwise_larc_options {
                 zero_grad_norm: ZeroGrad,
                 /// of stochastic rounding, any number; 0 (default) without
                 seed: i64,
-                /// \>= 0, default 0: |w| up to it counts as 0 for zero_norm (Chainer: 0.01)
+                /// \>= 0, default 0: zero_norm takes a |w| up to this for 0 (Chainer: 0.01)
                 weight_norm_threshold: f64,
-                /// \>= 0, default 0 for none: the greatest factor; SCALE only (fastai's clip: 1)
+                /// \>= 0, default 0 for none: an upper bound of the factor; SCALE only (fastai: 1)
                 max_update: f64,
             }
         }
@@ -107,22 +107,22 @@ macro_rules! layerwise_sgd_options {
                 momentum: f64,
                 /// \[0, 1], default 0
                 dampening: f64,
-                /// t, 1-based; 0 (default): not given, refused with dampening but for dampen_first_step; not beside
-                /// step_ptr
+                /// t, 1-based; 0 (default): not given, an error with dampening unless dampen_first_step is 1; not
+                /// together with step_ptr
                 step: i64,
                 /// true: the step ends by adding 1 to *step_ptr, unless found_inf is set; default false
                 advance_step: bool,
-                /// true: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch, but with
-                /// dampen_first_step; default false
+                /// true: Nesterov's momentum; needs momentum, and excludes dampening, as in PyTorch, unless
+                /// dampen_first_step is 1; default false
                 nesterov: bool,
                 /// true: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default false
                 lr_in_momentum: bool,
                 /// true: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI); excludes
                 /// lr_in_momentum; default false
                 factor_after_momentum: bool,
-                /// true: dampening at t = 1 too, and beside nesterov (pytorch_optimizer); default false
+                /// true: dampening at t = 1 too, and together with nesterov (pytorch_optimizer); default false
                 dampen_first_step: bool,
-                /// 0 (default): none; else >= 2^-126: the greatest magnitude of an element of h (ColossalAI: 10)
+                /// 0 (default): none; else >= 2^-126: elements of h are cut to this size (ColossalAI: 10)
                 clip_value: f64,
             }
         }

@@ -2,13 +2,13 @@
 //! Every constant of layerwise.h.
 
 constants! {
-    /// The version of this header: a caller that was compiled against it knows no more.
+    /// The version of this header. The library a program runs with may be newer: layerwise_version().
     LAYERWISE_VERSION_MAJOR = 0;
-    /// The version of this header: a caller that was compiled against it knows no more.
+    /// The version of this header. The library a program runs with may be newer: layerwise_version().
     LAYERWISE_VERSION_MINOR = 1;
-    /// The version of this header: a caller that was compiled against it knows no more.
+    /// The version of this header. The library a program runs with may be newer: layerwise_version().
     LAYERWISE_VERSION_PATCH = 0;
-    /// Changes when a caller built against an older header would break. The shared library's soname carries it.
+    /// Raised when programs built against an older header would break; part of the shared library's soname.
     LAYERWISE_ABI_VERSION = 0;
 
     /// success
@@ -18,13 +18,13 @@ constants! {
     LAYERWISE_ERROR_NULL_ARGUMENT = 101;
     /// a number outside its range, or not finite
     LAYERWISE_ERROR_INVALID_VALUE = 102;
-    /// a selector, flag or reserved field with a value this library lacks
+    /// a selector, flag or reserved field has an unknown value
     LAYERWISE_ERROR_UNKNOWN_FLAG = 103;
     /// struct_size is too small, or bytes this library does not know are set
     LAYERWISE_ERROR_STRUCT_SIZE = 104;
-    /// not a plan, one already destroyed, or on CUDA and forked
+    /// not a plan, already destroyed, or a CUDA plan in a forked process
     LAYERWISE_ERROR_INVALID_PLAN = 105;
-    /// options that exclude each other, or a buffer an option needs or excludes
+    /// options that exclude each other, or a missing or superfluous buffer
     LAYERWISE_ERROR_COMBINATION = 106;
     /// buffers overlap where they must not
     LAYERWISE_ERROR_ALIASED = 107;
@@ -36,25 +36,25 @@ constants! {
     LAYERWISE_ERROR_LAYER_OVERLAP = 202;
     /// offset + size does not fit the address space
     LAYERWISE_ERROR_LAYER_OVERFLOW = 203;
-    /// the ranks' pieces do not make whole layers, or ranks differ in what is to agree
+    /// the ranks' pieces do not make up whole layers, or the ranks disagree
     LAYERWISE_ERROR_RANKS_DISAGREE = 204;
     /// not one of the LAYERWISE_DTYPE_ constants
     LAYERWISE_ERROR_UNKNOWN_DTYPE = 301;
     /// a dtype this buffer cannot have
     LAYERWISE_ERROR_UNSUPPORTED_DTYPE = 302;
-    /// built without CUDA or for other devices, or no device is there
+    /// built without CUDA or for other devices, or no device is present
     LAYERWISE_ERROR_NO_CUDA = 401;
     /// this processor lacks the instruction set asked for
     LAYERWISE_ERROR_UNSUPPORTED_ISA = 402;
     /// the caller's workspace is too small or not aligned to 256 bytes
     LAYERWISE_ERROR_WORKSPACE = 403;
-    /// host or device memory could not be had
+    /// host or device memory could not be allocated
     LAYERWISE_ERROR_OUT_OF_MEMORY = 404;
-    /// an earlier step of this plan failed on its way; layerwise_plan_reset
+    /// an earlier step of this plan failed midway; call layerwise_plan_reset
     LAYERWISE_ERROR_PLAN_FAILED = 405;
-    /// a defect in this library
+    /// a bug in this library
     LAYERWISE_ERROR_INTERNAL = 499;
-    /// a CUDA call failed; the message carries CUDA's own words
+    /// a CUDA call failed; the message quotes CUDA's
     LAYERWISE_ERROR_CUDA = 501;
 
     /// no such buffer
@@ -67,7 +67,7 @@ constants! {
     LAYERWISE_DTYPE_FLOAT16 = 3;
     /// IEEE binary64
     LAYERWISE_DTYPE_FLOAT64 = 4;
-    /// 16 bits: what bfloat16 weights lack of the float32 they were rounded from
+    /// 16 bits: the lower half of a float32 whose upper half is a bfloat16 weight
     LAYERWISE_DTYPE_REMAINDER16 = 5;
 
     /// any number from 0 on is a CUDA device's ordinal
@@ -78,9 +78,9 @@ constants! {
     /// each buffer argument is a table of layer_count pointers, in the plan's memory
     LAYERWISE_LAYOUT_SCATTERED = 1;
 
-    /// the best this processor has
+    /// the best that this processor has
     LAYERWISE_ISA_AUTO = 0;
-    /// what every processor of its kind has
+    /// what every processor of the architecture has
     LAYERWISE_ISA_BASELINE = 1;
     /// AVX2 and FMA
     LAYERWISE_ISA_AVX2 = 2;
@@ -96,16 +96,16 @@ constants! {
 
     /// NovoGrad's v is averaged from the first step on
     LAYERWISE_SEED_OFF = 0;
-    /// a v that is 0 becomes n2: also later, where a layer's gradients have been 0 so far
+    /// v becomes n2 whenever it is 0: also after steps whose gradients were 0
     LAYERWISE_SEED_WHILE_ZERO = 1;
-    /// v becomes n2 at t = 1 alone, whatever they are: optax, TensorFlow Addons, apex
+    /// v becomes n2 at t = 1 only, even if that is 0: optax, TensorFlow Addons, apex
     LAYERWISE_SEED_FIRST_STEP = 2;
 
     /// weight decay is in NovoGrad's momentum
     LAYERWISE_DECOUPLED_OFF = 0;
-    /// beside a momentum of gradients that are not normalised: apex's default
+    /// outside a momentum of raw gradients: apex's default
     LAYERWISE_DECOUPLED_RAW = 1;
-    /// beside a momentum of normalised ones, w *= 1 - lr*weight_decay: timm's novogradw
+    /// outside one of normalised gradients, w *= 1 - lr*weight_decay: novogradw of timm
     LAYERWISE_DECOUPLED_NORMALIZED = 2;
 
     /// min(max(r_raw/lr, min_update), 1): the rate is capped at lr
@@ -124,7 +124,7 @@ constants! {
     /// before the step, w *= 1 - lr*weight_decay; its norm is added: fastai; only with SGD
     LAYERWISE_FOLD_DECOUPLED = 4;
 
-    /// r is 1 where |w| or |g| is 0: the layer trains as without LARC
+    /// r is 1 where |w| or |g| is 0: the layer trains without LARC
     LAYERWISE_ZERO_NORM_KEEP = 0;
     /// the formula; r is 0 where |w| is 0
     LAYERWISE_ZERO_NORM_FREEZE = 1;
@@ -135,7 +135,7 @@ constants! {
     /// r_raw is 1 where |w| or |g| is 0: in CLIP r is then min(1/lr, 1), as in timm
     LAYERWISE_ZERO_NORM_UNIT = 4;
 
-    /// |g| of 0 is what zero_norm says
+    /// zero_norm decides where |g| is 0, too
     LAYERWISE_ZERO_GRAD_AS_WEIGHT = 0;
     /// zero_norm is for |w| alone; the formula where |g| is 0: fastai, Chainer, holocron
     LAYERWISE_ZERO_GRAD_FORMULA = 1;
@@ -144,13 +144,13 @@ constants! {
 
     /// to the nearest, ties to even
     LAYERWISE_ROUNDING_NEAREST = 0;
-    /// up or down at random, right in the mean
+    /// up or down at random, correct on average
     LAYERWISE_ROUNDING_STOCHASTIC = 1;
 
     /// one sum a layer: float64 \[layer_count]
     LAYERWISE_SUMS_LAYERS = 0;
 
-    /// |w|: LARC, alone or before another
+    /// |w|: LARC, alone or before another optimizer
     LAYERWISE_STAT_WEIGHT_NORM = 0;
     /// |g'|, unscaled by grad_scale; the largest |g'| with the infinity norm
     LAYERWISE_STAT_GRAD_NORM = 1;
@@ -183,24 +183,24 @@ constants! {
     LAYERWISE_QUERY_WORKSPACE = 8;
     /// a hash of sizes, offsets and dtypes, the same on every backend
     LAYERWISE_QUERY_FINGERPRINT = 9;
-    /// a LAYERWISE_PATH_ constant: how the plan's last step ran; before the first, how novograd_step would
+    /// a LAYERWISE_PATH_ constant: how the last step ran; before the first step, how novograd_step would run
     LAYERWISE_QUERY_PATH = 10;
-    /// elements whose gradient a one-pass step reads from memory once; 0: two passes
+    /// elements whose gradient a one-pass step reads from memory only once; 0: two passes
     LAYERWISE_QUERY_HELD_GRADS = 11;
-    /// elements of which a one-pass larc_sgd_step reads gradient and weight once; 0: it holds gradients alone, as many
-    /// as HELD_GRADS, or runs in two passes
+    /// elements whose gradient and weight a one-pass larc_sgd_step reads only once; 0: only gradients, HELD_GRADS of
+    /// them, or two passes
     LAYERWISE_QUERY_HELD_WEIGHTS = 12;
     /// a hash of whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded model,
     /// however it is cut
     LAYERWISE_QUERY_GLOBAL_FINGERPRINT = 13;
 
-    /// layers that fit the cache whole, one thread each; larger ones tile by tile, shared
+    /// one thread for a layer that fits the cache; threads share larger layers
     LAYERWISE_PATH_CPU = 0;
     /// CUDA: norms, then the update: two launches for the whole model
     LAYERWISE_PATH_TWO_PASS = 1;
-    /// CUDA: one cooperative launch; gradients wait on the chip for their layer's norm
+    /// CUDA: one cooperative launch; gradients stay in shared memory until their layer's norm is known
     LAYERWISE_PATH_ONE_PASS = 2;
 
-    /// numbers of a claim about what must agree; two a layer follow
+    /// numbers at the start of a claim, about what must agree; two for each layer follow
     LAYERWISE_CLAIM_HEAD = 17;
 }

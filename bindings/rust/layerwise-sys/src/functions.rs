@@ -5,14 +5,14 @@ use core::ffi::{c_char, c_void};
 
 use crate::structs::*;
 
-/// The layout of a model's layers, their dtypes and where they run: built once, used for every step. Opaque. One plan
-/// serves one stream, or on the CPU one calling thread, at a time: its scratch memory is in use until the step has
-/// finished. Different plans are independent. On the CPU all plans of a process borrow their threads from one pool,
-/// which the first step of several threads starts; a step takes fewer than it asks for where others have borrowed them,
-/// or where there is little to do. Where an OpenMP runtime is loaded (libgomp, LLVM's or Intel's; PyTorch's is
-/// preferred), a step is a parallel region of it, and one inside a parallel region is its caller's thread's alone. The
-/// pool's own threads block all signals and end with the last plan. A forked process may go on with its parent's plans
-/// on the CPU, whose threads are started anew there; its parent's plans on CUDA are refused
+/// The layout of a model's layers, their dtypes and where they run: built once, used for every step. Opaque. A plan
+/// serves one stream at a time, or on the CPU one calling thread: its scratch memory is in use until the step has
+/// finished. Different plans are independent. On the CPU all plans of a process share one thread pool, which starts
+/// with the first step that uses several threads. A step uses fewer threads than it asks for while other steps use
+/// them, or when there is little to do. If an OpenMP runtime is loaded (libgomp, LLVM's or Intel's; PyTorch's is
+/// preferred), a step runs as a parallel region of that runtime, and on the calling thread alone when called inside a
+/// parallel region. The pool's own threads block all signals and end with the last plan. A forked process can keep
+/// using its parent's CPU plans; the pool starts again there. CUDA plans of the parent are refused
 /// (LAYERWISE_ERROR_INVALID_PLAN).
 #[repr(C)]
 pub struct layerwise_plan {
@@ -25,25 +25,26 @@ functions! {
     ///
     /// ```text
     /// options      out, host, not NULL
-    /// struct_size  sizeof *options where the caller was compiled; that many bytes are written, and recorded
+    /// struct_size  sizeof *options as the caller was compiled; that many bytes are written, and the size is recorded
     /// Returns LAYERWISE_OK; NULL_ARGUMENT; STRUCT_SIZE.
     /// ```
     fn layerwise_plan_options_init(options: *mut layerwise_plan_options, struct_size: i64) -> i32;
 
-    /// Says how many bytes of device scratch memory a plan with these options needs.
+    /// Computes how many bytes of device scratch memory a plan with these options needs.
     ///
     /// ```text
-    /// options  in, host, not NULL; workspace and workspace_bytes are not looked at
+    /// options  in, host, not NULL; workspace and workspace_bytes are ignored
     /// bytes    out, host, not NULL; 0 for a CPU plan
-    /// Touches no device. Returns what layerwise_plan_create returns for the same options, CUDA's and memory's aside.
+    /// Does not use the device. Returns what layerwise_plan_create returns for the same options, except errors of CUDA and
+    /// of memory allocation.
     /// ```
     fn layerwise_plan_workspace_size(options: *const layerwise_plan_options, bytes: *mut i64) -> i32;
 
-    /// Builds a plan.
+    /// Creates a plan.
     ///
     /// ```text
-    /// options  in, host, not NULL; everything it points to is copied, the workspace aside
-    /// plan     out, host, not NULL; receives the plan, or NULL when the call fails
+    /// options  in, host, not NULL; everything it points to is copied, except the workspace
+    /// plan     out, host, not NULL; the plan, or NULL on error
     /// Ownership: the caller destroys the plan. Synchronous: allocates, uploads and waits; not during graph capture.
     /// Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE; LAYER_RANGE, LAYER_OVERLAP,
     /// LAYER_OVERFLOW; UNKNOWN_DTYPE, UNSUPPORTED_DTYPE; COMBINATION; NO_CUDA, UNSUPPORTED_ISA, WORKSPACE, OUT_OF_MEMORY;
@@ -51,7 +52,7 @@ functions! {
     /// ```
     fn layerwise_plan_create(options: *const layerwise_plan_options, plan: *mut *mut layerwise_plan) -> i32;
 
-    /// Frees a plan and all it owns. Waits for nothing: the caller sees to it that the plan's steps have finished.
+    /// Frees a plan and all it owns. Does not wait: the caller must ensure that the plan's steps have finished.
     ///
     /// ```text
     /// plan  in, NULL is allowed and does nothing
@@ -59,9 +60,8 @@ functions! {
     /// ```
     fn layerwise_plan_destroy(plan: *mut layerwise_plan) -> i32;
 
-    /// Makes a plan usable again after a step that failed on its way or was killed: waits for the device, then clears
-    /// the plan's scratch memory. Weights and moments stay as the killed step left them: restore them from a
-    /// checkpoint.
+    /// Makes a plan usable again after a step that failed midway or was killed: waits for the device, then clears the
+    /// plan's scratch memory. Weights and moments are as that step left them: restore them from a checkpoint.
     ///
     /// ```text
     /// plan  in, not NULL
@@ -83,13 +83,13 @@ functions! {
     /// Fills options with the defaults: NULL everywhere. As layerwise_plan_options_init.
     fn layerwise_layer_options_init(options: *mut layerwise_layer_options, struct_size: i64) -> i32;
 
-    /// Sets what differs from layer to layer, replacing what was set before.
+    /// Sets the per-layer options, replacing all that were set before.
     ///
     /// ```text
     /// plan     in, not NULL
     /// options  in, host, not NULL; its arrays are copied
-    /// Synchronous; not during graph capture. Replaces the plan's data in place, so replays of a captured step see it; the
-    /// caller sees to it that no step of this plan is running.
+    /// Synchronous; not during graph capture. Replaces the plan's data in place, so replays of a captured step use the new
+    /// values; the caller must ensure that no step of this plan is running.
     /// Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, UNKNOWN_FLAG, STRUCT_SIZE, INVALID_PLAN; OUT_OF_MEMORY; CUDA.
     /// ```
     fn layerwise_plan_set_layers(plan: *mut layerwise_plan, options: *const layerwise_layer_options) -> i32;
@@ -97,30 +97,30 @@ functions! {
     /// Fills options with the defaults: NULL everywhere. As layerwise_plan_options_init.
     fn layerwise_shard_options_init(options: *mut layerwise_shard_options, struct_size: i64) -> i32;
 
-    /// Makes a plan one of a shard, replacing what was set before. It refuses whole steps from then on: their norms
-    /// would be those of the pieces.
+    /// Makes a plan a plan for a shard, replacing what was set before. Whole steps are refused from then on, as their
+    /// norms would be those of the pieces.
     ///
     /// ```text
     /// plan     in, not NULL
     /// options  in, host, not NULL; its arrays are copied
-    /// Stochastic rounding needs layer_begins: random bits are those of an element's place in the whole layer.
-    /// As layerwise_plan_set_layers otherwise.
+    /// Stochastic rounding needs layer_begins, since an element's random bits depend on its place in the whole layer.
+    /// Otherwise as layerwise_plan_set_layers.
     /// Returns LAYERWISE_OK; NULL_ARGUMENT, UNKNOWN_FLAG, STRUCT_SIZE, INVALID_PLAN; LAYER_RANGE; OUT_OF_MEMORY; CUDA.
     /// ```
     fn layerwise_plan_set_shard(plan: *mut layerwise_plan, options: *const layerwise_shard_options) -> i32;
 
-    /// Writes what this rank claims of its plan, for a first exchange: an all-reduce by SUM over the ranks, then
-    /// layerwise_shard_verify, before anything is written. All numbers are integers, so that their sums are exact in
-    /// any order for up to 2^21 ranks.
+    /// Writes this rank's claim about its plan, to be exchanged before the first step: all-reduce it over the ranks
+    /// (SUM), then call layerwise_shard_verify. All numbers are integers, so that their sums are exact in any order for
+    /// up to 2^21 ranks.
     ///
     /// ```text
     /// plan    in, not NULL, for a shard
-    /// agreed  in, host, agreed_bytes bytes that must be the same on every rank: lr and what else a step is told, without
-    ///         pointers; NULL with 0 bytes
+    /// agreed  in, host, agreed_bytes bytes that must be the same on every rank, such as lr and the other options of a step,
+    ///         without pointers; NULL with 0 bytes
     /// claim   out, host, float64 [count], not NULL
     /// count   LAYERWISE_CLAIM_HEAD: what must agree (layer count and whole sizes, dtypes, numerics version, agreed);
-    ///         LAYERWISE_CLAIM_HEAD + 2*layer_count: that the pieces make whole layers, too. Ranks that differ in layer_count
-    ///         have claims of different lengths, which an engine may not notice: where that can happen, the head goes first
+    ///         LAYERWISE_CLAIM_HEAD + 2*layer_count: also that the pieces make up whole layers. If ranks may differ in
+    ///         layer_count, and so in the length of their claims, exchange the head first: an engine may not notice it
     /// Returns LAYERWISE_OK; NULL_ARGUMENT, INVALID_VALUE, INVALID_PLAN; COMBINATION.
     /// ```
     fn layerwise_shard_claim(
@@ -135,10 +135,10 @@ functions! {
     ///
     /// ```text
     /// claim  in, host, float64 [count], not NULL: this rank's own
-    /// sum    in, host, float64 [count], not NULL: of all ranks, this one's among them
+    /// sum    in, host, float64 [count], not NULL: the sum over all ranks, this one included
     /// count  as in layerwise_shard_claim
-    /// Where one rank gets RANKS_DISAGREE every rank does, apart from chance in hashes (2^-32 for what must agree, 2^-20 for
-    /// holes and overlaps of the same size).
+    /// If one rank gets RANKS_DISAGREE, every rank does, except for collisions of hashes (2^-32 for what must agree, 2^-20
+    /// for gaps and overlaps of the same size).
     /// Returns LAYERWISE_OK; RANKS_DISAGREE; NULL_ARGUMENT, INVALID_VALUE, INVALID_PLAN; COMBINATION.
     /// ```
     fn layerwise_shard_verify(plan: *const layerwise_plan, claim: *const f64, sum: *const f64, count: i64) -> i32;
@@ -150,7 +150,7 @@ functions! {
     ///
     /// ```text
     ///   g' = g / grad_scale, negated by maximize        n2 = sum g'^2
-    ///   v  = n2 where seed_second_moment says so: where v is 0, or t is 1; else beta2*v + (1-beta2)*n2
+    ///   v  = n2 to seed it (seed_second_moment: while v is 0, or at t = 1); else beta2*v + (1-beta2)*n2
     ///   vh = v, or its running maximum (amsgrad); divided by 1 - beta2^t with bias_correction
     ///   d  = sqrt(vh + eps_root) + eps                  u  = g'/d + weight_decay*w, 0 for g'/d where d is 0
     ///   m  = beta1*m + c*u                              c  = 1, or 1 - beta1 with grad_averaging
@@ -198,17 +198,17 @@ functions! {
     ///           scale: max(r_raw, min_update), at most max_update where that is not 0
     ///   g     = r*g', or r*(g' + weight_decay*w) folded by norms, gradient or both; else weight_decay is not used
     ///
-    ///   zero_norm: keep: r = 1 where |w| or |g| is 0. untouched: as keep, and not decayed (apex). unit: as the formula, but
-    ///   r_raw is 1 there. freeze, floor: the formula, but r is 0, or min_update, where |w| is 0.
-    ///   zero_grad_norm: formula: zero_norm holds where |w| is 0 alone. at_least_one: the same, and r_raw is at least 1 where
-    ///   |g| is 0.
-    ///   In both, |w| counts as 0 up to weight_norm_threshold, and |g| is the norm of g' + weight_decay*w where
-    ///   fold_weight_decay is gradient or both; so is the statistics' GRAD_NORM.
-    ///   Where the denominator is 0, r is 1; in clip also where lr is 0, whatever zero_norm says. A layer with skip_larc has
+    ///   zero_norm: keep: r = 1 where |w| or |g| is 0. untouched: as keep, but without weight decay (apex). unit: the
+    ///   formula, but r_raw is 1 there. freeze, floor: the formula, but where |w| is 0, r is 0 or min_update.
+    ///   zero_grad_norm: formula: zero_norm applies only where |w| is 0. at_least_one: as formula, and r_raw is at least 1
+    ///   where |g| is 0.
+    ///   For both, |w| counts as 0 up to weight_norm_threshold. If fold_weight_decay is gradient or both, |g| is the norm of
+    ///   g' + weight_decay*w, here and in the statistics' GRAD_NORM.
+    ///   If the denominator is 0, or with clip if lr is 0, then r is 1 whatever zero_norm says. A layer with skip_larc has
     ///   r = 1 and is decayed, whatever its norms.
-    ///   lr is the layer's: lr * lr_mult.
+    ///   lr is that of the layer: lr * lr_mult.
     ///
-    /// The result is unscaled and has its sign: what follows uses grad_scale 1 and maximize 0.
+    /// The gradients are then unscaled and have their final sign: run the next optimizer with grad_scale 1 and maximize 0.
     ///
     /// weights  in, weights_dtype, not NULL
     /// grads    in/out, grads_dtype, not NULL; rounded to nearest even on the way back
@@ -259,25 +259,25 @@ functions! {
         stream: *mut c_void,
     ) -> i32;
 
-    /// Applies LARC and NovoGrad in one step: larc_scale followed by novograd_step (as OpenSeq2Seq chains them), but
-    /// that the scaled gradient is neither rounded nor stored.
+    /// Applies LARC and NovoGrad in one step: larc_scale, then novograd_step, as OpenSeq2Seq chains them, except that
+    /// the scaled gradient is neither rounded nor stored.
     ///
     /// ```text
     ///   g', r  as in larc_scale, without weight decay; lr is NovoGrad's, times lr_mult
     ///   h      = r*g', and n2 = r^2 * sum g'^2
     ///   v, m, w as in novograd_step, with h in place of g'
     ///
-    ///   zero_norm: untouched is as keep, since LARC decays nothing here
-    ///   statistics: WEIGHT_NORM, GRAD_NORM (of g'), FACTOR (r) and CLIPPED are LARC's, SECOND_MOMENT and EFFECTIVE_LR
-    ///   (without r, by which NovoGrad divides again) NovoGrad's
+    ///   zero_norm: untouched is the same as keep, since LARC decays nothing here
+    ///   statistics: WEIGHT_NORM, GRAD_NORM (of g'), FACTOR (r) and CLIPPED are LARC's; SECOND_MOMENT and EFFECTIVE_LR are
+    ///   NovoGrad's (EFFECTIVE_LR without r, which NovoGrad's normalization cancels)
     ///
     /// buffers  as in novograd_step
     /// larc     in, host, not NULL: eta, eps, min_update, max_update, mode, zero_norm, zero_grad_norm and
-    ///          weight_norm_threshold. The others left at their defaults, lr NaN: options has them for both; weight_decay and
-    ///          fold_weight_decay are COMBINATION, since the norm of r*(g' + weight_decay*w) does not follow from the two
-    ///          norms
-    /// options  in, host, not NULL; its norm LAYERWISE_NORM_L2: the infinity norm is COMBINATION, it would be a second
-    ///          reduction
+    ///          weight_norm_threshold. Leave the others at their defaults, lr at NaN: options has them for both. Setting
+    ///          weight_decay or fold_weight_decay is an error (COMBINATION), since the norm of r*(g' + weight_decay*w) does
+    ///          not follow from the two norms
+    /// options  in, host, not NULL; norm must be LAYERWISE_NORM_L2: the infinity norm is an error (COMBINATION), as it would
+    ///          need a second reduction
     /// ```
     fn layerwise_larc_novograd_step(
         plan: *mut layerwise_plan,
@@ -294,24 +294,24 @@ functions! {
         stream: *mut c_void,
     ) -> i32;
 
-    /// Sums every layer: what a step does before it updates anything.
+    /// Computes every layer's sum of squares: what a step does before it updates anything.
     ///
     /// ```text
     ///   grad_sums[l] = sum g^2, or max |g|      weight_sums[l] = sum w^2
     ///
-    /// weights      in, weights_dtype, not NULL where weight_sums is not NULL, else not looked at
-    /// weights_extra  in, the remainders of split weights, whose joined float32 is then summed; NULL: the bfloat16 weights
-    ///              alone, as larc_scale sees them; NULL where weights are not split, or weight_sums is NULL
+    /// weights      in, weights_dtype, not NULL if weight_sums is not NULL, else ignored
+    /// weights_extra  in, the remainders of split weights: the squares are then of the float32 values; NULL: of the bfloat16
+    ///              weights only, as in larc_scale. Must be NULL if the weights are not split, or weight_sums is NULL
     /// grads        in, grads_dtype, not NULL; may alias weights: nothing of either is written
     /// layer_mask   in, as in a step
     /// grad_sums    out, float64 [layer_count], not NULL
-    /// weight_sums  out, float64 [layer_count]; NULL: not wanted; NULL with the infinity norm, which LARC does not know
+    /// weight_sums  out, float64 [layer_count]; NULL: not computed; must be NULL with the infinity norm, which LARC lacks
     /// sums_kind    LAYERWISE_SUMS_LAYERS
     /// norm         LAYERWISE_NORM_
     ///
-    /// A layer that is empty, takes no part or, in a plan for a shard, is not counted has the sum +0, so that a buffer that is
-    /// used again, or added up over ranks, holds no sum of an earlier call. A sum that is not finite is written as it is; a
-    /// largest magnitude that is NaN as +infinity, since a maximum over ranks may lose a NaN.
+    /// Layers that are empty, masked or, in a plan for a shard, not counted get +0, so that a reused buffer, or one that is
+    /// summed over ranks, holds nothing of an earlier call. A sum that is not finite is written as it is; a largest
+    /// magnitude that is NaN is written as +infinity, since a maximum over ranks may lose a NaN.
     /// ```
     fn layerwise_partial_norms(
         plan: *mut layerwise_plan,
@@ -326,7 +326,7 @@ functions! {
         stream: *mut c_void,
     ) -> i32;
 
-    /// Applies one NovoGrad step with norms that the caller has.
+    /// Applies one NovoGrad step from norms that the caller provides.
     ///
     /// ```text
     ///   as novograd_step, with sum g^2 (or max |g|) taken from grad_sums
@@ -351,7 +351,7 @@ functions! {
         stream: *mut c_void,
     ) -> i32;
 
-    /// Applies LARC, alone or with SGD, with norms that the caller has.
+    /// Applies LARC, alone or with SGD, from norms that the caller provides.
     ///
     /// ```text
     ///   as larc_sgd_step, or with sgd NULL as larc_scale, with |g|^2 and |w|^2 taken from grad_sums and weight_sums
@@ -361,9 +361,9 @@ functions! {
     /// grad_sums, weight_sums   in, float64 [layer_count], not NULL. A layer is skipped and counted where one is negative or
     ///                          not finite
     /// sums_kind    LAYERWISE_SUMS_LAYERS
-    /// larc         in, host, not NULL; fold_weight_decay GRADIENT or BOTH is COMBINATION: the norm of g' + weight_decay*w does not
-    ///              follow from the two sums
-    /// sgd          in, host; NULL: the gradients are scaled, and the weights not written
+    /// larc         in, host, not NULL; fold_weight_decay GRADIENT or BOTH is an error (COMBINATION): the norm of
+    ///              g' + weight_decay*w does not follow from the two sums
+    /// sgd          in, host; NULL: the gradients are scaled, and the weights are not written
     /// the others as in larc_sgd_step
     /// ```
     fn layerwise_larc_apply(
@@ -382,7 +382,7 @@ functions! {
         stream: *mut c_void,
     ) -> i32;
 
-    /// Applies LARC and NovoGrad in one step, with norms that the caller has.
+    /// Applies LARC and NovoGrad in one step, from norms that the caller provides.
     ///
     /// ```text
     ///   as layerwise_larc_novograd_step, with |g|^2 and |w|^2 taken from grad_sums and weight_sums
@@ -411,14 +411,14 @@ functions! {
     /// The version as major*10000 + minor*100 + patch. Never fails.
     fn layerwise_version() -> i32;
 
-    /// The number of the bit contract: two libraries that return the same number give the same bits. Never fails.
+    /// The version of the numerics: two libraries that return the same number give the same bits. Never fails.
     fn layerwise_numerics_version() -> i32;
 
-    /// What the library was built with and what it would run on here, one "key: value" a line, as a static string. The
+    /// A static string with one "key: value" a line: what the library was built with, and what it can run on here. The
     /// first call asks the CUDA runtime for its devices. Never fails.
     fn layerwise_build_info() -> *const c_char;
 
-    /// Every constant, struct layout and function of this header as JSON, for writers of bindings, as a static string:
+    /// Every constant, struct layout and function of this header as JSON, for authors of bindings, as a static string:
     /// {"constants": {"LAYERWISE_OK": 0, ...}, "structs": {"layerwise_plan_options": {"size": bytes, "fields":
     /// \[{"name": "struct_size", "offset": 0, "size": 8, "type": "int64"}, ...]}, ...}, "functions": {"novograd_step":
     /// {"returns": "int32_t", "arguments": \[{"name": "plan", "type": "layerwise_plan *"}, ...]}, ...}}. Never fails.
@@ -427,7 +427,7 @@ functions! {
     /// The name of a status, such as "LAYERWISE_ERROR_LAYER_OVERLAP", as a static string; "unknown status" for others.
     fn layerwise_status_name(status: i32) -> *const c_char;
 
-    /// What the last failed call of this thread had to say: the argument, the value received and the rule. Valid until
-    /// this thread's next call fails; empty when none has failed.
+    /// The message of this thread's last failed call: it names the argument, the value received and the rule. Valid
+    /// until this thread's next failed call; empty if no call has failed.
     fn layerwise_last_error() -> *const c_char;
 }

@@ -4,7 +4,7 @@
 use core::ffi::c_void;
 
 structs! {
-    /// The layout of a model's layers, their dtypes and where they run: what a plan is made from.
+    /// What a plan is made from: the layout of a model's layers, their dtypes and where they run.
     struct layerwise_plan_options {
         /// bytes of this struct as the caller knows it
         struct_size: i64,
@@ -31,30 +31,30 @@ structs! {
         /// LAYERWISE_DTYPE_: NONE (default); BFLOAT16, FLOAT16 beside FLOAT32 weights: the low-precision copy;
         /// REMAINDER16 beside BFLOAT16 weights: split weights
         weights_extra_dtype: i32,
-        /// CPU: number of threads, the caller's included; 0 (default): as many as this thread's affinity has cores, the
-        /// first number of OMP_NUM_THREADS says, and the control groups' CPU quota (Linux, version 1 or 2) allows,
-        /// rounded up: the least of these, 1 at least
+        /// CPU: number of threads, the caller's included; 0 (default): the least of the cores in this thread's
+        /// affinity, the first number in OMP_NUM_THREADS, and the CPU quota of its control groups (Linux, version 1 or
+        /// 2), rounded up; at least 1
         threads: i32,
-        /// CPU: LAYERWISE_ISA_, default AUTO; the bits are the same with each
+        /// CPU: LAYERWISE_ISA_, default AUTO; every choice gives the same bits
         isa: i32,
-        /// CUDA: the number 0 (default): one pass where the device can, a quarter of the model or more fits on the chip
-        /// and tiles of 8192 elements are half full or more on average; LAYERWISE_PATH_TWO_PASS;
-        /// LAYERWISE_PATH_ONE_PASS: wherever the device can. A step whose blocks would not all be resident in its
-        /// context runs in two passes whatever was asked
+        /// CUDA: the number 0 (default): one pass if the device supports it, a quarter or more of the model fits on the
+        /// chip, and tiles of 8192 elements are at least half full on average; LAYERWISE_PATH_TWO_PASS;
+        /// LAYERWISE_PATH_ONE_PASS: one pass whenever the device supports it. A step whose blocks cannot all be
+        /// resident in its context runs in two passes in any case
         path: i32,
         /// CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until the plan is destroyed;
         /// NULL (default): the plan allocates and owns it
         workspace: *mut c_void,
         /// its size; 0 with NULL
         workspace_bytes: i64,
-        /// CUDA: the most multiprocessors that a step fills, so that a communication kernel beside it has the others; 0
-        /// (default): all
+        /// CUDA: the largest number of multiprocessors that a step occupies, to leave the others to a communication
+        /// kernel; 0 (default): all
         multiprocessors: i64,
         /// 0
         reserved2: i64,
     }
 
-    /// What differs from layer to layer.
+    /// Options that differ from layer to layer.
     struct layerwise_layer_options {
         /// bytes of this struct as the caller knows it
         struct_size: i64,
@@ -68,18 +68,18 @@ structs! {
         reserved: [i64; 2],
     }
 
-    /// What a plan's pieces are pieces of.
+    /// Describes the whole layers that a plan's pieces belong to.
     struct layerwise_shard_options {
         /// bytes of this struct as the caller knows it
         struct_size: i64,
         /// \[layer_count], elements of the whole layers, at least the plan's sizes; host; copied. NULL only when
         /// layer_count is 0
         layer_sizes: *const i64,
-        /// \[layer_count], where in its whole layer a piece begins, elements; -1: the piece is not contiguous; any
-        /// where it is empty; host; copied. NULL: -1 for every layer
+        /// \[layer_count], elements from the start of the whole layer to that of the piece; -1: the piece is not
+        /// contiguous; any number if it is empty; host; copied. NULL: -1 for every layer
         layer_begins: *const i64,
-        /// \[layer_count], 1: this rank's elements enter the sums; 0: they are a replica of what another rank counts;
-        /// host; copied. NULL: 1
+        /// \[layer_count], 1: this rank's elements enter the sums; 0: another rank counts a replica of them; host;
+        /// copied. NULL: 1
         counted: *const u8,
         /// 0
         reserved: [i64; 4],
@@ -103,7 +103,7 @@ structs! {
         weight_decay: f64,
         /// finite, not 0, default 1; the gradients are divided by it
         grad_scale: f64,
-        /// t, 1-based; 0 (default): not given, refused where the result depends on it; not beside step_ptr
+        /// t, 1-based; 0 (default): not given, an error if the result depends on it; not together with step_ptr
         step: i64,
         /// float32, in place of lr; NULL: lr
         lr_ptr: *const f32,
@@ -119,9 +119,9 @@ structs! {
         advance_step: i32,
         /// LAYERWISE_NORM_, default L2
         norm: i32,
-        /// 1: the update enters the momentum times 1 - beta1; default 0
+        /// 1: the update is multiplied by 1 - beta1 as it enters the momentum; default 0
         grad_averaging: i32,
-        /// 0: not at t = 1 (TensorFlow Addons); default 1
+        /// 0: grad_averaging starts at t = 2 (TensorFlow Addons); default 1
         average_first_step: i32,
         /// 1: divide by the running maximum of v; needs max_second_moment; default 0
         amsgrad: i32,
@@ -145,7 +145,7 @@ structs! {
         reserved2: [i64; 2],
     }
 
-    /// The hyper-parameters of LARC, alone, with SGD or before NovoGrad.
+    /// The hyper-parameters of LARC: alone, with SGD, or before NovoGrad.
     struct layerwise_larc_options {
         /// bytes of this struct as the caller knows it
         struct_size: i64,
@@ -155,7 +155,7 @@ structs! {
         eta: f64,
         /// \>= 0, default 1e-8
         eps: f64,
-        /// \>= 0, default 0: the least factor
+        /// \>= 0, default 0: a lower bound of the factor
         min_update: f64,
         /// \>= 0, default 0
         weight_decay: f64,
@@ -184,9 +184,9 @@ structs! {
         zero_grad_norm: i32,
         /// of stochastic rounding, any number; 0 (default) without
         seed: i64,
-        /// \>= 0, default 0: |w| up to it counts as 0 for zero_norm (Chainer: 0.01)
+        /// \>= 0, default 0: zero_norm takes a |w| up to this for 0 (Chainer: 0.01)
         weight_norm_threshold: f64,
-        /// \>= 0, default 0 for none: the greatest factor; SCALE only (fastai's clip: 1)
+        /// \>= 0, default 0 for none: an upper bound of the factor; SCALE only (fastai: 1)
         max_update: f64,
     }
 
@@ -198,25 +198,26 @@ structs! {
         momentum: f64,
         /// \[0, 1], default 0
         dampening: f64,
-        /// t, 1-based; 0 (default): not given, refused with dampening but for dampen_first_step; not beside step_ptr
+        /// t, 1-based; 0 (default): not given, an error with dampening unless dampen_first_step is 1; not together with
+        /// step_ptr
         step: i64,
         /// int64, completed steps: t = *step_ptr + 1; NULL: step
         step_ptr: *mut i64,
         /// 1: the step ends by adding 1 to *step_ptr, unless found_inf is set; default 0
         advance_step: i32,
-        /// 1: Nesterov's momentum; needs momentum, excludes dampening, as in PyTorch, but with dampen_first_step;
-        /// default 0
+        /// 1: Nesterov's momentum; needs momentum, and excludes dampening, as in PyTorch, unless dampen_first_step is
+        /// 1; default 0
         nesterov: i32,
         /// 1: lr is inside the momentum (optax, Paddle, TensorFlow, MMPretrain); default 0
         lr_in_momentum: i32,
         /// 1: LARC's factor multiplies the momentum, not what enters it (fastai, ColossalAI); excludes lr_in_momentum;
         /// default 0
         factor_after_momentum: i32,
-        /// 1: dampening at t = 1 too, and beside nesterov (pytorch_optimizer); default 0
+        /// 1: dampening at t = 1 too, and together with nesterov (pytorch_optimizer); default 0
         dampen_first_step: i32,
         /// 0
         reserved: i32,
-        /// 0 (default): none; else >= 2^-126: the greatest magnitude of an element of h (ColossalAI: 10)
+        /// 0 (default): none; else >= 2^-126: elements of h are cut to this size (ColossalAI: 10)
         clip_value: f64,
     }
 }
