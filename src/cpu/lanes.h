@@ -226,12 +226,12 @@ LAYERWISE_INLINE float first_lane(Floats a) { return vgetq_lane_f32(a.value, 0);
 #else
 
 inline constexpr int kLanes = 4;
-using FourWords = uint32_t __attribute__((vector_size(16)));
 struct Floats {
   FourFloats value;
 };
+using FourBits = uint32_t __attribute__((vector_size(16)));
 struct Words {
-  FourWords value;
+  FourBits value;
 };
 
 LAYERWISE_INLINE Floats load_lanes(const float* from) {
