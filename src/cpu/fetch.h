@@ -27,9 +27,9 @@ LAYERWISE_INLINE void prefetch_block(const T* elements) {
 }
 
 // Small pages end a stream every 4 KB: in the next one the hardware starts afresh, after it has waited for the page's
-// address, and every eighth of these comes from memory. So the first lines of each row of a tile, a page of float32, are
-// fetched long before the row is used. Measured on two cores of a Zen 4, layers of megabytes in pages of 4 KB: a fifth of
-// an update's time. To fetch every line, 4 KB ahead, costs 10 to 15 % instead, with small and with huge pages.
+// address, and every eighth of these comes from memory. So the first lines of each row of a tile, a page of float32,
+// are fetched long before the row is used. Measured on two cores of a Zen 4, layers of megabytes in pages of 4 KB: a
+// fifth of an update's time. To fetch every line, 4 KB ahead, costs 10 to 15 % instead, with small and with huge pages.
 LAYERWISE_INLINE void open_row(const void* address) {
   constexpr int64_t kLine = 64, kLines = 4;
   for (int64_t i = 0; i < kLines; ++i) __builtin_prefetch(static_cast<const char*>(address) + i * kLine, 1);

@@ -28,9 +28,11 @@ struct Words {
   __m512i value;
 };
 
+// The 16-bit values become the high halves of words, whose low halves are 0.
 LAYERWISE_INLINE Floats widened(__m256i bits, bfloat16) {
-  const __m512i words = _mm512_maskz_cvtepu16_epi32(0xffff, bits);
-  return {_mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, words, 16))};
+  const __m512i places = _mm512_set_epi16(15, 0, 14, 0, 13, 0, 12, 0, 11, 0, 10, 0, 9, 0, 8, 0, 7, 0, 6, 0, 5, 0, 4, 0,
+                                          3, 0, 2, 0, 1, 0, 0, 0);
+  return {_mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, places, _mm512_castsi256_si512(bits)))};
 }
 LAYERWISE_INLINE Floats widened(__m256i bits, float16) { return {_mm512_maskz_cvtph_ps(0xffff, bits)}; }
 LAYERWISE_INLINE Floats load_lanes(const float* from) { return {_mm512_loadu_ps(from)}; }
@@ -52,12 +54,14 @@ LAYERWISE_INLINE Floats load_lanes(const T* from, int64_t count) {
 }
 LAYERWISE_INLINE __m256i narrowed(Floats a, bfloat16) {
   const __m512i bits = _mm512_castps_si512(a.value);
-  const __m512i odd = _mm512_and_si512(_mm512_maskz_srli_epi32(0xffff, bits, 16), _mm512_set1_epi32(1));
-  const __m512i up = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+  const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
   const __mmask16 nan = _mm512_cmp_ps_mask(a.value, a.value, _CMP_UNORD_Q);
-  const __m512i rounded =
-      _mm512_mask_mov_epi32(_mm512_maskz_srli_epi32(0xffff, up, 16), nan, _mm512_set1_epi32(0x7fff));
-  return _mm512_maskz_cvtepi32_epi16(0xffff, rounded);
+  const __m512i down = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+  const __m512i even = _mm512_mask_add_epi32(down, odd, down, _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_mask_mov_epi32(even, nan, _mm512_set1_epi32(0x7fff0000));
+  const __m512i high_halves = _mm512_set_epi16(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 31, 29, 27, 25, 23, 21,
+                                               19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+  return _mm512_maskz_extracti64x4_epi64(0xf, _mm512_maskz_permutexvar_epi16(0xffffffff, high_halves, rounded), 0);
 }
 LAYERWISE_INLINE __m256i narrowed(Floats a, float16) {
   return _mm512_maskz_cvtps_ph(0xffff, a.value, _MM_FROUND_TO_NEAREST_INT);

@@ -11,8 +11,8 @@ inline namespace LAYERWISE_ISA {
 constexpr int64_t kRunTiles = 8;
 // So many tiles before they are summed their rows are opened.
 constexpr int64_t kOpenedTiles = 2;
-// Two streams of tiles lie half of so many apart, so that the update finds in the cache what was summed last. Fewer tiles
-// than the second number are one stream.
+// Two streams of tiles lie half of so many apart, so that the update finds in the cache what was summed last. Fewer
+// tiles than the second number are one stream.
 constexpr int64_t kTwoStreamTiles = 128, kFewestForTwoStreams = 16;
 
 template <class Operation>
@@ -23,7 +23,7 @@ class LayerLoop final : public LayerWork {
       : layers_(layers), operation_(layers.dtypes, step), copy_(copy_for(layers.dtypes.weights_extra)) {}
 
   void step_layers(int64_t begin, int64_t end, Scratch& scratch) const override {
-    [[maybe_unused]] LayerRows rows;
+    [[maybe_unused]] TwoRowAccumulators rows;
     bool is_summed = false;
     for (int64_t layer = next_layer(begin, end), next; layer < end; layer = next) {
       next = next_layer(layer + 1, end);
@@ -148,7 +148,7 @@ class LayerLoop final : public LayerWork {
   }
   // Whether the next layer is summed: it has to be again where it left float32's comfortable range.
   LAYERWISE_INLINE bool update_beside(int64_t layer, const Element& element, int64_t next, LayerSums sums,
-                                      LayerRows& rows) const {
+                                      TwoRowAccumulators& rows) const {
     const TileBuffers tile = tiles(layer, 0, 1);
     const bool is_summed = operation_.update_beside(tile, element, tiles(next, 0, 1), sums, rows);
     if (tile.weights_extra) copy_(tile);

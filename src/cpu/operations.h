@@ -150,9 +150,9 @@ class LarcOperation {
 
   // Updates a layer and sums the next; false where that one has to be summed again.
   bool update_beside(const TileBuffers& tile, const Element& layer, const TileBuffers& next, LayerSums sums,
-                     LayerRows& rows) const {
+                     TwoRowAccumulators& rows) const {
     update_.beside(tile, layer, next, rows);
-    const bool grads_held = norm_of(rows.grads, *sums.grads), weights_held = norm_of(rows.weights, *sums.weights);
+    const bool grads_held = norm_of(rows.first, *sums.grads), weights_held = norm_of(rows.second, *sums.weights);
     return grads_held && weights_held;
   }
 

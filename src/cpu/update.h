@@ -25,8 +25,8 @@ LAYERWISE_INLINE void for_each_register(int64_t count, const Body& body, const F
 }
 
 // In layers of more than one tile an update opens the rows of the run that comes after this one, which begins so many
-// elements before it. Where a tile is a layer of its own, what the next layer's norms read, which lies behind this layer
-// in a packed buffer, is fetched.
+// elements before it. Where a tile is a layer of its own, what the next layer's norms read, which lies behind this
+// layer in a packed buffer, is fetched.
 template <class Update>
 void update_tiles(const TileBuffers& tiles, int64_t to_next_run, const typename Update::Element& given) {
   const auto layer = given;  // read float by float: read at once, it waits until the scalars' stores are in the cache
@@ -47,16 +47,13 @@ void update_tiles(const TileBuffers& tiles, int64_t to_next_run, const typename 
 // NovoGrad, which sums gradients alone.
 constexpr bool is_worth_summing_beside(int64_t count) { return count > 2 * kAccumulators && is_one_tile(count); }
 
-struct LayerRows {
-  RowAccumulators grads, weights;
-};
-
 template <class Update>
-void update_beside(const TileBuffers& tile, const LarcElement& given, const TileBuffers& next, LayerRows& rows) {
+void update_beside(const TileBuffers& tile, const LarcElement& given, const TileBuffers& next,
+                   TwoRowAccumulators& rows) {
   const auto layer = given;
   const Update update(tile, layer), next_update(next, layer);
-  const auto grads = row_squares(next_update.grads, rows.grads);
-  const auto weights = row_squares(next_update.weights, rows.weights);
+  const auto grads = row_squares(next_update.grads, rows.first);
+  const auto weights = row_squares(next_update.weights, rows.second);
   const int64_t both = (tile.count < next.count ? tile.count : next.count) / kLanes * kLanes;
   for (int64_t at = 0; at < both; at += kLanes) {
     update(at, AllLanes());
@@ -102,7 +99,7 @@ inline Decay decay_for(const Dtypes& dtypes) {
 using NovogradUpdates = void (*)(const TileBuffers& tiles, int64_t to_next_run, const NovogradElement& layer);
 struct LarcUpdates {
   void (*tiles)(const TileBuffers& tiles, int64_t to_next_run, const LarcElement& layer);
-  void (*beside)(const TileBuffers& tile, const LarcElement& layer, const TileBuffers& next, LayerRows& rows);
+  void (*beside)(const TileBuffers& tile, const LarcElement& layer, const TileBuffers& next, TwoRowAccumulators& rows);
 };
 template <class Update>
 constexpr LarcUpdates larc_updates() {
