@@ -235,6 +235,7 @@ template void fill_defaults(layerwise_larc_options*, int64_t);
 template void fill_defaults(layerwise_sgd_options*, int64_t);
 template layerwise_plan_options received(const layerwise_plan_options*, const char*);
 template layerwise_layer_options received(const layerwise_layer_options*, const char*);
+template layerwise_shard_options received(const layerwise_shard_options*, const char*);
 template layerwise_novograd_options received(const layerwise_novograd_options*, const char*);
 template layerwise_larc_options received(const layerwise_larc_options*, const char*);
 template layerwise_sgd_options received(const layerwise_sgd_options*, const char*);

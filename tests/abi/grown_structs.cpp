@@ -45,5 +45,6 @@ int main() {
   check_struct("layerwise_sgd_options", layerwise_sgd_options_init, 64);
   check_struct("layerwise_plan_options", layerwise_plan_options_init, 104);
   check_struct("layerwise_layer_options", layerwise_layer_options_init, 48);
+  check_struct("layerwise_shard_options", layerwise_shard_options_init, 64);
   return failures != 0;
 }
