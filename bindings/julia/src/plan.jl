@@ -7,6 +7,7 @@ const QUERIES = (layers = LAYERWISE_QUERY_LAYERS, elements = LAYERWISE_QUERY_ELE
                  extent = LAYERWISE_QUERY_EXTENT, device = LAYERWISE_QUERY_DEVICE,
                  threads = LAYERWISE_QUERY_THREADS, instruction_set = LAYERWISE_QUERY_ISA,
                  workspace = LAYERWISE_QUERY_WORKSPACE, fingerprint = LAYERWISE_QUERY_FINGERPRINT,
+                 global_fingerprint = LAYERWISE_QUERY_GLOBAL_FINGERPRINT,
                  path = LAYERWISE_QUERY_PATH, held_grads = LAYERWISE_QUERY_HELD_GRADS,
                  held_weights = LAYERWISE_QUERY_HELD_WEIGHTS)
 const PATHS = (auto = Int32(0), two_pass = LAYERWISE_PATH_TWO_PASS, one_pass = LAYERWISE_PATH_ONE_PASS)

@@ -24,6 +24,8 @@ pub enum Query {
     Workspace = sys::LAYERWISE_QUERY_WORKSPACE,
     /// A hash of sizes, offsets and dtypes, the same on every backend.
     Fingerprint = sys::LAYERWISE_QUERY_FINGERPRINT,
+    /// A hash of whole layers' sizes and dtypes, the same on every rank of a sharded model.
+    GlobalFingerprint = sys::LAYERWISE_QUERY_GLOBAL_FINGERPRINT,
     /// How the last step ran; before the first, how NovoGrad would: a `LAYERWISE_PATH_` constant of [`sys`].
     Path = sys::LAYERWISE_QUERY_PATH,
     /// Elements whose gradient a one-pass step reads from memory once.
