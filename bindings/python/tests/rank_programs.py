@@ -146,6 +146,41 @@ def collectives_of_a_step(rank: int, ranks: int, makers: list[str]) -> dict[str,
     return counts
 
 
+def clipped_steps(rank: int, ranks: int, makers: list[str], flat: bool) -> dict[str, Any]:
+    """Of each maker the norm, how many collectives clipping and step took together, and what a step made of it."""
+    from torch.distributed.tensor.debug import CommDebugMode
+
+    found = {}
+    for maker in makers:
+        parameters = cut_parameters("mixed" if not flat else "rows")
+        optimizer = MAKERS[maker](list(zip(NAMES, parameters, strict=True)))
+        if flat:
+            values, pieces = flat_partition(whole_weights(), rank, ranks)
+            parameters = [torch.nn.Parameter(values)]
+            optimizer.param_groups[0]["params"] = parameters
+            optimizer.set_pieces({parameters[0]: pieces})
+        for step in range(2):
+            if flat:
+                parameters[0].grad = flat_partition(whole_gradients(step), rank, ranks)[0]
+            else:
+                set_gradients(parameters, whole_gradients(step))
+            with CommDebugMode() as seen:
+                norm = optimizer.clip_grad_norm_(5.0)
+                optimizer.step()
+        found[maker] = float(norm), seen.get_total_counts(), optimizer.layer_stats()
+    return found
+
+
+def clipped_alone(maker: str) -> Any:
+    parameters = [torch.nn.Parameter(weight) for weight in whole_weights()]
+    optimizer = MAKERS[maker](list(zip(NAMES, parameters, strict=True)))
+    for step in range(2):
+        set_gradients(parameters, whole_gradients(step))
+        norm = torch.nn.utils.clip_grad_norm_(parameters, 5.0)
+        optimizer.step()
+    return float(norm), optimizer.layer_stats()
+
+
 def disagree(rank: int, ranks: int, maker: str, what: str, stepped: bool) -> tuple[str, bool]:
     """The error of a step in which rank 1 differs, and whether anything was written. stepped: after two that agree."""
     parameters = cut_parameters("rows")
@@ -249,7 +284,7 @@ NETWORK_MAKERS: dict[str, Callable[..., Any]] = {
 
 
 def train_network(net: Any, optimizer: Any, steps: Iterable[int], rank: int = 0, ranks: int = 1,
-                  scaler: Any = None, clip: float | None = None) -> list[float]:
+                  scaler: Any = None, clip: float | None = None, own_clip: bool = False) -> list[float]:
     """The losses of the whole batch."""
     losses = []
     for step in steps:
@@ -260,7 +295,10 @@ def train_network(net: Any, optimizer: Any, steps: Iterable[int], rank: int = 0,
         if clip is not None:
             if scaler is not None:
                 scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(net.parameters(), clip)
+            if own_clip:
+                optimizer.clip_grad_norm_(clip)
+            else:
+                torch.nn.utils.clip_grad_norm_(net.parameters(), clip)
         if scaler is None:
             optimizer.step()
         else:
@@ -280,7 +318,7 @@ def scaler_of(kind: str | None) -> Any:
 
 def fsdp(rank: int, ranks: int, maker: str, steps: tuple[int, int], scaler: str | None = None,
          clip: float | None = None, hybrid: bool = False, tensor_parallel: bool = False, save: str | None = None,
-         load: str | None = None, full: bool = False, **options: Any) -> Any:
+         load: str | None = None, full: bool = False, own_clip: bool = False, **options: Any) -> Any:
     """hybrid: 2 replicas; tensor_parallel: 2 ranks by columns and rows. full: what is saved is whole, on rank 0."""
     import torch.distributed.checkpoint as dcp
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
@@ -310,7 +348,7 @@ def fsdp(rank: int, ranks: int, maker: str, steps: tuple[int, int], scaler: str 
         saved = {"model": model, "optimizer": state}
         dcp.load(saved, checkpoint_id=load)
         set_state_dict(net, optimizer, model_state_dict=saved["model"], optim_state_dict=saved["optimizer"])
-    losses = train_network(net, optimizer, range(*steps), data_rank, data_ranks, scaler_of(scaler), clip)
+    losses = train_network(net, optimizer, range(*steps), data_rank, data_ranks, scaler_of(scaler), clip, own_clip)
     if save is not None and full:
         model, state = get_state_dict(net, optimizer, options=StateDictOptions(full_state_dict=True))
         if rank == 0:

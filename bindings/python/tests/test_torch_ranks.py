@@ -98,6 +98,18 @@ def test_a_step_is_one_all_reduce() -> None:
     assert counts == [expected, expected]
 
 
+@pytest.mark.parametrize("flat", [False, True], ids=["DTensors", "flat"])
+def test_clipping_and_the_step_share_one_all_reduce(flat: bool) -> None:
+    makers = ["NovoGrad", "LARCSGD"] if flat else ["NovoGrad", "LARCSGD", "LARC(SGD)"]
+    for of_rank in on_ranks(2, "clipped_steps", makers=makers, flat=flat):
+        for maker, (norm, collectives, stats) in of_rank.items():
+            expected, rows = rank_programs.clipped_alone(maker)
+            assert norm == pytest.approx(expected, rel=1e-6) and norm > 5
+            assert collectives == 1
+            for name, row in stats.items():
+                assert row == pytest.approx(rows[name], rel=2e-6, nan_ok=True), (maker, name)
+
+
 AGREED = "LayoutError: .* the 2 ranks differ in their agreed"
 
 
@@ -176,9 +188,10 @@ def test_fsdp2_beside_tensor_parallelism() -> None:
 def test_fsdp2_with_gradscaler_and_clipping() -> None:
     kinds: list[tuple[str, dict[str, Any]]] = [
         ("NovoGrad", {}), ("NovoGrad", {"unscale_in_step": True}), ("LARCSGD", {"clip": 0.05})]
+    own: dict[str, Any] = {"clip": 0.05, "own_clip": True}
     returned = several(2, [("fsdp", {"maker": maker, "steps": (0, 8), "scaler": "cpu", **options})
-                           for maker, options in kinds])
-    for number, (maker, options) in enumerate(kinds):
+                           for maker, options in [*kinds, ("LARCSGD", own)]])
+    for number, (maker, options) in enumerate([*kinds, kinds[-1]]):
         expect_one_network([of_rank[number] for of_rank in returned],
                            rank_programs.one_process(maker, 8, scaler="cpu", **options))
 

@@ -52,6 +52,7 @@ class Exchange:
         self._mesh = mesh
         self._device = torch.device(mesh.device_type)
         self._places, self._layers = places, len(layers)
+        self._kept: tuple[bytes, list[tuple[int, int]]] | None = None
         self._plan = Plan([layer.numel for layer in layers], threads=1)
         self._plan.set_shard([layer.size for layer in layers], [layer.begin for layer in layers],
                              [layer.counted for layer in layers])
@@ -69,6 +70,9 @@ class Exchange:
         Raises layerwise.LayoutError, on every rank, where agreed is not the same on all of them; RuntimeError where a
         rank has refused its step.
         """
+        kept, self._kept = self._kept, None
+        if kept is not None and found_inf is None and kept == (agreed, _versions(calls)):
+            return torch.zeros(())
         message = torch.zeros(self._size, dtype=torch.float64)
         claim = self._plan.shard_claim(agreed, False)
         message[_HEAD:_SUMS] = torch.from_numpy(claim)
@@ -89,6 +93,13 @@ class Exchange:
             for kind in range(self._kinds):
                 call.bucket.sums[kind][call.tensors.layers] = total[self._slots(call, kind)].to(call.bucket.device)
         return total[_FOUND_INF]
+
+    def keep(self, calls: Sequence[Call], agreed: bytes, factor: Tensor) -> None:
+        """The sums that were added up are, after the gradients were multiplied by factor, those of the next step: it adds
+        up none, where it is told the same and finds weights and gradients as they are now."""
+        for call in calls:
+            call.bucket.sums[0] *= factor.to(call.bucket.device).double() ** 2
+        self._kept = agreed, _versions(calls)
 
     def refuse(self) -> None:
         """Takes part in the others' exchange and tells them that this rank has refused its step."""
@@ -175,12 +186,20 @@ class Exchanges:
 
     def add_up(self, calls: Sequence[Call], grad_scale: Any, found_inf: Any) -> Any:
         """found_inf of all ranks together; as it is where no layer is cut."""
-        for (mesh, norm), exchange in self._all.items():
-            own = [call for call in calls if call.mesh == mesh and call.options.get("norm", "l2") == norm]
+        for exchange, own in self._with_calls(calls):
             anywhere = exchange.add_up(own, _agreed(own, grad_scale, found_inf, exchange), found_inf)
             if isinstance(found_inf, Tensor):
                 found_inf = torch.maximum(found_inf.reshape(()).float(), anywhere.to(found_inf.device).float())
         return found_inf
+
+    def keep(self, calls: Sequence[Call], factor: Tensor) -> None:
+        """As `Exchange.keep`, of a step that is told neither grad_scale nor found_inf."""
+        for exchange, own in self._with_calls(calls):
+            exchange.keep(own, _agreed(own, None, None, exchange), factor)
+
+    def _with_calls(self, calls: Sequence[Call]) -> Iterator[tuple[Exchange, list[Call]]]:
+        for (mesh, norm), exchange in self._all.items():
+            yield exchange, [call for call in calls if call.mesh == mesh and call.options.get("norm", "l2") == norm]
 
     def all(self, here: bool) -> bool:
         """Whether it is so on every rank."""
@@ -225,6 +244,11 @@ def _agreed(calls: Sequence[Call], grad_scale: Any, found_inf: Any, exchange: Ex
             zip(exchange.places(call), *multipliers, strict=True))
     steps = sorted((options, sorted(layers, key=lambda layer: int(layer[0]))) for options, layers in told.items())
     return f"grad_scale {_known(grad_scale)!r}, found_inf {found_inf is not None}, {steps}".encode()
+
+
+def _versions(calls: Sequence[Call]) -> list[tuple[int, int]]:
+    """Where weights and gradients lie, and what autograd knows of writes to them."""
+    return [(tensor.data_ptr(), tensor._version) for call in calls for tensor in (*call.tensors.weights, *call.tensors.grads)]
 
 
 def _known(value: Any) -> Any:

@@ -190,6 +190,36 @@ class LayerwiseOptimizer(Optimizer):
         if any(bool(parameter.grad.count_nonzero()) for parameter in self._parameters() if parameter.grad is not None):
             raise RuntimeError("the optimizer awaits an engine's pieces: set_pieces before the first step")
 
+    @torch.no_grad()
+    def clip_grad_norm_(self, max_norm: float) -> Tensor:
+        """Limits the norm of all gradients together to max_norm, as torch.nn.utils.clip_grad_norm_ does, in place; returns
+        the norm before. Of layers that are cut over ranks it is that of the whole layers, and the all-reduce that adds
+        up their sums is the next step's too, as long as lr, options, weights and gradients stay as they are.
+
+        Every rank calls it. Gradients must be unscaled. Raises as `step`; ValueError with norm="inf" of cut layers.
+        """
+        if self._pieces is not None:
+            self._pieces.bring()
+            return self._pieces.inner.clip_grad_norm_(max_norm)
+        self._follow_cuts()
+        with self._exchanges.told():
+            calls = self._look(self._accept_all())
+            if any(call.mesh is not None and call.options.get("norm") == "inf" for call in calls):
+                raise ValueError("norm is 'inf': the largest magnitudes of cut layers travel, from which no norm of all "
+                                 "gradients follows; torch.nn.utils.clip_grad_norm_ adds up sums of its own")
+        self._exchanges.add_up(calls, None, None)
+        squares = [call.bucket.sums[0][call.tensors.layers].sum() if call.mesh is not None else
+                   torch.stack(torch._foreach_norm(call.tensors.grads)).double().square().sum() for call in calls]
+        if not squares:
+            return torch.zeros(())
+        device = squares[0].device
+        norm = torch.stack([square.to(device) for square in squares]).sum().sqrt()
+        factor = (max_norm / (norm + 1e-6)).clamp(max=1).float()
+        for call in calls:
+            torch._foreach_mul_(call.tensors.grads, factor.to(call.bucket.device))
+        self._exchanges.keep(calls, factor)
+        return norm.float()
+
     def set_pieces(self, pieces: Mapping[Tensor, Sequence[Piece]], group: Any = None) -> None:
         """Says which pieces of which layers the flat parameters hold that an engine has put in the place of those that
         this optimizer was given; it then steps whole layers (`layerwise.torch.pieces` has them of engines).

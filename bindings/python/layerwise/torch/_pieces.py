@@ -111,6 +111,11 @@ class Pieces:
         return inner
 
     def step(self, grad_scale: Any, found_inf: Any) -> None:
+        self.bring()
+        self.inner._step(grad_scale, found_inf)
+
+    def bring(self) -> None:
+        """The options, gradients and state of the flat parameters to their pieces."""
         outer, inner = self._outer, self.inner
         if [flat.data_ptr() for flat in self._flats] != self._addresses:
             raise ValueError("a flat parameter has moved to other memory since its pieces were set: set_pieces again")
@@ -126,7 +131,6 @@ class Pieces:
                 grad, end = held.flat.grad, held.piece.offset + held.piece.numel
                 held.parameter.grad = None if grad is None else grad.detach()[held.piece.offset:end]
         self._bring_state()
-        inner._step(grad_scale, found_inf)
 
     def _bring_state(self) -> None:
         """The inner optimizer's state of a piece is views of the flat parameter's, which are vectors: moments of its
