@@ -22,6 +22,8 @@ from torch.distributed.device_mesh import init_device_mesh  # noqa: E402
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard  # noqa: E402
 from torch.testing._internal.distributed.fake_pg import FakeStore  # noqa: E402
 
+from layerwise.torch import pieces  # noqa: E402
+
 
 @pytest.fixture(params=[2], ids=["2 ranks"])
 def ranks(request: Any) -> Iterator[int]:
@@ -306,3 +308,49 @@ def test_wrapped_values_are_refused_by_name() -> None:
         with pytest.raises(TypeError, match="weight is a Quantised, a wrapper"):
             make([("bias", bias), ("weight", weight)]).step()
         assert torch.equal(bias, parameter(4))
+
+
+# ---- Which pieces an engine's flat parameters hold -------------------------------------------------------------------
+
+
+def test_deepspeeds_fragments_are_pieces() -> None:
+    """A stand-in for rank 1 of 2: six elements of (4, 3) and (5,), the second layer's whole; DeepSpeed itself is run
+    beside these in test_torch_ranks.py, where it is installed."""
+    def fragment(start: int, numel: int) -> Any:
+        return types.SimpleNamespace(start=start, numel=numel)
+
+    layers = [parameter(2), parameter(4, 3), parameter(5)]
+    for layer, here, there in ((layers[1], (7, 5), (0, 5)), (layers[2], (0, 5), (5, 5))):
+        layer._hp_mapping = types.SimpleNamespace(lp_fragment_address=fragment(*here), hp_fragment_address=fragment(*there))
+    flat = torch.zeros(12)
+    engine = types.SimpleNamespace(bit16_groups=[layers], single_partition_of_fp32_groups=[flat],
+                                   real_dp_process_group=["group"], param_names={layers[1]: "fc.weight"})
+    found, group = pieces.deepspeed(engine)
+    assert group == "group" and found == {flat: [pieces.Piece("fc.weight", 12, 7, 0, 5), pieces.Piece("0.2", 5, 0, 5, 5)]}
+    with pytest.raises(TypeError, match="ZeRO stage 1 or 2"):
+        pieces.deepspeed(torch.optim.SGD(layers, 0.1))
+
+
+def test_megatrons_ranges_are_pieces() -> None:
+    """A stand-in with the names of Megatron-core 0.19.2's DistributedOptimizer."""
+    low, full = parameter(4, 3), parameter(5)
+    shards = {low: torch.zeros(5), full: torch.zeros(2)}
+    ranges = {low: (7, 12), full: (0, 2)}
+    engine = types.SimpleNamespace(
+        buffers=[types.SimpleNamespace(params=[full]), types.SimpleNamespace(params=[parameter(1), low])],
+        model_float16_groups=[[low]], shard_fp32_from_float16_groups=[[shards[low]]], model_fp32_groups=[[full]],
+        shard_fp32_groups=[[shards[full]]], data_parallel_group="group", _get_model_param_range_map=lambda layer: {
+            "param": types.SimpleNamespace(start=ranges[layer][0], end=ranges[layer][1])})
+    found, group = pieces.megatron(engine)
+    assert group == "group"
+    assert found == {shards[low]: [pieces.Piece("1.1", 12, 7, 0, 5)], shards[full]: [pieces.Piece("0.0", 5, 0, 0, 2)]}
+    engine.shard_fp32_from_float16_groups = [[None]]
+    with pytest.raises(TypeError, match="no float32 shard"):
+        pieces.megatron(engine)
+    with pytest.raises(TypeError, match="DistributedOptimizer"):
+        pieces.megatron(torch.optim.SGD([low], 0.1))
+
+
+def test_larc_around_another_optimizer_takes_no_pieces() -> None:
+    with pytest.raises(TypeError, match="LARCSGD"):
+        MAKERS["LARC"]([parameter(4)]).set_pieces({})
