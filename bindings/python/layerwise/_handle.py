@@ -190,7 +190,7 @@ class PlanHandle:
             check(library().layerwise_plan_reset(self._live()))
 
     def close(self) -> None:
-        """Frees the plan and all it owns. CUDA: the caller sees to it that its steps have finished. Closing twice is
+        """Frees the plan and all it owns. CUDA: the caller must ensure that its steps have finished. Closing twice is
         allowed; every other use of a closed plan raises ArgumentError."""
         with self._lock:
             if self._finalizer is not None:

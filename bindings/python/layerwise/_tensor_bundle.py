@@ -26,7 +26,7 @@ class _Entry(NamedTuple):
 
 
 def read_checkpoint(prefix: str | os.PathLike[str]) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays of a checkpoint by their names; strings and bfloat16 are left out, checksums are not looked at.
+    """The arrays of a checkpoint by their names; strings and bfloat16 are left out, checksums are not checked.
 
     prefix  "run/model-10" for the files run/model-10.index and run/model-10.data-00000-of-00001, or the .index itself
 

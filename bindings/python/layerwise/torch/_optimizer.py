@@ -103,7 +103,7 @@ class LayerwiseOptimizer(Optimizer):
         raise NotImplementedError
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As in torch.optim.Optimizer; a parameter given twice is taken once. Refused, nothing is added.
+        """As in torch.optim.Optimizer; a parameter given twice is taken once. On error, no group is added.
 
         Raises layerwise.ArgumentError, ValueError, TypeError.
         """

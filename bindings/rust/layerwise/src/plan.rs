@@ -78,7 +78,7 @@ impl Plan {
     }
 
     /// Sets what differs from layer to layer, replacing what was set before. The lists are copied. On CUDA the caller
-    /// sees to it that no step of this plan is running.
+    /// must ensure that no step of this plan is running.
     pub fn set_layers(&mut self, options: &LayerOptions<'_>) -> Result<()> {
         let mut raw = std::mem::MaybeUninit::<sys::layerwise_layer_options>::uninit();
         let size = std::mem::size_of::<sys::layerwise_layer_options>() as i64;
