@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ITEM = re.compile(r"(?:/\*((?:[^*]|\*(?!/))*)\*/\n)?"  # the comment right above
-                  r"((?:#define LAYERWISE_[A-Z].*\n(?:  +\S.*\n)*)+"  # and the further lines of its comment
+                  r"((?:#define LAYERWISE_[A-Z].*\n(?: {20,}.*\n)*)+"  # a comment may go on below a constant
                   r"|typedef struct (\w+) \{\n(?:.*\n)*?\} \w+;\n"
                   r"|typedef struct \w+ \w+;\n"
                   r"|LAYERWISE_API [^;]+;\n)"
