@@ -7,6 +7,7 @@
 namespace layerwise {
 inline namespace LAYERWISE_ISA {
 
+// How far ahead a copy of the weights, or the weights that a decayed gradient needs, are fetched.
 constexpr int64_t kPrefetchDistance = 1024;
 
 inline bool is_one_tile(int64_t count) { return count <= kTileElements; }
