@@ -23,6 +23,7 @@ struct Options {
   int blocks_per_sm = 2;  // SIMT_BLOCKS_PER_SM; at most sms * blocks_per_sm blocks run at a time
   int compute_capability = 90;
   bool cooperative_launch = true;  // what the device attribute says
+  bool capturing = false;  // streams are being captured: a cooperative launch that is too large is accepted, and then fatal
   Order order = Order::kBySeed;
   bool strict_exit = true;    // leaving a kernel while others wait at __syncthreads is an error
   std::int64_t patience = 0;  // steps without any thread meeting another before a livelock is reported; 0: default

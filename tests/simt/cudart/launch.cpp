@@ -5,6 +5,7 @@
 #include "../engine/engine.h"
 
 #include <cstdio>
+#include <cstdlib>
 
 using namespace simt::cudart;
 
@@ -33,8 +34,11 @@ cudaError_t launch(const void* kernel, dim3 grid, dim3 block, void** arguments, 
   if (cooperative) {
     if (!options.cooperative_launch) return failed(cudaErrorNotSupported);
     const auto blocks = std::uint64_t(grid.x) * grid.y * grid.z;
-    if (blocks > std::uint64_t(options.sms) * unsigned(options.blocks_per_sm))
-      return failed(cudaErrorCooperativeLaunchTooLarge);
+    if (blocks > std::uint64_t(options.sms) * unsigned(options.blocks_per_sm)) {
+      if (!options.capturing) return failed(cudaErrorCooperativeLaunchTooLarge);
+      std::fprintf(stderr, "simt: a cooperative launch was captured whose graph cannot be instantiated\n");
+      std::abort();
+    }
   }
   const cudaError_t ran = simt::engine::execute(description);
   const cudaError_t damage = check_allocations();

@@ -110,7 +110,7 @@ cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
   SIMT_ENTER(cudaStreamIsCapturing);
-  *status = cudaStreamCaptureStatusNone;
+  *status = simt::options().capturing ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
   return check_stream(stream);
 }
 

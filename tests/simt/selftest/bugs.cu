@@ -54,8 +54,9 @@ __global__ void layers_kernel(const Layers layers) {
   SIMT_SHARED(shared_tile, int);
   SIMT_SHARED(shared_sum, float);
   const int tiles = layers.first_tile[Layers::kCount];
+  int ahead = -1;
   for (;;) {
-    if (threadIdx.x == 0) shared_tile = next_tile<bug>(layers);
+    if (threadIdx.x == 0) shared_tile = ahead >= 0 ? ahead : next_tile<bug>(layers);
     __syncthreads();
     const int tile = shared_tile;
     if (tile >= tiles) return;
@@ -67,6 +68,7 @@ __global__ void layers_kernel(const Layers layers) {
     const float sum = block_sum<bug>(x);
     if (threadIdx.x == 0) {
       publish<bug>(layers, layer, tile, sum);
+      if constexpr (bug == Bug::kDrawnAheadOfWait) ahead = next_tile<bug>(layers);
       while (!Word(layers.flag[layer]).load(cuda::memory_order_acquire)) __nanosleep(64);
       shared_sum = layers.layer_sum[layer];
     }
@@ -257,7 +259,7 @@ cudaError_t launch(Bug bug, const Layers& layers, const Buffers& buffers, int bl
     CASE(kNone)
   CASE(kMissingBarrier)
   CASE(kTailOffByOne) CASE(kLatePublish) CASE(kRelaxedPublish) CASE(kRelaxedFlag) CASE(kFlagNeverSet)
-      CASE(kNonAtomicCounter) CASE(kArrivalOrder) CASE(kMissingCopyWait) CASE(kEarlySlotClaim) CASE(kSlotFreedEarly)
+      CASE(kNonAtomicCounter) CASE(kDrawnAheadOfWait) CASE(kArrivalOrder) CASE(kMissingCopyWait) CASE(kEarlySlotClaim) CASE(kSlotFreedEarly)
           CASE(kTooFewBytes) CASE(kMissingElementWait) CASE(kWrongShuffleMask) CASE(kShuffleAsFence)
               CASE(kSharedOverrun) CASE(kDynamicSharedOverrun) CASE(kUnwrittenShared) CASE(kDivergentBarrier)
                   CASE(kExitBeforeBarrier) CASE(kGlobalOverrun) CASE(kMisalignedVector) CASE(kIndexOverflow)

@@ -14,6 +14,7 @@ enum class Bug {
   kRelaxedFlag,     // the layer's flag orders nothing before it
   kFlagNeverSet,
   kNonAtomicCounter,    // two blocks can draw the same tile
+  kDrawnAheadOfWait,    // a block draws its next tile, and then waits for the layer of the one it has: deadlock
   kArrivalOrder,        // the sum begins with the tile of the last arriver
   kMissingCopyWait,     // the ring's consumers do not wait for the copy
   kEarlySlotClaim,      // a tile is drawn before there is a slot for it: deadlock

@@ -45,6 +45,7 @@ const Expectation expectations[] = {
     {Bug::kRelaxedFlag, "relaxed flag", {kMissed, kMissed, kEvery}, ""},
     {Bug::kFlagNeverSet, "flag never set", {kEvery, kEvery, kEvery}, "LIVELOCK"},
     {Bug::kNonAtomicCounter, "non-atomic counter", {kSome, kMissed, kEvery}, ""},
+    {Bug::kDrawnAheadOfWait, "ticket drawn ahead of a wait", {kSome, kSome, kSome}, "LIVELOCK"},
     {Bug::kArrivalOrder, "sum follows the last arriver", {kSome, kSome, kSome}, ""},
     {Bug::kMissingCopyWait, "missing wait, bulk copy", {kHalf, kHalf, kEvery}, ""},
     {Bug::kMissingElementWait, "missing wait, cp.async", {kHalf, kHalf, kEvery}, ""},
