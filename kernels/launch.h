@@ -1,5 +1,5 @@
-// What the CUDA backend may ask of the kernels: a step is two launches, norms and then the update, or one that holds the
-// gradients in between; with norms that the caller has it is one launch too.
+// What the CUDA backend may ask of the kernels: a step is two launches, norms and then the update, or one that holds
+// the gradients in between; with norms that the caller has it is a small one and then the update.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -15,25 +15,35 @@ struct DeviceLayer {
   int64_t first_arrival;  // its groups' arrival counters, level after level
 };
 
-// A layer's constants from the norms to the update.
+// A layer's constants from the norms to the update: a LayerConstants of its optimizer's coefficients.
+inline constexpr int kUpdateWords = 3;
 struct DeviceUpdate {
-  int32_t takes_part;
-  union {
-    NovogradElement novograd;
-    LarcElement larc;
-  };
+  uint4 word[kUpdateWords];
 };
 
-// A plan's device memory. Written once by the host: layers, options, tile_layer. Scratch: the rest.
+// What a block of an update takes at once: a tile, or up to a warp's number of small ones.
+struct UpdateUnit {
+  uint32_t first_tile, tiles;
+};
+
+// Shared by the warps of a launch that draws its tiles. All zero between launches.
+struct TileDraw {
+  int64_t next_tile;  // beyond those that each warp begins with
+  uint32_t blocks_done;
+};
+
+// A plan's device memory. Written once by the host: layers, options, tile_layer, update_units. Scratch: the rest.
 struct DevicePlan {
   const DeviceLayer* layers;
   const LayerOptions* options;
-  const uint32_t* tile_layer;  // [tiles]
-  double* sums;                // [sums][2]: gradients', weights'
-  uint32_t* arrivals;          // 0 between steps
-  uint32_t* blocks_done;       // of a launch that applies; 0 between steps
-  DeviceUpdate* updates;       // [layers]
-  int64_t tiles, layer_count;
+  const uint32_t* tile_layer;       // [tiles]
+  const UpdateUnit* update_units;   // [units]
+  double* sums;                     // [sums][2]: gradients', weights'
+  uint32_t* arrivals;               // 0 between steps
+  TileDraw* draw;
+  DeviceUpdate* updates;            // [layers]
+  int64_t tiles, units, layer_count;
+  Dtype extra_dtype;                // of the weights' copy, or kRemainder16
   bool scattered;
 };
 
@@ -42,36 +52,10 @@ struct DeviceLimits {
   int multiprocessors;
 };
 
-// Loads what a plan of these dtypes may launch, so that a first step may be captured and is as quick as the others.
-cudaError_t load_norms(const Dtypes& dtypes);
-cudaError_t load_novograd_update(const Dtypes& dtypes);
-cudaError_t load_larc_scale_update(const Dtypes& dtypes);
-cudaError_t load_larc_sgd_update(const Dtypes& dtypes);
-cudaError_t load_apply(const Dtypes& dtypes);
-
-cudaError_t launch_novograd_norms(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
-                                  const DeviceLimits& device, cudaStream_t stream);
-cudaError_t launch_novograd_update(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
-                                   const DeviceLimits& device, cudaStream_t stream);
-cudaError_t launch_larc_norms(const DevicePlan& plan, const Dtypes& dtypes, const LarcStep& step,
-                              const DeviceLimits& device, cudaStream_t stream);
-cudaError_t launch_larc_scale_update(const DevicePlan& plan, const Dtypes& dtypes, const LarcStep& step,
-                                     const DeviceLimits& device, cudaStream_t stream);
-cudaError_t launch_larc_sgd_update(const DevicePlan& plan, const Dtypes& dtypes, const LarcStep& step,
-                                   const DeviceLimits& device, cudaStream_t stream);
-
-cudaError_t launch_partial_norms(const DevicePlan& plan, const Dtypes& dtypes, const PartialNorms& norms,
-                                 const DeviceLimits& device, cudaStream_t stream);
-// With the norms that step.given has.
-cudaError_t launch_novograd_apply(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
-                                  const DeviceLimits& device, cudaStream_t stream);
-cudaError_t launch_larc_apply(const DevicePlan& plan, const Dtypes& dtypes, const LarcStep& step,
-                              const DeviceLimits& device, cudaStream_t stream);
-
 // ---- The one-pass step ----
 
 // A tile is summed and held until its layer's norm is there; or, where a layer does not fit, summed, and updated later.
-enum class WorkKind : uint16_t { kEnd, kHold, kNorm, kUpdate };
+enum class WorkKind : uint16_t { kHold, kNorm, kUpdate };
 
 // What a block draws with one ticket: tiles [tile, tile + tiles) of a layer.
 struct WorkItem {
@@ -83,9 +67,8 @@ struct WorkItem {
 
 // Shared by the blocks of a launch. All zero before the first launch.
 struct OnePassControl {
-  int64_t next_ticket;
   uint64_t launches;  // completed
-  uint32_t blocks_left;
+  uint32_t next_ticket, blocks_left;
 };
 
 struct OnePassWork {
@@ -102,21 +85,41 @@ struct OnePassShape {
   int shared_bytes;  // dynamic, a block
 };
 
-// Loads the kernel and lets it use shared memory up to most_shared_bytes, its static share included. blocks receives how
-// many blocks of shared_bytes a multiprocessor holds at once.
-cudaError_t prepare_novograd_one_pass(const Dtypes& dtypes, int most_shared_bytes, int shared_bytes, int* blocks);
-cudaError_t prepare_larc_novograd_one_pass(const Dtypes& dtypes, int most_shared_bytes, int shared_bytes, int* blocks);
-cudaError_t prepare_larc_scale_one_pass(const Dtypes& dtypes, int most_shared_bytes, int shared_bytes, int* blocks);
-cudaError_t prepare_larc_sgd_one_pass(const Dtypes& dtypes, int most_shared_bytes, int shared_bytes, int* blocks);
+// ---- An optimizer's kernels for a plan's dtypes, looked up once a plan ----
 
-// cudaErrorCooperativeLaunchTooLarge, with nothing launched, where the blocks cannot all be resident.
-cudaError_t launch_novograd_one_pass(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,
-                                     const Dtypes& dtypes, const NovogradStep& step, cudaStream_t stream);
-cudaError_t launch_larc_novograd_one_pass(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,
-                                          const Dtypes& dtypes, const NovogradStep& step, cudaStream_t stream);
-cudaError_t launch_larc_scale_one_pass(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,
-                                       const Dtypes& dtypes, const LarcStep& step, cudaStream_t stream);
-cudaError_t launch_larc_sgd_one_pass(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,
-                                     const Dtypes& dtypes, const LarcStep& step, cudaStream_t stream);
+template <class Step>
+struct StepKernels {
+  // Loads them onto the current device, so that a first step may be captured and is as quick as the others.
+  cudaError_t (*load)();
+
+  // Two passes: a launch each.
+  cudaError_t (*norms)(const DevicePlan& plan, const Step& step, const DeviceLimits& device, cudaStream_t stream);
+  cudaError_t (*update)(const DevicePlan& plan, const Step& step, const DeviceLimits& device, cudaStream_t stream);
+  // In place of norms, with what step.given has; null where there is no such step.
+  cudaError_t (*given_norms)(const DevicePlan& plan, const Step& step, const DeviceLimits& device, cudaStream_t stream);
+
+  // One pass. Lets the kernel use shared memory up to most_shared_bytes, its static share included.
+  cudaError_t (*allow_shared)(int most_shared_bytes);
+  // How many blocks of shared_bytes a multiprocessor holds at once.
+  cudaError_t (*resident_blocks)(int shared_bytes, int* blocks);
+  // An error, with nothing launched, where the blocks cannot all be resident.
+  cudaError_t (*one_pass)(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape, const Step& step,
+                          cudaStream_t stream);
+};
+
+StepKernels<NovogradStep> novograd_kernels(const Dtypes& dtypes);
+StepKernels<NovogradStep> larc_novograd_kernels(const Dtypes& dtypes);  // LARC before it
+StepKernels<LarcStep> sgd_kernels(const Dtypes& dtypes);
+StepKernels<LarcStep> scale_kernels(const Dtypes& dtypes);
+
+// The sums alone.
+struct SumKernels {
+  cudaError_t (*load)();
+  using Launch = cudaError_t(const DevicePlan& plan, const PartialNorms& norms, const DeviceLimits& device,
+                             cudaStream_t stream);
+  Launch* of_grads;
+  Launch* of_both;
+};
+SumKernels sum_kernels(const Dtypes& dtypes);
 
 }  // namespace layerwise

@@ -1,53 +1,41 @@
-// The first launch of a two-pass step, and the sums alone.
-#include "kernels/norms.cuh"
+// The sums alone, for the caller.
 #include "kernels/two_pass.cuh"
 
 namespace layerwise {
 namespace {
 
-template <class Step>
-cudaError_t launch_grad_norms(const DevicePlan& plan, const Dtypes& dtypes, const Step& step,
-                              const DeviceLimits& device, cudaStream_t stream) {
-  return visit_element_dtype(dtypes.grads, [&]<class G>() {
-    return launch(&norms<GradNorm<G, Step>>, plan, GradNorm<G, Step>::kBlocks, device, stream, step);
-  });
-}
+struct SumsEnd {
+  using Step = PartialNorms;
+  struct Call {};
+  // A step leaves a layer that takes no part as it is; a caller's sums are +0 there.
+  static constexpr bool is_done_for_absent_layers = true;
 
-template <class Step>
-cudaError_t launch_both_norms(const DevicePlan& plan, const Dtypes& dtypes, const Step& step,
-                              const DeviceLimits& device, cudaStream_t stream) {
-  return visit_element_dtype(dtypes.weights, [&]<class W>() {
-    return visit_element_dtype(dtypes.grads, [&]<class G>() {
-      return launch(&norms<BothNorms<W, G, Step>>, plan, BothNorms<W, G, Step>::kBlocks, device, stream, step);
-    });
-  });
-}
+  static __device__ __forceinline__ Call call(const Step&) { return {}; }
+  static __device__ __forceinline__ bool uses_infinity_norm(const Step& norms) { return norms.infinity_norm; }
+  static __device__ __forceinline__ float decay_in_norm(const DevicePlan&, const Step&, int64_t) { return 0; }
+
+  template <int kSums>
+  static __device__ __forceinline__ void finish(const DevicePlan&, const Step& norms, const Call&, int64_t layer,
+                                                const Sums<kSums>& sums) {
+    norms.grad_sums[layer] = sum_for_caller(sums.of[0], norms.infinity_norm);
+    if constexpr (kSums == 2) norms.weight_sums[layer] = sums.of[1];
+  }
+  static __device__ __forceinline__ void absent(const Step& norms, int64_t layer) {
+    norms.grad_sums[layer] = 0;
+    if (norms.weight_sums) norms.weight_sums[layer] = 0;
+  }
+};
 
 }  // namespace
 
-cudaError_t load_norms(const Dtypes& dtypes) {
-  return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
-    return load_kernels(&norms<GradNorm<G, NovogradStep>>, &norms<BothNorms<W, G, NovogradStep>>,
-                        &norms<BothNorms<W, G, LarcStep>>, &norms<GradNorm<G, PartialNorms>>,
-                        &norms<BothNorms<W, G, PartialNorms>>);
+SumKernels sum_kernels(const Dtypes& dtypes) {
+  return visit_element_dtype(dtypes.weights, [&]<class W>() {
+    return visit_element_dtype(dtypes.grads, [&]<class G>() -> SumKernels {
+      using OfGrads = GradNorm<G, SumsEnd>;
+      using OfBoth = BothNorms<W, G, SumsEnd>;
+      return {[] { return load_kernels(&norms<OfGrads>, &norms<OfBoth>); }, &launch_norms<OfGrads>, &launch_norms<OfBoth>};
+    });
   });
-}
-
-cudaError_t launch_novograd_norms(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
-                                  const DeviceLimits& device, cudaStream_t stream) {
-  if (step.applies_larc) return launch_both_norms(plan, dtypes, step, device, stream);
-  return launch_grad_norms(plan, dtypes, step, device, stream);
-}
-
-cudaError_t launch_larc_norms(const DevicePlan& plan, const Dtypes& dtypes, const LarcStep& step,
-                              const DeviceLimits& device, cudaStream_t stream) {
-  return launch_both_norms(plan, dtypes, step, device, stream);
-}
-
-cudaError_t launch_partial_norms(const DevicePlan& plan, const Dtypes& dtypes, const PartialNorms& norms,
-                                 const DeviceLimits& device, cudaStream_t stream) {
-  if (norms.weight_sums) return launch_both_norms(plan, dtypes, norms, device, stream);
-  return launch_grad_norms(plan, dtypes, norms, device, stream);
 }
 
 }  // namespace layerwise

@@ -1,34 +1,85 @@
-// NovoGrad: the second launch of a two-pass step, and the one-pass step.
-#include "kernels/norms.cuh"
-#include "kernels/one_pass.cuh"
-#include "kernels/two_pass.cuh"
-#include "kernels/update.cuh"
+// NovoGrad on the device, with LARC before it or without: its scalars, its elements, its kernels.
+#include "kernels/step_kernels.cuh"
 
 namespace layerwise {
+namespace {
 
-cudaError_t load_novograd_update(const Dtypes& dtypes) {
-  return visit_dtypes(dtypes, [&]<class W, class G, class M>() { return load_kernels(&update<NovogradUpdate<W, G, M>>); });
-}
+struct AnyNovogradEnd {
+  using Step = NovogradStep;
+  using Call = NovogradCall;
+  static constexpr bool is_done_for_absent_layers = false;
 
-cudaError_t launch_novograd_update(const DevicePlan& plan, const Dtypes& dtypes, const NovogradStep& step,
-                                const DeviceLimits& device, cudaStream_t stream) {
+  static __device__ __forceinline__ Call call(const Step& step) { return novograd_call(step.hyper); }
+  static __device__ __forceinline__ bool uses_infinity_norm(const Step& step) { return step.hyper.infinity_norm; }
+  static __device__ __forceinline__ float decay_in_norm(const DevicePlan&, const Step&, int64_t) { return 0; }
+
+  static __device__ __forceinline__ void finish(const DevicePlan& plan, const Step& step, const Call& call, int64_t layer,
+                                                const Sums<1>& sums) {
+    SecondMoment moment = load_second_moment(step, layer);
+    store(plan, step, layer, novograd_layer(step.hyper, call, plan.options[layer], sums.of[0], moment), moment);
+  }
+
+ protected:
+  static __device__ __forceinline__ void store(const DevicePlan& plan, const Step& step, int64_t layer,
+                                               const LayerUpdate<NovogradCoefficients>& update,
+                                               const SecondMoment& moment) {
+    if (update.is_finite) store_second_moment(step, layer, moment);
+    publish(plan, step.buffers, layer, update);
+  }
+};
+
+struct NovogradEnd : AnyNovogradEnd {
+  static __device__ __forceinline__ Sums<1> given(const Step& step, int64_t layer) { return {{step.given.grads[layer]}}; }
+};
+
+struct LarcNovogradEnd : AnyNovogradEnd {
+  static __device__ __forceinline__ Sums<2> given(const Step& step, int64_t layer) {
+    return {{step.given.grads[layer], step.given.weights[layer]}};
+  }
+  static __device__ __forceinline__ void finish(const DevicePlan& plan, const Step& step, const Call& call, int64_t layer,
+                                                const Sums<2>& sums) {
+    SecondMoment moment = load_second_moment(step, layer);
+    const auto update =
+        larc_novograd_layer(step.larc, step.hyper, call, plan.options[layer], sums.of[1], sums.of[0], moment);
+    store(plan, step, layer, update, moment);
+  }
+};
+
+struct NovogradRule {
+  using Coefficients = NovogradCoefficients;
+  bool decoupled;
+
+  __device__ __forceinline__ void operator()(const Coefficients& layer, float g, float& m, float& w) const {
+    if (decoupled)
+      novograd_decoupled_element(layer, g, m, w);
+    else
+      novograd_element(layer, g, m, w);
+  }
+};
+
+template <class W, class G, class M>
+struct NovogradUpdate {
+  using Step = NovogradStep;
+  using Coefficients = NovogradCoefficients;
+
+  template <Holder Held, class Source>
+  static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                 const Held& held, const Source& source) {
+    update_weights<W, G, M>(plan, step.buffers, tile, NovogradRule{step.hyper.decoupled}, held, source);
+  }
+};
+
+}  // namespace
+
+StepKernels<NovogradStep> novograd_kernels(const Dtypes& dtypes) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
-    return launch(&update<NovogradUpdate<W, G, M>>, plan, kUpdateBlocks, device, stream, dtypes.weights_extra, step);
+    return step_kernels<GradNorm<G, NovogradEnd>, NovogradUpdate<W, G, M>, W, G>();
   });
 }
 
-cudaError_t prepare_novograd_one_pass(const Dtypes& dtypes, int most_shared_bytes, int shared_bytes, int* blocks) {
+StepKernels<NovogradStep> larc_novograd_kernels(const Dtypes& dtypes) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
-    return prepare_one_pass(&one_pass<GradNorm<G, NovogradStep>, NovogradUpdate<W, G, M>, W, G>, most_shared_bytes, shared_bytes,
-                            blocks);
-  });
-}
-
-cudaError_t launch_novograd_one_pass(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,
-                                  const Dtypes& dtypes, const NovogradStep& step, cudaStream_t stream) {
-  return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
-    return launch_one_pass(&one_pass<GradNorm<G, NovogradStep>, NovogradUpdate<W, G, M>, W, G>, plan, work, shape, dtypes.weights_extra,
-                           step, stream);
+    return step_kernels<BothNorms<W, G, LarcNovogradEnd>, NovogradUpdate<W, G, M>, W, G>();
   });
 }
 

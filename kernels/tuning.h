@@ -15,23 +15,37 @@ inline constexpr int kRowsInFlight = 4;
 // With random bits for the moments: a generator's counter and key are live beside them.
 inline constexpr int kRandomRowsInFlight = 2;
 
-// Blocks an SM holds at once; a grid is at most this many blocks an SM, each walking tiles with a stride. 4 norm
-// blocks may use 64 registers a thread and 3 update blocks 80; 5 norm blocks spill. 4 blocks of 8 rows are 128 KiB of
-// loads in flight on an SM, several times what hides the latency of any HBM. sm_75 has room for 4 blocks.
-inline constexpr int kNormBlocks = 4;
-// With LARC before NovoGrad: the thread that finishes a layer works out both, which spills at 64 registers from sm_100 on.
-inline constexpr int kLarcNovogradNormBlocks = 3;
+// The same of single elements, where a tile is not whole or not aligned; where weights may be split; with random bits.
+inline constexpr int kSinglesInFlight = 4;
+inline constexpr int kSplitSinglesInFlight = 2;
+inline constexpr int kRandomSinglesInFlight = 1;
+
+// Quads that a sum keeps in flight a thread, of one buffer or of two together.
+inline constexpr int kQuadsInFlight = 8;
+
+// Blocks an SM holds at once; a grid is at most this many blocks an SM. A warp that sums a tile has 32 accumulators a
+// thread and 8 quads in flight, which fit the 80 registers of 3 blocks; with the weights' 32 beside them, the 128 of 2.
+// That is 96 or 64 KiB of loads in flight on an SM, several times what hides the latency of any HBM.
+inline constexpr int kNormBlocks = 3;
+inline constexpr int kBothNormBlocks = 2;
 inline constexpr int kUpdateBlocks = 3;
+
+// Tiles of at most this many elements are updated by a warp each, a block's at once: four turns of a warp are as long
+// as what a block waits for before its first.
+inline constexpr int kSmallTile = 1024;
+inline constexpr int kSmallTilesAUnit = kBlockThreads / 32;
 
 // ---- The one-pass step ----
 
-// A block that waits leaves the memory idle unless others of its SM work, hence at least two where they have room; an
-// update's registers allow three.
-inline constexpr int kOnePassBlocks = 3;
+// A block that waits leaves the memory idle unless others of its SM work, hence two where they have room: with the 128
+// registers that leaves a thread, the end of a layer (every double formula, in one thread) fits beside the walk over
+// the work list on every architecture, and an update has four rows in flight. Three blocks of 80 spill, and hold no
+// more.
+inline constexpr int kOnePassBlocks = 2;
 
-// Rows an update keeps in flight there. With 4 the walk over the work list beside them spills; 2 rows of weights and
-// moments are 48 KiB of loads on an SM with three blocks, which hide 1.5 us at its share of an H100's memory rate.
-inline constexpr int kOnePassRowsInFlight = 2;
+// Rows an update keeps in flight there: 2 x 48 KiB of loads on an SM. Half of that with random bits for the moments.
+inline constexpr int kOnePassRowsInFlight = 4;
+inline constexpr int kOnePassRandomRowsInFlight = 2;
 
 // Tiles to sum that one ticket draws where a layer does not fit: a ticket's two round trips to L2, about 1 us, are then
 // small beside 4 times 32 KiB at an SM's share of the memory rate (4 us on an H100).
@@ -51,7 +65,8 @@ inline constexpr unsigned kPollNanoseconds = 64;
 
 inline constexpr int kMostHeldTiles = 16;
 
-// Shared memory in bytes: of a multiprocessor, the most of it that one block may have, and what the system takes of each.
+// Shared memory in bytes: of a multiprocessor, the most of it that one block may have, and what the system takes of
+// each.
 struct SharedMemory {
   int per_multiprocessor, per_block, reserved_per_block;
 };
@@ -64,11 +79,8 @@ struct HoldShape {
 // What a one-pass kernel declares itself: 300 to 700 bytes.
 inline constexpr int kStaticSharedBytes = 1024;
 
-// As many tiles as possible, but blocks before tiles: a block takes one step after the other, so that what an SM does
-// at the same time is its blocks. One block alone must hold half as many tiles again as several, since nothing works
-// while it waits; of several, more are better where each still has room for two tiles and three quarters of the tiles
-// remain. By the model (bench/cost; no GPU has said it) three blocks of 4 tiles of 16-bit gradients take 0.7 to 0.9 of
-// the time of two blocks of 7 on an H100 and H200. These hold 3 x 2 tiles of float32 gradients, an A100 2 x 2.
+// As many tiles as possible in as many blocks as possible: one block alone must hold half as many again to be better
+// than several, since nothing works while it waits. An H100 holds 2 x 3 tiles of float32 gradients, an A100 2 x 2.
 constexpr HoldShape hold_shape(const SharedMemory& memory, int tile_bytes) {
   HoldShape best{1, 0};
   for (int blocks = 1; blocks <= kOnePassBlocks; ++blocks) {
@@ -76,12 +88,14 @@ constexpr HoldShape hold_shape(const SharedMemory& memory, int tile_bytes) {
     const int room = (share < memory.per_block ? share : memory.per_block) - kStaticSharedBytes;
     const int slots = room / tile_bytes < kMostHeldTiles ? room / tile_bytes : kMostHeldTiles;
     const int tiles = blocks * slots, best_tiles = best.blocks * best.slots;
-    const bool better = best.blocks == 1 ? 3 * tiles > 2 * best_tiles
-                        : slots >= 2     ? 4 * tiles >= 3 * best_tiles
-                                         : tiles >= best_tiles;
-    if (slots > 0 && better) best = {blocks, slots};
+    if (slots > 0 && (best.blocks == 1 ? 3 * tiles > 2 * best_tiles : tiles >= best_tiles)) best = {blocks, slots};
   }
   return best;
 }
+
+// Whether weights wait beside their gradients, in this shape for both: only where another block of the SM works
+// meanwhile, and each has room for a tile beside the one whose layer it waits for. By the model the four bytes more an
+// element that are read otherwise cost less (BERT-large on an H200: 1.93 ms against 2.51).
+constexpr bool is_worth_holding_weights(const HoldShape& both) { return both.blocks >= 2 && both.slots >= 2; }
 
 }  // namespace layerwise

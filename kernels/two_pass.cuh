@@ -3,7 +3,8 @@
 //   reads    the gradients (LARC: and the weights) once, the second moment
 //   writes   the second moment, the statistics, the plan's updates; partial norms: the caller's sums alone
 //   bytes    4 an element of float32, 2 of 16-bit dtypes, for each buffer read
-//   grid     one tile a block, tiles a grid's width apart; a layer's last block to arrive finishes the layer
+//   grid     one tile a warp, the first by its number and the others drawn; a layer's last warp to arrive finishes it. No
+//            barrier but the call's: while one warp hands its sum up, the others read
 //   aliasing none: what is read is not written by this launch
 //
 // The second, every element's update:
@@ -12,41 +13,122 @@
 //   writes   weights, first moment, the weights' low-precision copy where there is one; larc_scale: gradients
 //   bytes    20 an element of float32 (18 with 16-bit gradients), 2 more with the copy, 12 without a moment; larc_scale
 //            8, folded 12; the gradient's 4 may be L2 hits
-//   grid     one tile a block, tiles a grid's width apart, from the last one backwards, so that the gradients the norms
-//            read last are found in L2
+//   grid     one tile a block, or a small one a warp; units a grid's width apart, from the last one backwards, so that the
+//            gradients the norms read last are found in L2
 //   aliasing none; what is written is read by the same thread
 #pragma once
 
 #include "kernels/norms.cuh"
+#include "kernels/tile_update.cuh"
 
 namespace layerwise {
 
-template <class Norm>
-__global__ void __launch_bounds__(kBlockThreads, Norm::kBlocks)
-    norms(const __grid_constant__ DevicePlan plan, const __grid_constant__ typename Norm::Step step) {
-  if (step_is_cancelled(step.buffers)) return;
-  finish_absent_layers(plan, step);
-  for (int64_t t = blockIdx.x; t < plan.tiles; t += gridDim.x) {
-    const Tile tile = tile_at(plan, t);
-    if (!is_summed(plan, step, tile.layer)) continue;
-    auto sums = Norm::template of_tile<KeepInCache>(plan, step, tile, NotHeld());
-    finish_tile<Norm>(plan, step, tile, sums);
+// How a step updates a tile once its layer's constants are there.
+template <class T>
+concept Update = requires {
+  typename T::Step;
+  typename T::Coefficients;
+};
+
+// The tiles of a launch, a warp at a time: each begins with that of its own number, and draws further ones, each while
+// the one before is summed. Static strides would leave whoever ends layers ever further behind.
+class DrawnTiles {
+ public:
+  __device__ __forceinline__ explicit DrawnTiles(const DevicePlan& plan)
+      : plan_(plan), tile_(static_cast<int64_t>(blockIdx.x) * kWarps + warp()) {}
+
+  __device__ __forceinline__ bool more() const { return tile_ < plan_.tiles; }
+  __device__ __forceinline__ int64_t tile() const { return tile_; }
+  __device__ __forceinline__ void draw() {
+    if (lane() == 0)
+      drawn_ = DeviceAtomic<int64_t>(plan_.draw->next_tile).fetch_add(1, cuda::std::memory_order_relaxed);
+  }
+  __device__ __forceinline__ void next() {
+    tile_ = static_cast<int64_t>(gridDim.x) * kWarps + __shfl_sync(0xffffffffu, drawn_, 0);
+  }
+  // By the whole block, after the last draw of each of its warps.
+  __device__ __forceinline__ void leave() const {
+    __syncthreads();
+    if (warp() == 0 && last_to_arrive(&plan_.draw->blocks_done, gridDim.x) && lane() == 0) plan_.draw->next_tile = 0;
+  }
+
+ private:
+  const DevicePlan& plan_;
+  int64_t tile_, drawn_ = 0;
+};
+
+// A shard's sums are of the layers that it counts.
+template <LayerEnd End>
+__device__ __forceinline__ bool is_summed(const DevicePlan& plan, const typename End::Step& step, int64_t layer) {
+  if (is_masked(step.buffers, plan.scattered, layer)) return false;
+  if constexpr (End::is_done_for_absent_layers) return !plan.options[layer].not_counted;
+  return true;
+}
+
+// Of layers that no warp finishes.
+template <LayerEnd End>
+__device__ __forceinline__ void end_absent_layers(const DevicePlan& plan, const typename End::Step& step) {
+  if constexpr (End::is_done_for_absent_layers) {
+    const int64_t threads = static_cast<int64_t>(gridDim.x) * kBlockThreads;
+    for (int64_t layer = static_cast<int64_t>(blockIdx.x) * kBlockThreads + threadIdx.x; layer < plan.layer_count;
+         layer += threads)
+      if (plan.layers[layer].extent.size == 0 || !is_summed<End>(plan, step, layer)) End::absent(step, layer);
   }
 }
 
-template <class Update>
+template <Norm N>
+__global__ void __launch_bounds__(kBlockThreads, N::kBlocks)
+    norms(const __grid_constant__ DevicePlan plan, const __grid_constant__ typename N::End::Step step) {
+  using End = typename N::End;
+  if (step_is_cancelled_for_block(step.buffers)) return;
+  const typename End::Call& call = call_for_block<End>(step);
+  end_absent_layers<End>(plan, step);
+  DrawnTiles tiles(plan);
+  bool call_is_known = false;
+  do {
+    Tile tile{};
+    Sums<N::kSums> sums{};
+    bool summed = false;
+    if (tiles.more()) {
+      tiles.draw();
+      tile = tile_at(plan, tiles.tile());
+      summed = is_summed<End>(plan, step, tile.layer);
+      if (summed) sums = N::template of_tile<OneWarp>(plan, step, tile, NotHeld());
+    }
+    if (!call_is_known) __syncthreads();  // not before the first tile is read
+    call_is_known = true;
+    if (summed && N::hand_up(plan, step, tile, sums) && lane() == 0) End::finish(plan, step, call, tile.layer, sums);
+    if (tiles.more()) tiles.next();
+  } while (tiles.more());
+  tiles.leave();
+}
+
+template <Norm N>
+cudaError_t launch_norms(const DevicePlan& plan, const typename N::End::Step& step, const DeviceLimits& device,
+                         cudaStream_t stream) {
+  return launch(&norms<N>, (plan.tiles + kWarps - 1) / kWarps, int64_t{device.multiprocessors} * N::kBlocks, stream, plan,
+                step);
+}
+
+template <Update U>
 __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
-    update(const __grid_constant__ DevicePlan plan, const __grid_constant__ Dtype extra_dtype,
-           const __grid_constant__ typename Update::Step step) {
-  if (step_is_cancelled(step.buffers)) return;
+    update(const __grid_constant__ DevicePlan plan, const __grid_constant__ typename U::Step step) {
+  if (step_is_cancelled_for_block(step.buffers)) return;
   advance_step(step.buffers);
-  for (int64_t t = plan.tiles - 1 - blockIdx.x; t >= 0; t -= gridDim.x) {
-    const Tile tile = tile_at(plan, t);
-    if (!takes_part(step.buffers, plan.scattered, tile.layer)) continue;
-    const DeviceUpdate& layer = plan.updates[tile.layer];
-    if (layer.takes_part)
-      Update::of_tile(plan, step, extra_dtype, tile, Update::element(layer), NotHeld());
+  for (int64_t u = plan.units - 1 - blockIdx.x; u >= 0; u -= gridDim.x) {
+    const UpdateUnit unit = plan.update_units[u];
+    const bool is_small = unit.tiles > 1;
+    if (is_small && warp() >= static_cast<int>(unit.tiles)) continue;
+    const Tile tile = tile_at(plan, unit.first_tile + (is_small ? warp() : 0));
+    if (is_masked(step.buffers, plan.scattered, tile.layer)) continue;
+    U::of_tile(plan, step, tile, NotHeld(), FinishedLayer<typename U::Coefficients>{plan, tile.layer, is_small});
   }
+}
+
+template <Update U>
+cudaError_t launch_update(const DevicePlan& plan, const typename U::Step& step, const DeviceLimits& device,
+                          cudaStream_t stream) {
+  return launch(&update<U>, plan.units, int64_t{device.multiprocessors} * kUpdateBlocks, stream, plan, step);
 }
 
 }  // namespace layerwise

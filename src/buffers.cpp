@@ -97,7 +97,7 @@ void check_tables(const PlanDescription& plan, const StepBuffers& buffers, const
                           {moment_name, buffers.first_moment, plan.dtypes.first_moment},
                           {"weights_extra", buffers.weights_extra, plan.dtypes.weights_extra}};
   for (int64_t layer = 0; layer < static_cast<int64_t>(plan.layout.layers.size()); ++layer) {
-    if (plan.layout.layers[layer].size == 0 || !takes_part(buffers, true, layer)) continue;
+    if (plan.layout.layers[layer].size == 0 || is_masked(buffers, true, layer)) continue;
     for (const Table& table : tables) {
       if (!table.table) continue;
       const void* address = static_cast<void**>(table.table)[layer];

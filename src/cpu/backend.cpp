@@ -69,7 +69,7 @@ class CpuBackend final : public Backend, private LayerWorkers {
   void zero_sums_of_absent_layers(const PartialNorms& norms) const {
     for (size_t layer = 0; layer < layout_.layers.size(); ++layer) {
       if (layout_.layers[layer].size > 0 && !layer_options_[layer].not_counted &&
-          takes_part(norms.buffers, layout_.scattered, static_cast<int64_t>(layer)))
+          !is_masked(norms.buffers, layout_.scattered, static_cast<int64_t>(layer)))
         continue;
       norms.grad_sums[layer] = 0;
       if (norms.weight_sums) norms.weight_sums[layer] = 0;

@@ -31,20 +31,20 @@ class LayerLoop final : public LayerWork {
       if (!is_summed) sum_layer(layer, tiles, scratch);
       const auto layer_update = finish(layer, scratch.sums, scratch);
       is_summed = false;
-      if (!layer_update.takes_part) continue;
+      if (!layer_update.is_finite) continue;
       if constexpr (Operation::kSumsBeside) {
         if (next < end && is_summed_beside(next, layer)) {
-          is_summed = update_beside(layer, layer_update.element, next, scratch.sums, rows);
+          is_summed = update_beside(layer, layer_update.coefficients, next, scratch.sums, rows);
           continue;
         }
       }
-      update(layer, 0, tiles, layer_update.element, scratch);
+      update(layer, 0, tiles, layer_update.coefficients, scratch);
     }
   }
 
   bool takes_part(int64_t layer) const override {
     if (Operation::kSumsCounted && layers_.options[layer].not_counted) return false;
-    return layerwise::takes_part(operation_.buffers(), layers_.scattered, layer);
+    return !is_masked(operation_.buffers(), layers_.scattered, layer);
   }
   void sum_tiles(int64_t layer, int64_t begin, int64_t end, LayerSums sums, Scratch& scratch) const override {
     sum(layer, begin, end, sums, scratch);
@@ -53,11 +53,11 @@ class LayerLoop final : public LayerWork {
     shared_ = finish(layer, sums, scratch);
   }
   void update_tiles(int64_t layer, int64_t begin, int64_t end, Scratch& scratch) const override {
-    if (shared_.takes_part) update(layer, begin, end, shared_.element, scratch);
+    if (shared_.is_finite) update(layer, begin, end, shared_.coefficients, scratch);
   }
 
  private:
-  using Element = typename Operation::Element;
+  using Coefficients = typename Operation::Coefficients;
 
   LAYERWISE_INLINE int64_t next_layer(int64_t layer, int64_t end) const {
     while (layer < end && !(layers_.extents[layer].size > 0 ? takes_part(layer) : is_applied_elsewhere(layer))) ++layer;
@@ -121,23 +121,23 @@ class LayerLoop final : public LayerWork {
     return tile;
   }
 
-  LAYERWISE_INLINE LayerUpdate<Element> finish(int64_t layer, LayerSums sums, Scratch& scratch) const {
+  LAYERWISE_INLINE LayerUpdate<Coefficients> finish(int64_t layer, LayerSums sums, Scratch& scratch) const {
     const int64_t tiles = tiles_of(layers_.extents[layer].size);
     const auto layer_update = operation_.scalars(layer, layers_.options[layer], sums, tiles);
-    if (!layer_update.takes_part)
+    if (!layer_update.is_finite)
       ++scratch.nonfinite_layers;
     else if (operation_.buffers().layer_stats)
       operation_.buffers().layer_stats[layer] = layer_update.stats;
     return layer_update;
   }
 
-  LAYERWISE_INLINE void update(int64_t layer, int64_t begin, int64_t end, const Element& element,
+  LAYERWISE_INLINE void update(int64_t layer, int64_t begin, int64_t end, const Coefficients& coefficients,
                                Scratch& scratch) const {
-    if (operation_.staging().is_used()) return update_staged(layer, begin, end, element, *scratch.stage);
+    if (operation_.staging().is_used()) return update_staged(layer, begin, end, coefficients, *scratch.stage);
     const auto run_before = [&](int64_t tile) { return tile - kRunTiles > begin ? tile - kRunTiles : begin; };
     for (int64_t first = run_before(end); end > begin; end = first, first = run_before(end)) {
       const TileBuffers run = tiles(layer, first, end);
-      operation_.update(run, (first - run_before(first)) * kTileElements, element);
+      operation_.update(run, (first - run_before(first)) * kTileElements, coefficients);
       if (run.weights_extra) copy_(run);
     }
   }
@@ -147,19 +147,19 @@ class LayerLoop final : public LayerWork {
            is_worth_summing_beside(layers_.extents[next].size) && operation_.sums_what_is_stored();
   }
   // Whether the next layer is summed: it has to be again where it left float32's comfortable range.
-  LAYERWISE_INLINE bool update_beside(int64_t layer, const Element& element, int64_t next, LayerSums sums,
+  LAYERWISE_INLINE bool update_beside(int64_t layer, const Coefficients& coefficients, int64_t next, LayerSums sums,
                                       TwoRowAccumulators& rows) const {
     const TileBuffers tile = tiles(layer, 0, 1);
-    const bool is_summed = operation_.update_beside(tile, element, tiles(next, 0, 1), sums, rows);
+    const bool is_summed = operation_.update_beside(tile, coefficients, tiles(next, 0, 1), sums, rows);
     if (tile.weights_extra) copy_(tile);
     return is_summed;
   }
 
-  void update_staged(int64_t layer, int64_t begin, int64_t end, const Element& element, StagedTile& stage) const {
-    const RandomKey key = random_key(operation_.buffers(), layer, element.step);
+  void update_staged(int64_t layer, int64_t begin, int64_t end, const Coefficients& coefficients, StagedTile& stage) const {
+    const RandomKey key = random_key(operation_.buffers(), layer, coefficients.step);
     for (int64_t tile = end - 1; tile >= begin; --tile) {
       const TileBuffers stored = tiles(layer, tile, tile + 1);
-      operation_.update(operation_.staging().load(stored, stage), 0, element);
+      operation_.update(operation_.staging().load(stored, stage), 0, coefficients);
       operation_.staging().store(stage, stored, key, layers_.options[layer].begin + tile * kTileElements);
       if (stored.weights_extra && layers_.dtypes.weights == Dtype::kFloat32) copy_(stored);
     }
@@ -183,7 +183,7 @@ class LayerLoop final : public LayerWork {
   const LayerTable layers_;
   const Operation operation_;
   const Copy copy_;
-  LayerUpdate<Element> shared_{};  // of the layer that the threads share
+  LayerUpdate<Coefficients> shared_{};  // of the layer that the threads share
 };
 
 }  // namespace LAYERWISE_ISA

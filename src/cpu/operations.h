@@ -38,7 +38,7 @@ class Fetchable {
 class NovogradOperation {
  public:
   static constexpr bool kSumsBeside = false, kSumsCounted = false;
-  using Element = NovogradElement;
+  using Coefficients = NovogradCoefficients;
 
   NovogradOperation(const Dtypes& dtypes, const NovogradStep& step)
       : step_(step),
@@ -72,16 +72,16 @@ class NovogradOperation {
   void sum_two_tiles(const TileBuffers& first, const TileBuffers& second, double& first_sum, double& second_sum) const {
     two_norms_(first.grads, second.grads, first_sum, second_sum);
   }
-  LayerUpdate<Element> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
+  LayerUpdate<Coefficients> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
     SecondMoment moment = load_second_moment(step_, layer);
     const double sum = sums_tiles() ? reduce(sums.grads, tiles, step_.hyper.infinity_norm) : step_.given.grads[layer];
     const auto update = step_.applies_larc ? larc_novograd_layer(step_.larc, step_.hyper, call_, options,
                                                                  weight_sum(layer, sums, tiles), sum, moment)
                                            : novograd_layer(step_.hyper, call_, options, sum, moment);
-    if (update.takes_part) store_second_moment(step_, layer, moment);
+    if (update.is_finite) store_second_moment(step_, layer, moment);
     return update;
   }
-  void update(const TileBuffers& tiles, int64_t to_next_run, const Element& layer) const {
+  void update(const TileBuffers& tiles, int64_t to_next_run, const Coefficients& layer) const {
     update_(tiles, to_next_run, layer);
   }
 
@@ -104,7 +104,7 @@ class LarcOperation {
  public:
   static constexpr bool kSumsBeside = true;  // the next layer, beside an update
   static constexpr bool kSumsCounted = false;
-  using Element = LarcElement;
+  using Coefficients = LarcCoefficients;
 
   LarcOperation(const Dtypes& dtypes, const LarcStep& step)
       : step_(step),
@@ -139,17 +139,17 @@ class LarcOperation {
     sums.grads[index] = grad_norm_(grads, tile.count, {decayed ? Fetched() : fetchable_.weights(tile), {}, {}});
     sums.weights[index] = weight_norm_(weights, tile.count, {{}, next, {}});
   }
-  LayerUpdate<Element> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
+  LayerUpdate<Coefficients> scalars(int64_t layer, const LayerOptions& options, LayerSums sums, int64_t tiles) const {
     const double weights = sums_tiles() ? reduce(sums.weights, tiles, false) : step_.given.weights[layer];
     const double grads = sums_tiles() ? reduce(sums.grads, tiles, false) : step_.given.grads[layer];
     return larc_layer(step_.larc, step_.sgd, call_, options, weights, grads);
   }
-  void update(const TileBuffers& tiles, int64_t to_next_run, const Element& layer) const {
+  void update(const TileBuffers& tiles, int64_t to_next_run, const Coefficients& layer) const {
     update_.tiles(tiles, to_next_run, layer);
   }
 
   // Updates a layer and sums the next; false where that one has to be summed again.
-  bool update_beside(const TileBuffers& tile, const Element& layer, const TileBuffers& next, LayerSums sums,
+  bool update_beside(const TileBuffers& tile, const Coefficients& layer, const TileBuffers& next, LayerSums sums,
                      TwoRowAccumulators& rows) const {
     update_.beside(tile, layer, next, rows);
     const bool grads_held = norm_of(rows.first, *sums.grads), weights_held = norm_of(rows.second, *sums.weights);
@@ -172,7 +172,7 @@ class NormsOperation {
  public:
   static constexpr bool kSumsBeside = false;
   static constexpr bool kSumsCounted = true;  // a shard's layers that it counts, no others
-  struct Element {
+  struct Coefficients {
     uint32_t step;
   };
 
@@ -206,12 +206,12 @@ class NormsOperation {
   void sum_two_tiles(const TileBuffers& first, const TileBuffers& second, double& first_sum, double& second_sum) const {
     two_norms_(first.grads, second.grads, first_sum, second_sum);
   }
-  LayerUpdate<Element> scalars(int64_t layer, const LayerOptions&, LayerSums sums, int64_t tiles) const {
+  LayerUpdate<Coefficients> scalars(int64_t layer, const LayerOptions&, LayerSums sums, int64_t tiles) const {
     norms_.grad_sums[layer] = sum_for_caller(reduce(sums.grads, tiles, norms_.infinity_norm), norms_.infinity_norm);
     if (norms_.weight_sums) norms_.weight_sums[layer] = reduce(sums.weights, tiles, false);
     return {};
   }
-  void update(const TileBuffers&, int64_t, const Element&) const {}
+  void update(const TileBuffers&, int64_t, const Coefficients&) const {}
 
  private:
   const PartialNorms& norms_;

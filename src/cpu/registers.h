@@ -15,7 +15,7 @@ inline namespace LAYERWISE_ISA {
 template <class ElementOfLayer, class W, class G, class M>
 struct TileUpdate {
   using Element = ElementOfLayer;
-  static constexpr bool kNormsReadWeights = std::is_same_v<Element, LarcElement>;
+  static constexpr bool kNormsReadWeights = std::is_same_v<Element, LarcCoefficients>;
 
   TileUpdate(const TileBuffers& tile, const Element& of_layer)
       : weights(static_cast<W*>(tile.weights)),
@@ -52,8 +52,8 @@ struct MomentUpdate : TileUpdate<Element, W, G, M> {
 };
 
 template <class W, class G, class M, bool kDecoupled>
-struct NovogradUpdate : MomentUpdate<NovogradElement, W, G, M> {
-  using MomentUpdate<NovogradElement, W, G, M>::MomentUpdate;
+struct NovogradUpdate : MomentUpdate<NovogradCoefficients, W, G, M> {
+  using MomentUpdate<NovogradCoefficients, W, G, M>::MomentUpdate;
 
   template <class Count>
   LAYERWISE_INLINE void operator()(int64_t at, Count count) const {
@@ -67,8 +67,8 @@ struct NovogradUpdate : MomentUpdate<NovogradElement, W, G, M> {
 };
 
 template <class W, class G, class M, bool kNesterov>
-struct LarcMomentumUpdate : MomentUpdate<LarcElement, W, G, M> {
-  using MomentUpdate<LarcElement, W, G, M>::MomentUpdate;
+struct LarcMomentumUpdate : MomentUpdate<LarcCoefficients, W, G, M> {
+  using MomentUpdate<LarcCoefficients, W, G, M>::MomentUpdate;
 
   template <class Count>
   LAYERWISE_INLINE void operator()(int64_t at, Count count) const {
@@ -82,8 +82,8 @@ struct LarcMomentumUpdate : MomentUpdate<LarcElement, W, G, M> {
 
 // Without momentum b = h, and there is no buffer.
 template <class W, class G>
-struct LarcSgdUpdate : TileUpdate<LarcElement, W, G, float> {
-  using TileUpdate<LarcElement, W, G, float>::TileUpdate;
+struct LarcSgdUpdate : TileUpdate<LarcCoefficients, W, G, float> {
+  using TileUpdate<LarcCoefficients, W, G, float>::TileUpdate;
 
   template <class Count>
   LAYERWISE_INLINE void operator()(int64_t at, Count count) const {
@@ -96,8 +96,8 @@ struct LarcSgdUpdate : TileUpdate<LarcElement, W, G, float> {
 };
 
 template <class W, class G, bool kDecayed>
-struct LarcScaleUpdate : TileUpdate<LarcElement, W, G, float> {
-  using TileUpdate<LarcElement, W, G, float>::TileUpdate;
+struct LarcScaleUpdate : TileUpdate<LarcCoefficients, W, G, float> {
+  using TileUpdate<LarcCoefficients, W, G, float>::TileUpdate;
 
   template <class Count>
   LAYERWISE_INLINE void operator()(int64_t at, Count count) const {

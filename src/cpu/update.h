@@ -49,7 +49,7 @@ void update_tiles(const TileBuffers& tiles, int64_t to_next_run, const typename 
 constexpr bool is_worth_summing_beside(int64_t count) { return count > 2 * kAccumulators && is_one_tile(count); }
 
 template <class Update>
-void update_beside(const TileBuffers& tile, const LarcElement& given, const TileBuffers& next,
+void update_beside(const TileBuffers& tile, const LarcCoefficients& given, const TileBuffers& next,
                    TwoRowAccumulators& rows) {
   const auto layer = given;
   const Update update(tile, layer), next_update(next, layer);
@@ -97,10 +97,10 @@ inline Decay decay_for(const Dtypes& dtypes) {
   });
 }
 
-using NovogradUpdates = void (*)(const TileBuffers& tiles, int64_t to_next_run, const NovogradElement& layer);
+using NovogradUpdates = void (*)(const TileBuffers& tiles, int64_t to_next_run, const NovogradCoefficients& layer);
 struct LarcUpdates {
-  void (*tiles)(const TileBuffers& tiles, int64_t to_next_run, const LarcElement& layer);
-  void (*beside)(const TileBuffers& tile, const LarcElement& layer, const TileBuffers& next, TwoRowAccumulators& rows);
+  void (*tiles)(const TileBuffers& tiles, int64_t to_next_run, const LarcCoefficients& layer);
+  void (*beside)(const TileBuffers& tile, const LarcCoefficients& layer, const TileBuffers& next, TwoRowAccumulators& rows);
 };
 template <class Update>
 constexpr LarcUpdates larc_updates() {

@@ -1,4 +1,5 @@
-// The CUDA backend: uploads a plan's tables once; a step is one launch on the caller's stream, or two, and nothing else.
+// The CUDA backend: uploads a plan's tables once; a step is one launch on the caller's stream, or two, and nothing
+// else.
 #include "backend.h"
 
 #include "cuda/one_pass.h"
@@ -50,7 +51,29 @@ void check_code(cudaError_t loaded, int device) {
          " (CUDAARCHS=%d in the environment builds it for this device)",
          device, capability / 10, capability % 10, capability);
   }
-  check(loaded, "load_norms");
+  check(loaded, "loading the kernels");
+}
+
+// What a launch returns that is refused for its shape, with nothing launched. A kernel's own failure may come with a
+// later launch too, and is none of these.
+bool was_refused(cudaError_t status) {
+  switch (status) {
+    case cudaErrorCooperativeLaunchTooLarge:
+    case cudaErrorInvalidValue:  // more shared memory than this context lets the kernel have
+    case cudaErrorInvalidConfiguration:
+    case cudaErrorLaunchOutOfResources:
+    case cudaErrorNotSupported:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool is_capturing(cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  if (cudaStreamIsCapturing(stream, &status) == cudaSuccess) return status == cudaStreamCaptureStatusActive;
+  cudaGetLastError();  // of the legacy stream while another is captured: the launch will say so
+  return false;
 }
 
 class CudaBackend final : public Backend {
@@ -61,19 +84,23 @@ class CudaBackend final : public Backend {
         layout_(plan.layout, allows_one_pass(plan)),
         workspace_(plan.device, plan.workspace, plan.workspace_bytes, layout_.bytes),
         plan_(layout_.device_plan(plan.layout, workspace_.address())),
+        kernels_(plan.dtypes),
         limits_{usable_multiprocessors(plan)} {
     CurrentDevice current(device_);
-    check_code(load_norms(dtypes_), device_);
-    LAYERWISE_CUDA(load_novograd_update, dtypes_);
-    LAYERWISE_CUDA(load_larc_scale_update, dtypes_);
-    LAYERWISE_CUDA(load_larc_sgd_update, dtypes_);
-    LAYERWISE_CUDA(load_apply, dtypes_);
+    check_code(kernels_.sums.load(), device_);
+    LAYERWISE_CUDA(kernels_.novograd.load);
+    LAYERWISE_CUDA(kernels_.larc_novograd.load);
+    LAYERWISE_CUDA(kernels_.sgd.load);
+    LAYERWISE_CUDA(kernels_.scale.load);
     const Worklist list = build_worklist(plan.layout);
+    plan_.units = static_cast<int64_t>(list.update_units.size());
+    plan_.extra_dtype = plan.dtypes.weights_extra;
     upload(workspace_.at(layout_.layers), list.layers.data(), list.layers.size() * sizeof(DeviceLayer));
     upload(workspace_.at(layout_.tile_layer), list.tile_layer.data(), list.tile_layer.size() * sizeof(uint32_t));
+    upload(workspace_.at(layout_.update_units), list.update_units.data(), list.update_units.size() * sizeof(UpdateUnit));
     set_layers(std::vector<LayerOptions>(list.layers.size(), kPlainLayer));
-    if (allows_one_pass(plan)) one_pass_ = OnePass(plan, layout_, workspace_);
-    if (one_pass_.grads()) path_ = LAYERWISE_PATH_ONE_PASS;
+    if (allows_one_pass(plan)) one_pass_ = OnePass(plan, kernels_, layout_, workspace_);
+    if (one_pass_.is_chosen()) path_ = LAYERWISE_PATH_ONE_PASS;
     reset();
   }
 
@@ -90,36 +117,13 @@ class CudaBackend final : public Backend {
     LAYERWISE_CUDA(cudaDeviceSynchronize);
   }
 
-  void novograd(const NovogradStep& step, void* stream) override {
-    CurrentDevice current(device_);
-    const auto on = static_cast<cudaStream_t>(stream);
-    if (step.given.grads) return LAYERWISE_CUDA(launch_novograd_apply, plan_, dtypes_, step, limits_, on);
-    const bool ran = step.applies_larc
-                         ? runs_in_one_pass(one_pass_.grads_and_weights(), launch_larc_novograd_one_pass, step, on)
-                         : runs_in_one_pass(one_pass_.grads(), launch_novograd_one_pass, step, on);
-    if (ran) return;
-    LAYERWISE_CUDA(launch_novograd_norms, plan_, dtypes_, step, limits_, on);
-    LAYERWISE_CUDA(launch_novograd_update, plan_, dtypes_, step, limits_, on);
-  }
-
-  void larc(const LarcStep& step, void* stream) override {
-    CurrentDevice current(device_);
-    const auto on = static_cast<cudaStream_t>(stream);
-    if (step.given.grads) return LAYERWISE_CUDA(launch_larc_apply, plan_, dtypes_, step, limits_, on);
-    const bool updates_read_weights = step.applies_sgd || step.larc.decay_in_factor;
-    const OnePassLaunch* const one_pass = updates_read_weights ? one_pass_.grads_and_weights() : one_pass_.grads();
-    if (runs_in_one_pass(one_pass, step.applies_sgd ? launch_larc_sgd_one_pass : launch_larc_scale_one_pass, step, on))
-      return;
-    LAYERWISE_CUDA(launch_larc_norms, plan_, dtypes_, step, limits_, on);
-    if (step.applies_sgd)
-      LAYERWISE_CUDA(launch_larc_sgd_update, plan_, dtypes_, step, limits_, on);
-    else
-      LAYERWISE_CUDA(launch_larc_scale_update, plan_, dtypes_, step, limits_, on);
-  }
+  void novograd(const NovogradStep& step, void* stream) override { take(step, static_cast<cudaStream_t>(stream)); }
+  void larc(const LarcStep& step, void* stream) override { take(step, static_cast<cudaStream_t>(stream)); }
 
   void norms(const PartialNorms& norms, void* stream) override {
     CurrentDevice current(device_);
-    LAYERWISE_CUDA(launch_partial_norms, plan_, dtypes_, norms, limits_, static_cast<cudaStream_t>(stream));
+    const auto launch = norms.weight_sums ? kernels_.sums.of_both : kernels_.sums.of_grads;
+    LAYERWISE_CUDA(launch, plan_, norms, limits_, static_cast<cudaStream_t>(stream));
   }
 
   BackendFacts facts() const override {
@@ -130,17 +134,26 @@ class CudaBackend final : public Backend {
   const int device_;
   const Dtypes dtypes_;
 
-  // False, with nothing launched, where this step has no one-pass launch, or not all of its blocks would be resident: the
-  // context may have fewer multiprocessors by now (MPS, green contexts).
   template <class Step>
-  bool runs_in_one_pass(const OnePassLaunch* one_pass,
-                        cudaError_t (*launch)(const DevicePlan&, const OnePassWork&, const OnePassShape&, const Dtypes&,
-                                              const Step&, cudaStream_t),
-                        const Step& step, cudaStream_t stream) {
+  void take(const Step& step, cudaStream_t stream) {
+    CurrentDevice current(device_);
+    const StepKernels<Step>& kernels = kernels_.of(step);
+    if (!step.given.grads && runs_in_one_pass(kernels, step, stream)) return;
+    const auto norms = step.given.grads ? kernels.given_norms : kernels.norms;
+    LAYERWISE_CUDA(norms, plan_, step, limits_, stream);
+    LAYERWISE_CUDA(kernels.update, plan_, step, limits_, stream);
+  }
+
+  // False, with nothing launched, where this step has no one-pass launch, or it is refused.
+  template <class Step>
+  bool runs_in_one_pass(const StepKernels<Step>& kernels, const Step& step, cudaStream_t stream) {
     path_ = LAYERWISE_PATH_TWO_PASS;
-    if (!one_pass || attribute(cudaDevAttrMultiProcessorCount, device_) < limits_.multiprocessors) return false;
-    const cudaError_t status = launch(plan_, one_pass->work, one_pass->shape, dtypes_, step, stream);
-    if (status == cudaErrorCooperativeLaunchTooLarge) {
+    const OnePassLaunch* const planned = one_pass_.of(step);
+    if (!planned || attribute(cudaDevAttrMultiProcessorCount, device_) < limits_.multiprocessors) return false;
+    // A launch that is captured is refused when its graph is made, and by then it is too late.
+    if (is_capturing(stream) && !fits(kernels, planned->shape)) return false;
+    const cudaError_t status = kernels.one_pass(plan_, planned->work, planned->shape, step, stream);
+    if (was_refused(status)) {
       cudaGetLastError();  // not an error of the caller's
       return false;
     }
@@ -149,9 +162,22 @@ class CudaBackend final : public Backend {
     return true;
   }
 
+  // Whether all blocks would be resident in this context: it may have fewer multiprocessors by now (MPS, green
+  // contexts), and other limits than the one that the plan was made in.
+  template <class Step>
+  bool fits(const StepKernels<Step>& kernels, const OnePassShape& shape) const {
+    int blocks = 0;
+    if (kernels.resident_blocks(shape.shared_bytes, &blocks) != cudaSuccess) {
+      cudaGetLastError();
+      return false;
+    }
+    return int64_t{blocks} * attribute(cudaDevAttrMultiProcessorCount, device_) >= shape.blocks;
+  }
+
   const WorkspaceLayout layout_;
   const Workspace workspace_;
-  const DevicePlan plan_;
+  DevicePlan plan_;
+  const PlanKernels kernels_;
   const DeviceLimits limits_;
   OnePass one_pass_;
   int64_t path_ = LAYERWISE_PATH_TWO_PASS;  // of the last step

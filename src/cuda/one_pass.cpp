@@ -13,29 +13,36 @@ SharedMemory shared_memory(int device) {
           attribute(cudaDevAttrReservedSharedMemoryPerBlock, device)};
 }
 
+// Calls of(kernels) for the kernels of each step.
+template <class Of>
+void for_each(const PlanKernels& kernels, Of&& of) {
+  of(kernels.novograd);
+  of(kernels.larc_novograd);
+  of(kernels.sgd);
+  of(kernels.scale);
+}
+
 // The fewest blocks a multiprocessor holds of any of this plan's one-pass kernels.
-int resident_blocks(const Dtypes& dtypes, const SharedMemory& memory, int shared_bytes) {
+int resident_blocks(const PlanKernels& kernels, int shared_bytes) {
   int fewest = kOnePassBlocks;
-  for (const auto prepare : {prepare_novograd_one_pass, prepare_larc_novograd_one_pass, prepare_larc_scale_one_pass,
-                             prepare_larc_sgd_one_pass}) {
+  for_each(kernels, [&](const auto& of_step) {
     int blocks = 0;
-    check(prepare(dtypes, memory.per_block, shared_bytes, &blocks), "loading the one-pass kernels");
+    LAYERWISE_CUDA(of_step.resident_blocks, shared_bytes, &blocks);
     fewest = std::min(fewest, blocks);
-  }
+  });
   return fewest;
 }
 
 // No blocks where two passes are better.
-OnePassLaunch planned_launch(const PlanDescription& plan, const WorkspaceLayout& layout, const Workspace& workspace,
-                             int which, bool holds_weights) {
-  const SharedMemory memory = shared_memory(plan.device);
+OnePassLaunch planned_launch(const PlanDescription& plan, const PlanKernels& kernels, const SharedMemory& memory,
+                             const WorkspaceLayout& layout, const Workspace& workspace, int which, bool holds_weights) {
   const int64_t element_bytes = size_of(plan.dtypes.grads) + (holds_weights ? size_of(plan.dtypes.weights) : 0);
   const int tile_bytes = static_cast<int>(kTileElements * element_bytes);
   const HoldShape wanted = hold_shape(memory, tile_bytes);
-  if (wanted.slots == 0) return {};
+  if (wanted.slots == 0 || (holds_weights && !is_worth_holding_weights(wanted))) return {};
   const int shared_bytes = wanted.slots * tile_bytes;
   const int64_t blocks = static_cast<int64_t>(usable_multiprocessors(plan)) *
-                         std::min(wanted.blocks, resident_blocks(plan.dtypes, memory, shared_bytes));
+                         std::min(wanted.blocks, resident_blocks(kernels, shared_bytes));
   const OnePassList list = one_pass_list(plan.layout, blocks * wanted.slots);
   const int64_t count = static_cast<int64_t>(list.items.size());
   const bool worth_it = plan.path == LAYERWISE_PATH_ONE_PASS || is_better_in_one_pass(list, plan.layout);
@@ -57,11 +64,22 @@ int usable_multiprocessors(const PlanDescription& plan) {
   return plan.multiprocessors > 0 ? static_cast<int>(std::min<int64_t>(all, plan.multiprocessors)) : all;
 }
 
-OnePass::OnePass(const PlanDescription& plan, const WorkspaceLayout& layout, const Workspace& workspace) {
+PlanKernels::PlanKernels(const Dtypes& dtypes)
+    : novograd(novograd_kernels(dtypes)),
+      larc_novograd(larc_novograd_kernels(dtypes)),
+      sgd(sgd_kernels(dtypes)),
+      scale(scale_kernels(dtypes)),
+      sums(sum_kernels(dtypes)) {}
+
+OnePass::OnePass(const PlanDescription& plan, const PlanKernels& kernels, const WorkspaceLayout& layout,
+                 const Workspace& workspace) {
   if (!attribute(cudaDevAttrCooperativeLaunch, plan.device)) return;
-  launches_[0] = planned_launch(plan, layout, workspace, 0, false);
+  const SharedMemory memory = shared_memory(plan.device);
+  for_each(kernels, [&](const auto& of_step) { LAYERWISE_CUDA(of_step.allow_shared, memory.per_block); });
+  launches_[0] = planned_launch(plan, kernels, memory, layout, workspace, 0, false);
   // Split weights are read in two halves each time.
-  if (plan.dtypes.weights_extra != Dtype::kRemainder16) launches_[1] = planned_launch(plan, layout, workspace, 1, true);
+  if (plan.dtypes.weights_extra != Dtype::kRemainder16)
+    launches_[1] = planned_launch(plan, kernels, memory, layout, workspace, 1, true);
 }
 
 }  // namespace layerwise

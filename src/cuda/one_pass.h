@@ -5,9 +5,23 @@
 
 namespace layerwise {
 
-// Whether the caller lets steps run in one pass, and how many multiprocessors they fill.
+// Whether the caller lets steps run in one pass, and as many multiprocessors as hold all blocks of a launch.
 bool allows_one_pass(const PlanDescription& plan);
 int usable_multiprocessors(const PlanDescription& plan);
+
+// A plan's kernels, looked up once.
+struct PlanKernels {
+  StepKernels<NovogradStep> novograd, larc_novograd;
+  StepKernels<LarcStep> sgd, scale;
+  SumKernels sums;
+
+  explicit PlanKernels(const Dtypes& dtypes);
+
+  const StepKernels<NovogradStep>& of(const NovogradStep& step) const {
+    return step.applies_larc ? larc_novograd : novograd;
+  }
+  const StepKernels<LarcStep>& of(const LarcStep& step) const { return step.applies_sgd ? sgd : scale; }
+};
 
 struct OnePassLaunch {
   OnePassWork work;
@@ -19,19 +33,25 @@ class OnePass {
  public:
   OnePass() = default;
   // Uploads the work lists. The plan's device is current.
-  OnePass(const PlanDescription& plan, const WorkspaceLayout& layout, const Workspace& workspace);
+  OnePass(const PlanDescription& plan, const PlanKernels& kernels, const WorkspaceLayout& layout,
+          const Workspace& workspace);
 
-  // For steps whose update reads the gradients again, and for those whose update reads the weights again too; null where
-  // two passes are better, or the device cannot.
-  const OnePassLaunch* grads() const { return chosen(0); }
-  const OnePassLaunch* grads_and_weights() const { return chosen(1) ? chosen(1) : chosen(0); }
+  // Null where two passes are better, or the device cannot. Steps whose update reads the weights again hold those too.
+  const OnePassLaunch* of(const NovogradStep& step) const { return chosen(step.applies_larc); }
+  const OnePassLaunch* of(const LarcStep& step) const { return chosen(step.applies_sgd || step.larc.decay_in_factor); }
+
+  // Whether steps that read the gradients alone again run in one pass.
+  bool is_chosen() const { return chosen(false); }
 
   // Elements held by steps of the first kind, and those of which steps of the second kind hold the weights too.
   int64_t held_grads() const { return launches_[0].held_elements; }
   int64_t held_weights() const { return launches_[1].held_elements; }
 
  private:
-  const OnePassLaunch* chosen(int list) const { return launches_[list].shape.blocks > 0 ? &launches_[list] : nullptr; }
+  const OnePassLaunch* chosen(bool reads_weights_again) const {
+    const OnePassLaunch& launch = launches_[reads_weights_again && launches_[1].shape.blocks > 0];
+    return launch.shape.blocks > 0 ? &launch : nullptr;
+  }
 
   OnePassLaunch launches_[kOnePassLists]{};
 };

@@ -31,6 +31,27 @@ TreeSize tree_size(const Layout& layout) {
   return total;
 }
 
+// Deals tiles, in their order, to the blocks of an update.
+class UpdateUnits {
+ public:
+  void add(int64_t elements_of_tile) {
+    const bool small = elements_of_tile <= kSmallTile;
+    if (small && last_has_room_) {
+      ++units_.back().tiles;
+    } else {
+      units_.push_back({tiles_, 1});
+    }
+    last_has_room_ = small && units_.back().tiles < kSmallTilesAUnit;
+    ++tiles_;
+  }
+  std::vector<UpdateUnit> take() && { return std::move(units_); }
+
+ private:
+  std::vector<UpdateUnit> units_;
+  uint32_t tiles_ = 0;
+  bool last_has_room_ = false;  // for another small tile
+};
+
 }  // namespace
 
 Worklist build_worklist(const Layout& layout) {
@@ -38,13 +59,17 @@ Worklist build_worklist(const Layout& layout) {
   list.layers.reserve(layout.layers.size());
   list.tile_layer.reserve(layout.tiles);
   TreeSize before;
+  UpdateUnits units;
   for (const LayerExtent& layer : layout.layers) {
+    for (int64_t first = 0; first < layer.size; first += kTileElements)
+      units.add(std::min<int64_t>(layer.size - first, kTileElements));
     list.tile_layer.insert(list.tile_layer.end(), tiles_of(layer.size), static_cast<uint32_t>(list.layers.size()));
     list.layers.push_back({layer, before.sums, before.groups});
     const TreeSize size = tree_size(layer.size);
     before.sums += size.sums;
     before.groups += size.groups;
   }
+  list.update_units = std::move(units).take();
   return list;
 }
 
@@ -90,11 +115,12 @@ WorkspaceLayout::WorkspaceLayout(const Layout& layout, bool one_pass) : bytes(0)
   layers = take(count, sizeof(DeviceLayer));
   options = take(count, sizeof(LayerOptions));
   tile_layer = take(layout.tiles, sizeof(uint32_t));
+  update_units = take(layout.tiles, sizeof(UpdateUnit));
   for (int64_t& list : items) list = take(one_pass ? most_one_pass_items(layout) : 0, sizeof(WorkItem));
   sums = take(tree.sums, 2 * sizeof(double));
   updates = take(count, sizeof(DeviceUpdate));
   arrivals = take(tree.groups, sizeof(uint32_t));
-  blocks_done = take(1, sizeof(uint32_t));
+  draw = take(1, sizeof(TileDraw));
   finished = take(one_pass ? count : 0, sizeof(uint64_t));
   control = take(one_pass, sizeof(OnePassControl));
   zeroed_bytes = bytes - arrivals;
@@ -105,12 +131,15 @@ DevicePlan WorkspaceLayout::device_plan(const Layout& layout, void* workspace) c
   return {reinterpret_cast<const DeviceLayer*>(base + layers),
           reinterpret_cast<const LayerOptions*>(base + options),
           reinterpret_cast<const uint32_t*>(base + tile_layer),
+          reinterpret_cast<const UpdateUnit*>(base + update_units),
           reinterpret_cast<double*>(base + sums),
           reinterpret_cast<uint32_t*>(base + arrivals),
-          reinterpret_cast<uint32_t*>(base + blocks_done),
+          reinterpret_cast<TileDraw*>(base + draw),
           reinterpret_cast<DeviceUpdate*>(base + updates),
           layout.tiles,
+          0,
           static_cast<int64_t>(layout.layers.size()),
+          Dtype::kNone,
           layout.scattered};
 }
 

@@ -12,13 +12,14 @@ namespace layerwise {
 struct Worklist {
   std::vector<DeviceLayer> layers;
   std::vector<uint32_t> tile_layer;
+  std::vector<UpdateUnit> update_units;  // in the tiles' order; small ones beside each other share one
 };
 
 Worklist build_worklist(const Layout& layout);
 
-// The tiles of a one-pass step whose blocks have room for capacity tiles together. A layer that fits is held; of a larger
-// one the last tiles are held, the others summed before them and updated after them, backwards, since the newest are
-// still in L2.
+// The tiles of a one-pass step whose blocks have room for capacity tiles together. A layer that fits is held; of a
+// larger one the last tiles are held, the others summed before them and updated after them, backwards, since the newest
+// are still in L2.
 struct OnePassList {
   std::vector<WorkItem> items;
   int64_t held_elements = 0;  // read from memory once
@@ -37,13 +38,14 @@ inline constexpr int kOnePassLists = 2;
 
 // How the plan's device memory is divided; offsets in bytes from its start.
 struct WorkspaceLayout {
-  int64_t layers, options, tile_layer, items[kOnePassLists];  // written by the host
-  int64_t sums, updates;                                      // scratch
-  int64_t arrivals, blocks_done, finished, control;           // the same, 0 between steps; one after the other
+  int64_t layers, options, tile_layer, update_units, items[kOnePassLists];  // written by the host
+  int64_t sums, updates;                                                    // scratch
+  int64_t arrivals, draw, finished, control;  // the same, 0 between steps; one after the other
   int64_t bytes;
   int64_t zeroed_bytes;
 
   WorkspaceLayout(const Layout& layout, bool one_pass);
+  // Without units and extra_dtype, which the layout does not say.
   DevicePlan device_plan(const Layout& layout, void* workspace) const;
   // Without its shape: slots and holds_weights are the caller's.
   OnePassWork one_pass_work(int list, int64_t items_count, void* workspace) const;

@@ -13,7 +13,7 @@ struct Factor {
 };
 
 // One NovoGrad layer.
-struct NovogradElement {
+struct NovogradCoefficients {
   Factor gradient;     // k/d; decoupled: k
   Factor update;       // decoupled: 1/(d * bias correction)
   float weight_decay;
@@ -24,7 +24,7 @@ struct NovogradElement {
 };
 
 // One LARC layer.
-struct LarcElement {
+struct LarcCoefficients {
   Factor gradient;      // k*r; with lr in the momentum lr*k*r, with the factor behind it k
   float decay;          // what multiplies w inside h: wd, times what multiplies g' where r does
   float decay_before;   // minus lr*wd where the weights shrink before the step, else 0
@@ -47,7 +47,7 @@ LAYERWISE_INLINE V scale(V x, Factor factor) {
 
 // m = beta1*m + c*(g'/d + wd*w); w = w - lr*m.
 template <class V>
-LAYERWISE_INLINE void novograd_element(const NovogradElement& layer, V g, V& m, V& w) {
+LAYERWISE_INLINE void novograd_element(const NovogradCoefficients& layer, V g, V& m, V& w) {
   const V u = fma(layer.weight_decay, w, scale(g, layer.gradient));
   m = fma(layer.beta1, m, mul(u, layer.averaging));
   w = fma(layer.step_size, m, w);
@@ -55,39 +55,39 @@ LAYERWISE_INLINE void novograd_element(const NovogradElement& layer, V g, V& m, 
 
 // m = beta1*m + c*g'; w = w - lr*(m/d + wd*w).
 template <class V>
-LAYERWISE_INLINE void novograd_decoupled_element(const NovogradElement& layer, V g, V& m, V& w) {
+LAYERWISE_INLINE void novograd_decoupled_element(const NovogradCoefficients& layer, V g, V& m, V& w) {
   m = fma(layer.beta1, m, mul(scale(g, layer.gradient), layer.averaging));
   w = fma(layer.step_size, fma(layer.weight_decay, w, scale(m, layer.update)), w);
 }
 
 // r*g'.
 template <class V>
-LAYERWISE_INLINE V larc_element(const LarcElement& layer, V g) {
+LAYERWISE_INLINE V larc_element(const LarcCoefficients& layer, V g) {
   return scale(g, layer.gradient);
 }
 
 // h = r*(g' + wd*w), or r*g' + wd*w.
 template <class V>
-LAYERWISE_INLINE V larc_decayed_element(const LarcElement& layer, V g, V w) {
+LAYERWISE_INLINE V larc_decayed_element(const LarcCoefficients& layer, V g, V w) {
   return fma(layer.decay, w, larc_element(layer, g));
 }
 
 // That, no larger than the limit.
 template <class V>
-LAYERWISE_INLINE V sgd_gradient(const LarcElement& layer, V g, V w) {
+LAYERWISE_INLINE V sgd_gradient(const LarcCoefficients& layer, V g, V w) {
   const V h = larc_decayed_element(layer, g, w);
   return layer.limit == 0 ? h : cut(h, layer.limit);
 }
 
 // b = h, or mu*b + (1-dampening)*h.
 template <class V>
-LAYERWISE_INLINE V sgd_momentum(const LarcElement& layer, V h, V b) {
+LAYERWISE_INLINE V sgd_momentum(const LarcCoefficients& layer, V h, V b) {
   return layer.first_step ? h : fma(layer.momentum, b, mul(h, layer.undampened));
 }
 
 // w = w - lr*b, or w - lr*(h + mu*b); of a w that shrank before.
 template <class V>
-LAYERWISE_INLINE V sgd_weight(const LarcElement& layer, bool nesterov, V h, V b, V w) {
+LAYERWISE_INLINE V sgd_weight(const LarcCoefficients& layer, bool nesterov, V h, V b, V w) {
   const V before = layer.decay_before == 0 ? w : fma(layer.decay_before, w, w);
   return fma(layer.step_size, nesterov ? fma(layer.momentum, b, h) : b, before);
 }

@@ -75,10 +75,10 @@ struct LarcCall {
   int64_t t;
 };
 
-template <class Element>
+template <class Coefficients>
 struct LayerUpdate {
-  bool takes_part;  // false: the layer keeps every bit
-  Element element;
+  bool is_finite;  // what the layer's norms and scalars are; false: it keeps every bit
+  Coefficients coefficients;
   LayerStats stats;
 };
 
@@ -137,7 +137,7 @@ LAYERWISE_INLINE NovogradCall novograd_call(const NovogradHyper& hyper) {
 
 // norm: the sum of the raw gradients' squares, or their largest magnitude; where it is a caller's it may be anything.
 // moment: in, as stored; out, to be stored where the layer takes part.
-LAYERWISE_INLINE LayerUpdate<NovogradElement> novograd_layer(const NovogradHyper& hyper, const NovogradCall& call,
+LAYERWISE_INLINE LayerUpdate<NovogradCoefficients> novograd_layer(const NovogradHyper& hyper, const NovogradCall& call,
                                                              const LayerOptions& layer, double norm,
                                                              SecondMoment& moment) {
   const double k = call.sign_over_scale;
@@ -153,32 +153,33 @@ LAYERWISE_INLINE LayerUpdate<NovogradElement> novograd_layer(const NovogradHyper
   const double lr = mul(call.lr, layer.lr_mult);
   const double corrected_lr = div(lr, call.bias1);
 
-  LayerUpdate<NovogradElement> update;
-  NovogradElement& element = update.element;
-  element.weight_decay = to_float(mul(hyper.weight_decay, layer.wd_mult));
-  element.beta1 = to_float(hyper.beta1);
-  element.step = static_cast<uint32_t>(call.t);
-  element.averaging = to_float(call.averaging);
-  element.step_size = -to_float(corrected_lr);
-  element.gradient = split(d == 0 ? 0 : div(k, d));
-  element.update = split(0);
+  LayerUpdate<NovogradCoefficients> update;
+  NovogradCoefficients& coefficients = update.coefficients;
+  coefficients.weight_decay = to_float(mul(hyper.weight_decay, layer.wd_mult));
+  coefficients.beta1 = to_float(hyper.beta1);
+  coefficients.step = static_cast<uint32_t>(call.t);
+  coefficients.averaging = to_float(call.averaging);
+  coefficients.step_size = -to_float(corrected_lr);
+  coefficients.gradient = split(d == 0 ? 0 : div(k, d));
+  coefficients.update = split(0);
   if (hyper.decoupled) {
     if (hyper.normalized) {
-      element.update = split(div(1, call.bias1));
+      coefficients.update = split(div(1, call.bias1));
     } else {
-      element.gradient = split(k);
-      element.update = split(d == 0 ? 0 : div(1, mul(d, call.bias1)));
+      coefficients.gradient = split(k);
+      coefficients.update = split(d == 0 ? 0 : div(1, mul(d, call.bias1)));
     }
-    element.step_size = -to_float(lr);
+    coefficients.step_size = -to_float(lr);
   }
   if (hyper.lr_in_momentum) {
-    element.averaging = to_float(mul(lr, call.averaging));
-    element.step_size = -1;
+    coefficients.averaging = to_float(mul(lr, call.averaging));
+    coefficients.step_size = -1;
   }
   const double grad_norm = hyper.infinity_norm ? n : mul(abs(k), sqrt(norm));
   update.stats = {not_a_number(), grad_norm, moment.value, over_d, corrected_lr, 0};
-  update.takes_part = norm >= 0 && is_finite(n) && is_finite(moment.value) && is_finite(vh) && is_finite(k) &&
-                      is_finite(element.step_size) && is_finite(element.averaging) && is_finite(element.weight_decay);
+  update.is_finite = norm >= 0 && is_finite(n) && is_finite(moment.value) && is_finite(vh) && is_finite(k) &&
+                     is_finite(coefficients.step_size) && is_finite(coefficients.averaging) &&
+                     is_finite(coefficients.weight_decay);
   return update;
 }
 
@@ -225,8 +226,9 @@ LAYERWISE_INLINE LarcFactor larc_factor(const LarcHyper& hyper, const LayerOptio
 }
 
 // The sums are of raw squares; grad_sum is that of g plus decay_of_raw_gradient times w where the norm is.
-LAYERWISE_INLINE LayerUpdate<LarcElement> larc_layer(const LarcHyper& hyper, const SgdHyper& sgd, const LarcCall& call,
-                                                     const LayerOptions& layer, double weight_sum, double grad_sum) {
+LAYERWISE_INLINE LayerUpdate<LarcCoefficients> larc_layer(const LarcHyper& hyper, const SgdHyper& sgd,
+                                                          const LarcCall& call, const LayerOptions& layer,
+                                                          double weight_sum, double grad_sum) {
   const double k = call.sign_over_scale;
   const double weight_norm = sqrt(weight_sum);
   const double grad_norm = mul(abs(k), sqrt(grad_sum));
@@ -249,26 +251,26 @@ LAYERWISE_INLINE LayerUpdate<LarcElement> larc_layer(const LarcHyper& hyper, con
     rate = 1;
   }
 
-  LayerUpdate<LarcElement> update;
-  LarcElement& element = update.element;
-  element.gradient = split(mul(k, entering));
-  element.decay = hyper.decay_before_step ? 0 : to_float(entering_decay);
-  element.decay_before = hyper.decay_before_step ? -to_float(mul(lr, weight_decay)) : 0;
-  element.limit = to_float(sgd.lr_in_momentum ? mul(lr, sgd.clip_value) : sgd.clip_value);
-  element.momentum = to_float(sgd.momentum);
-  element.undampened = to_float(sub(1, sgd.dampening));
-  element.step_size = -to_float(rate);
-  element.first_step = call.first_step;
-  element.step = static_cast<uint32_t>(call.t);
+  LayerUpdate<LarcCoefficients> update;
+  LarcCoefficients& coefficients = update.coefficients;
+  coefficients.gradient = split(mul(k, entering));
+  coefficients.decay = hyper.decay_before_step ? 0 : to_float(entering_decay);
+  coefficients.decay_before = hyper.decay_before_step ? -to_float(mul(lr, weight_decay)) : 0;
+  coefficients.limit = to_float(sgd.lr_in_momentum ? mul(lr, sgd.clip_value) : sgd.clip_value);
+  coefficients.momentum = to_float(sgd.momentum);
+  coefficients.undampened = to_float(sub(1, sgd.dampening));
+  coefficients.step_size = -to_float(rate);
+  coefficients.first_step = call.first_step;
+  coefficients.step = static_cast<uint32_t>(call.t);
   update.stats = {weight_norm, grad_norm, not_a_number(), r, mul(lr, r), factor.clipped ? 1.0 : 0.0};
-  update.takes_part = is_finite(weight_norm) && is_finite(grad_norm) && is_finite(k) && is_finite(r) &&
-                      is_finite(to_float(lr)) && is_finite(element.step_size) && is_finite(element.decay) &&
-                      is_finite(element.decay_before);
+  update.is_finite = is_finite(weight_norm) && is_finite(grad_norm) && is_finite(k) && is_finite(r) &&
+                     is_finite(to_float(lr)) && is_finite(coefficients.step_size) && is_finite(coefficients.decay) &&
+                     is_finite(coefficients.decay_before);
   return update;
 }
 
 // LARC's factor before NovoGrad: k becomes k*r in everything that follows. The sums are of raw squares.
-LAYERWISE_INLINE LayerUpdate<NovogradElement> larc_novograd_layer(const LarcHyper& larc, const NovogradHyper& hyper,
+LAYERWISE_INLINE LayerUpdate<NovogradCoefficients> larc_novograd_layer(const LarcHyper& larc, const NovogradHyper& hyper,
                                                                   const NovogradCall& call, const LayerOptions& layer,
                                                                   double weight_sum, double grad_sum,
                                                                   SecondMoment& moment) {
@@ -277,12 +279,12 @@ LAYERWISE_INLINE LayerUpdate<NovogradElement> larc_novograd_layer(const LarcHype
   const LarcFactor factor = larc_factor(larc, layer, mul(call.lr, layer.lr_mult), 0, weight_norm, grad_norm);
   NovogradCall scaled = call;
   scaled.sign_over_scale = mul(call.sign_over_scale, factor.r);
-  LayerUpdate<NovogradElement> update = novograd_layer(hyper, scaled, layer, grad_sum, moment);
+  LayerUpdate<NovogradCoefficients> update = novograd_layer(hyper, scaled, layer, grad_sum, moment);
   update.stats.weight_norm = weight_norm;
   update.stats.grad_norm = grad_norm;
   update.stats.factor = factor.r;
   update.stats.clipped = factor.clipped ? 1.0 : 0.0;
-  update.takes_part = update.takes_part && is_finite(weight_norm) && is_finite(grad_norm);
+  update.is_finite = update.is_finite && is_finite(weight_norm) && is_finite(grad_norm);
   return update;
 }
 

@@ -95,9 +95,10 @@ LAYERWISE_INLINE void* layer_address(void* buffer, bool scattered, int64_t layer
   return base + offset * element_size;
 }
 
-LAYERWISE_INLINE bool takes_part(const StepBuffers& buffers, bool scattered, int64_t layer) {
-  if (buffers.layer_mask && !buffers.layer_mask[layer]) return false;
-  return !scattered || static_cast<void**>(buffers.grads)[layer] != nullptr;
+// By the caller: by layer_mask, or by a gradient that is not there.
+LAYERWISE_INLINE bool is_masked(const StepBuffers& buffers, bool scattered, int64_t layer) {
+  if (buffers.layer_mask && !buffers.layer_mask[layer]) return true;
+  return scattered && static_cast<void**>(buffers.grads)[layer] == nullptr;
 }
 
 // A layer of which a shard has no element has nothing but the mask to say so.

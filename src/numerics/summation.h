@@ -91,6 +91,7 @@ struct LargestMagnitude {
   static LAYERWISE_INLINE double widen(uint32_t largest, Rescale) { return widen(largest); }
   static LAYERWISE_INLINE bool in_range(uint32_t) { return true; }
   static LAYERWISE_INLINE Rescale rescale(uint32_t) { return {1.0f, 1.0}; }
+  static LAYERWISE_INLINE Rescale scaled(float) { return {1.0f, 1.0}; }
 };
 
 template <class Reduction, class Value>

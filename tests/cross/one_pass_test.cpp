@@ -111,7 +111,8 @@ TEST_CASE("what a one-pass step holds is what its blocks have room for", "[one_p
 // Hazard: a step that fills the whole device stops the communication beside it.
 TEST_CASE("a step fills no more multiprocessors than it may", "[one_pass]") {
   shape(5, 1);
-  const oracle::Layout layout = tiles_and(5 * layerwise::kNormBlocks, 0);  // for every block that five of them hold
+  // Tiles for every warp of the norms, and so for every block of the others.
+  const oracle::Layout layout = tiles_and(5 * layerwise::kNormBlocks * layerwise::kBlockThreads / 32, 0);
   const oracle::Model model = filled(layout);
   auto options = oracle::plan_options(layout);
   options.device = 0;
@@ -158,6 +159,19 @@ TEST_CASE("a one-pass step that cannot have all its blocks resident runs in two 
   }
   SECTION("the launch is refused") {
     run([] { simt::options().blocks_per_sm = 1; });
+  }
+  SECTION("the context lets the kernel have less shared memory") {
+    run([] { simt::fail_call("launch", cudaErrorInvalidValue); });
+  }
+  SECTION("the context has fewer registers to give") {
+    run([] { simt::fail_call("launch", cudaErrorLaunchOutOfResources); });
+  }
+  // Then the launch itself is accepted, and the graph's instantiation fails, when it is too late for another launch.
+  SECTION("the launch would be refused, and the stream is captured") {
+    run([] {
+      simt::options().capturing = true;
+      simt::options().blocks_per_sm = 1;
+    });
   }
   SECTION("a device without cooperative launch") {
     shape(3, 2);
@@ -236,10 +250,10 @@ TEST_CASE("a work list that holds more than there is room for is caught", "[one_
     layerwise::OnePassWork work = places.one_pass_work(0, static_cast<int64_t>(list.items.size()), workspace.data());
     work.slots = slots;
     const int shared = slots * kTile * static_cast<int>(sizeof(float));
-    int resident = 0;
-    REQUIRE_CUDA(layerwise::prepare_novograd_one_pass(dtypes, kPretended.per_block, shared, &resident));
-    const cudaError_t ran = layerwise::launch_novograd_one_pass(places.device_plan(layout, workspace.data()), work,
-                                                                {blocks, shared}, dtypes, step, nullptr);
+    const auto kernels = layerwise::novograd_kernels(dtypes);
+    REQUIRE_CUDA(kernels.allow_shared(kPretended.per_block));
+    const cudaError_t ran =
+        kernels.one_pass(places.device_plan(layout, workspace.data()), work, {blocks, shared}, step, nullptr);
     CHECK((ran == cudaSuccess) == (more == 0));
     if (more) CHECK(simt::last_report().find("LOCK") != std::string::npos);
   }

@@ -1,29 +1,28 @@
 """The aligned float32 path of every kernel moves 16 bytes an access: accesses.py PTX...   (or --self-test)
 
-The expectation is the kernels' own row shape: 4 rows of each buffer in flight in an update, 8 in a norm of one buffer, 4 of
-each in a norm of two, in a loop of two turns; each row one v4.f32 a thread. A smaller vector, or one lost to a branch, would halve the bandwidth without changing a bit.
+The expectation is the kernels' own shape: a warp's 8 quads of a row in a norm, of each buffer where there are two; 4 rows of
+each buffer in flight in an update; in one pass 8 rows of gradients, or 4 of each, that a norm reads and keeps, and 2 in an
+update. Each one v4.f32 a thread. A smaller vector, or one lost to a branch, would halve the bandwidth without changing a bit.
 """
 import re
 import sys
 
 # Kernel (mangled, all float32), access, how often its aligned path has it.
 EXPECTED = [
-    (r"5normsINS_8GradNormIfNS_12NovogradStepEEEE", "ld.global.cg.v4.f32", 8),
-    (r"5normsINS_9BothNormsIffNS_8LarcStepEEEE", "ld.global.cg.v4.f32", 4 + 4),
-    *((rf"{kernel}INS_\d+{update}E", access, least)
-      for kernel in ("6update", "5apply")
+    (r"5normsINS_8GradNormIfNS_\w+11NovogradEndE", "ld.global.cg.v4.f32", 8),
+    (r"5normsINS_9BothNormsIffNS_\w+7LarcEndE", "ld.global.cg.v4.f32", 8 + 8),
+    *((rf"6updateINS_\w*{update}E", access, least)
       for update, access, least in (
-          ("NovogradUpdateIfffE", "ld.global.cs.v4.f32", 12), ("NovogradUpdateIfffE", "st.global.cs.v4.f32", 8),
-          ("LarcScaleUpdateIffE", "ld.global.cs.v4.f32", 8), ("LarcScaleUpdateIffE", "st.global.cs.v4.f32", 4),
-          ("LarcSgdUpdateIfffE", "ld.global.cs.v4.f32", 12), ("LarcSgdUpdateIfffE", "st.global.cs.v4.f32", 8))),
-    # One pass: 8 rows of a norm that holds, which the end of a tile holds one by one, 2 in flight of an update that finds
-    # its gradients (LARC: and, where there is room, weights) held and 2 of one that does not.
-    (r"8one_passINS_8GradNormIfNS_12NovogradStepEEENS_\d+NovogradUpdateIfffE", "ld.global.cs.v4.f32", 8 + 4 + 6),
-    (r"8one_passINS_8GradNormIfNS_12NovogradStepEEENS_\d+NovogradUpdateIfffE", "st.global.cs.v4.f32", 4 + 4),
-    (r"8one_passINS_8GradNormIfNS_12NovogradStepEEENS_\d+NovogradUpdateIfffE", "st.shared.v4.f32", 8),
-    (r"8one_passINS_8GradNormIfNS_12NovogradStepEEENS_\d+NovogradUpdateIfffE", "ld.shared.v4.f32", 2),
-    (r"8one_passINS_9BothNormsIffNS_8LarcStepEEENS_\d+LarcSgdUpdateIfffE", "ld.global.cs.v4.f32", 8 + 4 + 6),
-    (r"8one_passINS_9BothNormsIffNS_8LarcStepEEENS_\d+LarcSgdUpdateIfffE", "st.shared.v4.f32", 8 + 2),
+          ("NovogradUpdateIfff", "ld.global.cs.v4.f32", 12), ("NovogradUpdateIfff", "st.global.cs.v4.f32", 8),
+          ("ScaleUpdateIff", "ld.global.cs.v4.f32", 8), ("ScaleUpdateIff", "st.global.cs.v4.f32", 4),
+          ("SgdUpdateIfff", "ld.global.cs.v4.f32", 12), ("SgdUpdateIfff", "st.global.cs.v4.f32", 8))),
+    (r"8one_passINS_8GradNormIfNS_\w+NovogradUpdateIfffE", "ld.global.cs.v4.f32", 8 + 6),
+    (r"8one_passINS_8GradNormIfNS_\w+NovogradUpdateIfffE", "ld.global.cg.v4.f32", 8),
+    (r"8one_passINS_8GradNormIfNS_\w+NovogradUpdateIfffE", "st.global.cs.v4.f32", 4),
+    (r"8one_passINS_8GradNormIfNS_\w+NovogradUpdateIfffE", "st.shared.v4.f32", 8),
+    (r"8one_passINS_8GradNormIfNS_\w+NovogradUpdateIfffE", "ld.shared.v4.f32", 2),
+    (r"8one_passINS_9BothNormsIffNS_\w+SgdUpdateIfffE", "ld.global.cs.v4.f32", 8 + 6),
+    (r"8one_passINS_9BothNormsIffNS_\w+SgdUpdateIfffE", "st.shared.v4.f32", 8),
 ]
 
 
@@ -47,7 +46,7 @@ def problems(text, expected):
 
 
 def self_test():
-    good = ".entry _ZN9layerwise5normsINS_9BothNormsIffNS_8LarcStepEEEE\n" + "ld.global.cg.v4.f32 {%f1}\n" * 8
+    good = ".entry _ZN9layerwise5normsINS_9BothNormsIffNS_12_GLOBAL__N_17LarcEndEEEE\n" + "ld.global.cg.v4.f32 {%f1}\n" * 16
     narrow = good.replace("v4.f32", "v2.f32", 1)
     wanted = [e for e in EXPECTED if "5normsINS_9BothNorms" in e[0]]
     assert not problems(good, wanted), "a good kernel is refused"

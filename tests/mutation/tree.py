@@ -28,7 +28,8 @@ def one_dtype(path, text):
         constructor = r"(explicit Model\(Layout described\) : layout\(std::move\(described\)\) \{\n)"
         return substitute(text, constructor,
                           r"\1#if defined(LAYERWISE_ONE_DTYPE)\n"
-                          r"    layout.weights = layout.grads = layout.moment = LAYERWISE_DTYPE_FLOAT32;\n#endif\n",
+                          r"    layout.weights = layout.grads = layout.moment = LAYERWISE_DTYPE_FLOAT32;\n"
+                          r"    if (layout.extra == LAYERWISE_DTYPE_REMAINDER16) layout.extra = LAYERWISE_DTYPE_NONE;\n#endif\n",
                           1, path)
     return text
 
@@ -57,8 +58,8 @@ def update(checkout, copy):
 
 
 def mutated_files(tree):
-    """What mutants are made of; the .cu files and tuning.h hold nothing but launches and their shapes, hyper.h nothing
-    but the names of options."""
+    """What mutants are made of; the .cu files, step_kernels.cuh and tuning.h hold little but what is launched and in what
+    shape, hyper.h nothing but the names of options."""
     root = pathlib.Path(tree)
-    files = [*root.glob("kernels/*.cuh"), *[path for path in root.glob("src/numerics/*.h") if path.name != "hyper.h"]]
+    files = [*[path for path in root.glob("kernels/*.cuh") if path.name != "step_kernels.cuh"], *[path for path in root.glob("src/numerics/*.h") if path.name != "hyper.h"]]
     return sorted(str(path.relative_to(root)) for path in files)

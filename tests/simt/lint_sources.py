@@ -17,7 +17,7 @@ RULES = {
     "raw __shared__": (
         re.compile(r"\b__shared__\b"),
         "g++ would silently make it a variable of each thread: use LAYERWISE_SHARED or LAYERWISE_DYNAMIC_SHARED",
-        lambda name, line: name == "device.cuh" and SHARED_MACRO.search(line)),
+        lambda name, line: name == "tile.cuh" and SHARED_MACRO.search(line)),
     "chevron launch": (
         re.compile(r"<<<"),
         "g++ cannot read it: use cudaLaunchKernelEx",
@@ -72,9 +72,9 @@ def sources(arguments):
 PLANTED = {  # (file, text, rule that is broken or None)
     1: ("a.cu", "__shared__ float x[3];", "raw __shared__"),
     2: ("a.cu", "  extern __shared__ char raw[];", "raw __shared__"),
-    3: ("device.cuh", "#define LAYERWISE_SHARED(name, ...) __shared__ type name", None),
-    4: ("device.cuh", "#define LAYERWISE_DYNAMIC_SHARED(name) \\\n  extern __shared__ char name[]", None),
-    5: ("device.cuh", "__shared__ int y;", "raw __shared__"),
+    3: ("tile.cuh", "#define LAYERWISE_SHARED(name, ...) __shared__ type name", None),
+    4: ("tile.cuh", "#define LAYERWISE_DYNAMIC_SHARED(name) \\\n  extern __shared__ char name[]", None),
+    5: ("tile.cuh", "__shared__ int y;", "raw __shared__"),
     6: ("a.cu", "// a plain __shared__ is refused\nint x;", None),
     7: ("a.cu", "kernel<<<1, 2>>>(x);", "chevron launch"),
     8: ("a.cu", 'error("<<<");', None),

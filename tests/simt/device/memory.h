@@ -17,7 +17,7 @@ unsigned char* dynamic_shared();
 
 }  // namespace simt
 
-// kernels/device.cuh maps its shared-memory macros onto these under SIMT_HARNESS. A raw __shared__ would
+// kernels/tile.cuh maps its shared-memory macros onto these under SIMT_HARNESS. A raw __shared__ would
 // silently become a variable of each thread: lint_sources.py refuses it.
 #define SIMT_SHARED(name, ...)                                                                    \
   static char name##_simt_key;                                                                    \

@@ -12,7 +12,7 @@ struct Fiber;
 class Symbols {
  public:
   Symbols();                                 // of all threads of the launch, and of its kernel
-  std::string place_of(const Fiber&) const;  // "norms.cu:88", or "device.cuh:40, from norms.cu:88"
+  std::string place_of(const Fiber&) const;  // "norms.cu:88", or "tile.cuh:40, from norms.cu:88"
   std::string kernel() const { return kernel_; }
 
  private:

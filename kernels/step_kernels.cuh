@@ -1,0 +1,32 @@
+// An optimizer's kernels as the backend gets them.
+#pragma once
+
+#include "kernels/given_norms.cuh"
+#include "kernels/one_pass.cuh"
+#include "kernels/two_pass.cuh"
+
+namespace layerwise {
+
+// Whether a step of T's may come with its norms.
+template <class T>
+concept TakesGivenNorms = requires(const typename T::Step& step) { T::given(step, 0); };
+
+template <Norm N, Update U, class W, class G>
+StepKernels<typename U::Step> step_kernels() {
+  using End = typename N::End;
+  StepKernels<typename U::Step> kernels{};
+  kernels.norms = &launch_norms<N>;
+  kernels.update = &launch_update<U>;
+  if constexpr (TakesGivenNorms<End>) {
+    kernels.load = [] { return load_kernels(&norms<N>, &update<U>, &one_pass<N, U, W, G>, &given_norms<End>); };
+    kernels.given_norms = &launch_given_norms<End>;
+  } else {
+    kernels.load = [] { return load_kernels(&norms<N>, &update<U>, &one_pass<N, U, W, G>); };
+  }
+  kernels.allow_shared = &allow_one_pass_shared<N, U, W, G>;
+  kernels.resident_blocks = &resident_one_pass_blocks<N, U, W, G>;
+  kernels.one_pass = &launch_one_pass<N, U, W, G>;
+  return kernels;
+}
+
+}  // namespace layerwise

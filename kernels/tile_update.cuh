@@ -1,0 +1,221 @@
+// A tile's update, whatever the optimizer: rows of quads of a whole aligned tile, single elements of any other.
+#pragma once
+
+#include "kernels/layer_state.cuh"
+#include "kernels/tile_io.cuh"
+
+namespace layerwise {
+
+// The gradient, moment and weight of an element, or of four neighbours.
+struct Singles {
+  float g, m, w;
+};
+struct Quads {
+  FloatQuad g, m, w;
+};
+
+// How an optimizer updates a tile of its buffers: what is read before the layer is known and what after it, what
+// becomes of an element, and what is written.
+template <class T>
+concept TileUpdate = requires(const T tile, int i, Quads& quads, Singles& singles, const typename T::Coefficients& layer) {
+  { T::kRowsAtOnce } -> std::convertible_to<int>;
+  { T::kSinglesAtOnce } -> std::convertible_to<int>;
+  { T::kAsksEarly } -> std::convertible_to<bool>;  // for its first rows, before the layer is waited for
+  { tile.aligned() } -> std::same_as<bool>;
+  tile.load_four(i, quads);
+  tile.load_one(i, singles);
+  tile.apply(layer, singles);
+  tile.store_four(i, quads, layer);
+  tile.store_one(i, singles, layer);
+};
+
+// How a tile gets its layer's constants (wait), and what its block does meanwhile once nothing more is waited for
+// (begin) and once the next rows are on their way (go_on). Whether a warp has the tile for itself.
+template <class T, class Coefficients>
+concept LayerSource = requires(const T source) {
+  { T::kMayWait } -> std::convertible_to<bool>;
+  { source.is_for_warp } -> std::convertible_to<bool>;
+  { source.wait() } -> std::same_as<LayerConstants<Coefficients>>;
+  source.begin();
+  source.go_on();
+};
+
+// A layer that an earlier launch has finished.
+template <class Coefficients>
+struct FinishedLayer {
+  static constexpr bool kMayWait = false;
+  const DevicePlan& plan;
+  uint32_t layer;
+  bool is_for_warp;
+
+  __device__ __forceinline__ LayerConstants<Coefficients> wait() const { return load_constants<Coefficients>(plan, layer); }
+  __device__ __forceinline__ void begin() const {}
+  __device__ __forceinline__ void go_on() const {}
+};
+
+template <TileUpdate T>
+__device__ __forceinline__ void apply_four(const T& tile, const typename T::Coefficients& layer, Quads& quads) {
+#pragma unroll
+  for (int i = 0; i < kThreadElements; ++i) {
+    Singles one{quads.g.element[i], quads.m.element[i], quads.w.element[i]};
+    tile.apply(layer, one);
+    quads.g.element[i] = one.g, quads.m.element[i] = one.m, quads.w.element[i] = one.w;
+  }
+}
+
+template <TileUpdate T, LayerSource<typename T::Coefficients> Source>
+__device__ __forceinline__ void update_rows(const T& tile, const Source& source) {
+  constexpr bool kAsksEarly = Source::kMayWait && T::kAsksEarly;
+  LayerConstants<typename T::Coefficients> layer;
+  if constexpr (!kAsksEarly) {
+    layer = source.wait();
+    source.begin();
+    if (!layer.is_finite) return source.go_on();
+  }
+#pragma unroll 1
+  for (int first = 0; first < kRows; first += T::kRowsAtOnce) {
+    Quads rows[T::kRowsAtOnce];
+    const auto element = [&](int row) {
+      return (first + row) * kAccumulators + static_cast<int>(threadIdx.x) * kThreadElements;
+    };
+#pragma unroll
+    for (int row = 0; row < T::kRowsAtOnce; ++row) tile.load_four(element(row), rows[row]);
+    if constexpr (kAsksEarly) {
+      // What the first rows are does not depend on the layer.
+      if (first == 0) {
+        layer = source.wait();
+        source.begin();
+      }
+      if (first == T::kRowsAtOnce || !layer.is_finite) source.go_on();
+      if (!layer.is_finite) return;
+    } else {
+      if (first == 0) source.go_on();
+    }
+#pragma unroll
+    for (int row = 0; row < T::kRowsAtOnce; ++row) {
+      apply_four(tile, layer.coefficients, rows[row]);
+      tile.store_four(element(row), rows[row], layer.coefficients);
+    }
+  }
+}
+
+// Elements first, first + kApart and so on, kCount of them.
+template <int kCount, int kApart, TileUpdate T>
+__device__ __forceinline__ void update_some(const T& tile, const typename T::Coefficients& layer, int first) {
+  Singles elements[kCount];
+#pragma unroll
+  for (int e = 0; e < kCount; ++e) tile.load_one(first + e * kApart, elements[e]);
+#pragma unroll
+  for (int e = 0; e < kCount; ++e) {
+    tile.apply(layer, elements[e]);
+    tile.store_one(first + e * kApart, elements[e], layer);
+  }
+}
+
+// Neighbouring threads have neighbouring elements, as many accesses a warp as the elements need.
+template <TileTeam Team, TileUpdate T, LayerSource<typename T::Coefficients> Source>
+__device__ __forceinline__ void update_singles(const T& tile, int count, const Source& source) {
+  const LayerConstants<typename T::Coefficients> layer = source.wait();
+  source.begin();
+  source.go_on();
+  if (!layer.is_finite) return;
+  int first = Team::rank();
+#pragma unroll 1
+  for (; first + (T::kSinglesAtOnce - 1) * Team::kThreads < count;
+       first += T::kSinglesAtOnce * Team::kThreads)
+    update_some<T::kSinglesAtOnce, Team::kThreads>(tile, layer.coefficients, first);
+#pragma unroll 1
+  for (; first < count; first += Team::kThreads) update_some<1, Team::kThreads>(tile, layer.coefficients, first);
+}
+
+template <TileUpdate T, LayerSource<typename T::Coefficients> Source>
+__device__ __forceinline__ void update_tile(const T& tile, int count, const Source& source) {
+  if (source.is_for_warp)
+    update_singles<OneWarp>(tile, count, source);
+  else if (count == kTileElements && tile.aligned())
+    update_rows(tile, source);
+  else
+    update_singles<WholeBlock>(tile, count, source);
+}
+
+// ---- Weights and moments: what NovoGrad and SGD have in common ----
+
+// Rule: what becomes of an element's moment and weight. Weights, Gradients, Moments: where they are.
+template <class Rule, class Weights, Elements Gradients, class M, class Moments, Holder Held>
+struct WeightsAndMoments {
+  using Coefficients = typename Rule::Coefficients;
+  static constexpr int kRowsAtOnce = Moments::kAreRandom ? Held::kMostRandomRowsInFlight : Held::kMostRowsInFlight;
+  static constexpr int kSinglesAtOnce = Moments::kAreRandom   ? kRandomSinglesInFlight
+                                        : Weights::kMayBeTwo ? kSplitSinglesInFlight
+                                                             : kSinglesInFlight;
+  // Where registers allow it.
+  static constexpr bool kAsksEarly = !Held::kHoldsWeights && !cuda::std::is_same_v<Weights, SplitElements> &&
+                                     !Moments::kAreRandom;
+
+  Rule rule;
+  Weights weights;
+  Gradients grads;
+  M* moments;  // null: SGD without momentum
+  Moments rounding;
+  bool is_aligned_all;
+
+  __device__ __forceinline__ bool aligned() const { return is_aligned_all; }
+  __device__ __forceinline__ void load_four(int i, Quads& quads) const {
+    quads.m = moments ? load_quad(moments + i) : FloatQuad{};
+    quads.w = weights.load_four(i, false);
+    quads.g = grads.load_four(i, false);
+  }
+  __device__ __forceinline__ void load_one(int i, Singles& one) const {
+    one.m = moments ? load(moments[i]) : 0.0f;
+    one.w = weights.load_one(i);
+    one.g = grads.load_one(i);
+  }
+  __device__ __forceinline__ void apply(const Coefficients& layer, Singles& one) const {
+    rule(layer, one.g, one.m, one.w);
+  }
+  __device__ __forceinline__ void store_four(int i, const Quads& quads, const Coefficients& layer) const {
+    if (moments) rounding.store_four(moments, i, quads.m, layer.step);
+    weights.store_four(i, quads.w);
+  }
+  __device__ __forceinline__ void store_one(int i, const Singles& one, const Coefficients& layer) const {
+    if (moments) rounding.store_one(moments, i, one.m, layer.step);
+    weights.store_one(i, one.w);
+  }
+};
+
+// What a tile's rows have in common is decided here, so that the loads of several rows have no branch between them.
+template <class W, class G, class M, class Rule, Holder Held, class Source>
+__device__ __forceinline__ void update_weights(const DevicePlan& plan, const StepBuffers& buffers, const Tile& tile,
+                                               const Rule& rule, const Held& held, const Source& source) {
+  W* const weights = tile_address<W>(plan, tile, buffers.weights);
+  const G* const grads = tile_address<const G>(plan, tile, buffers.grads);
+  M* const moments = buffers.first_moment ? tile_address<M>(plan, tile, buffers.first_moment) : nullptr;
+  void* const extra = extra_address(plan, tile, buffers.weights_extra);
+  const bool aligned = is_aligned(weights) && is_aligned(grads) && is_aligned(moments) && is_extra_aligned(extra);
+  const auto with_all = [&](const auto& of_weights, const auto& of_grads, const auto& rounding) {
+    const WeightsAndMoments<Rule, cuda::std::remove_cvref_t<decltype(of_weights)>,
+                            cuda::std::remove_cvref_t<decltype(of_grads)>, M,
+                            cuda::std::remove_cvref_t<decltype(rounding)>, Held>
+        update{rule, of_weights, of_grads, moments, rounding, aligned};
+    update_tile(update, tile.count, source);
+  };
+  const auto with_weights = [&](const auto& of_grads, const auto& rounding) {
+    if constexpr (kMayBeSplit<W>)
+      if (extra) return with_all(SplitElements{weights, static_cast<remainder16*>(extra)}, of_grads, rounding);
+    const W* held_weights = nullptr;
+    if constexpr (Held::kHoldsWeights) held_weights = held.weights;
+    with_all(WholeWeights<W>{weights, held_weights, extra, plan.extra_dtype}, of_grads, rounding);
+  };
+  const auto with_grads = [&](const auto& rounding) {
+    if constexpr (Held::kHolds)
+      with_weights(HeldElements<G>{grads, held.grads}, rounding);
+    else
+      with_weights(StoredElements<G>{grads}, rounding);
+  };
+  if constexpr (kMayBeRandom<M>)
+    if (buffers.stochastic_moment)
+      return with_grads(RandomMoments{buffers.seed, tile.layer, plan.options[tile.layer].begin + tile.first()});
+  with_grads(NearestMoments<M>());
+}
+
+}  // namespace layerwise
