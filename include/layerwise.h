@@ -607,7 +607,8 @@ LAYERWISE_API int32_t layerwise_larc_novograd_step(layerwise_plan *plan, void *w
  * The sums are of raw squares, before grad_scale, in float64; with the infinity norm, of a layer the largest |g|. The
  * results of layerwise_partial_norms have the same bits on every device; callers may also pass sums of their own.
  *
- * Everything said above about the step functions applies here too, except that each of these is one launch. */
+ * Everything said above about the step functions applies here too, except that the sums are one launch and an apply call
+ * is two: a short one that looks at each layer, and the update. */
 
 /* Computes every layer's sum of squares: what a step does before it updates anything.
  *
