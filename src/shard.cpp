@@ -9,9 +9,9 @@ namespace {
 
 // What must agree: a hash of each, so that an error can say what does not.
 enum Subject { kLayout, kDtypes, kAgreed, kNumerics, kSubjects };
-constexpr const char* kNames[kSubjects] = {"layers: their number, their whole sizes or whether their pieces are contiguous",
-                                           "dtypes", "agreed: lr, or what else a step is told",
-                                           "numerics versions: their libraries give other bits"};
+constexpr const char* kNames[kSubjects] = {
+    "layers: their number, their whole sizes or whether their pieces are contiguous", "dtypes",
+    "agreed: lr, or what else a step is told", "numerics versions: their libraries give other bits"};
 constexpr int kChunks = 2, kChunkBits = 16;
 static_assert(1 + kSubjects * kChunks * 2 == LAYERWISE_CLAIM_HEAD);
 
@@ -19,7 +19,8 @@ int64_t layout_fingerprint(const PlanDescription& plan) {
   Fingerprint print;
   const bool is_shard = plan.is_shard;
   print.add(static_cast<int64_t>(plan.layout.layers.size()));
-  for (size_t l = 0; l < plan.layout.layers.size(); ++l) print.add(is_shard ? plan.pieces[l].whole : plan.layout.layers[l].size);
+  for (size_t l = 0; l < plan.layout.layers.size(); ++l)
+    print.add(is_shard ? plan.pieces[l].whole : plan.layout.layers[l].size);
   return print.value();
 }
 
@@ -84,7 +85,8 @@ void write_claim(const PlanDescription& plan, const void* agreed, int64_t agreed
 void verify_claims(const PlanDescription& plan, const double* claim, const double* sum, int64_t count) {
   const double ranks = sum[0];
   if (!(ranks >= 1))
-    fail(LAYERWISE_ERROR_RANKS_DISAGREE, "sum[0] is %g; it must be the number of ranks: the claims were not added up", ranks);
+    fail(LAYERWISE_ERROR_RANKS_DISAGREE, "sum[0] is %g; it must be the number of ranks: the claims were not added up",
+         ranks);
   // The mean of the squares is the square of the mean, this rank's own, where all are equal, and nowhere else.
   for (int subject = 0; subject < kSubjects; ++subject)
     for (int i = 1 + subject * 2 * kChunks; i < 1 + (subject + 1) * 2 * kChunks; ++i)

@@ -288,9 +288,10 @@ std::vector<LayerPiece> checked_shard(const layerwise_plan& plan, const layerwis
     const auto layer = static_cast<long long>(l), size = static_cast<long long>(layers[l].size);
     const int64_t whole = options.layer_sizes[l], begin = options.layer_begins ? options.layer_begins[l] : -1;
     if (whole < size || whole > kMostElements - before)
-      fail(LAYERWISE_ERROR_LAYER_RANGE, "layer_sizes[%lld] is %lld; the whole layer must have at least the plan's %lld, and "
-           "all layers at most %lld elements", layer, static_cast<long long>(whole), size,
-           static_cast<long long>(kMostElements));
+      fail(LAYERWISE_ERROR_LAYER_RANGE,
+           "layer_sizes[%lld] is %lld; the whole layer must have at least the plan's %lld, and all layers at most %lld "
+           "elements",
+           layer, static_cast<long long>(whole), size, static_cast<long long>(kMostElements));
     if (size > 0 && (begin < -1 || begin > whole - size))
       fail(LAYERWISE_ERROR_LAYER_RANGE,
            "layer_begins[%lld] is %lld; a piece of %lld must lie in the %lld elements of its layer, or be -1", layer,
@@ -309,7 +310,8 @@ const PlanDescription& checked_claim(const layerwise_plan* plan, int64_t count) 
     fail(LAYERWISE_ERROR_COMBINATION, "plan is of whole layers; it must be one for a shard (layerwise_plan_set_shard)");
   const int64_t all = LAYERWISE_CLAIM_HEAD + 2 * static_cast<int64_t>(description.pieces.size());
   if (count != LAYERWISE_CLAIM_HEAD && count != all)
-    fail(LAYERWISE_ERROR_INVALID_VALUE, "count is %lld; it must be LAYERWISE_CLAIM_HEAD (%d) or, with 2 numbers a layer, %lld",
+    fail(LAYERWISE_ERROR_INVALID_VALUE,
+         "count is %lld; it must be LAYERWISE_CLAIM_HEAD (%d) or, with 2 numbers a layer, %lld",
          static_cast<long long>(count), LAYERWISE_CLAIM_HEAD, static_cast<long long>(all));
   return description;
 }

@@ -53,8 +53,8 @@ void check_rounding(int32_t rounding, const void* first_moment, Dtype dtype, con
   for (size_t l = 0; l < plan.pieces.size(); ++l)
     if (plan.pieces[l].begin < 0 && plan.layout.layers[l].size > 0)
       fail(LAYERWISE_ERROR_COMBINATION,
-           "rounding is %d (stochastic) and layer_begins[%lld] of the shard -1; random bits need an element's place in its "
-           "layer",
+           "rounding is %d (stochastic) and layer_begins[%lld] of the shard -1; random bits need an element's place in "
+           "its layer",
            rounding, static_cast<long long>(l));
 }
 
@@ -66,8 +66,8 @@ void check_usable(const layerwise_plan& plan) {
 void check_whole(const PlanDescription& plan, const SumsArguments* sums) {
   if (plan.is_shard && !sums)
     fail(LAYERWISE_ERROR_COMBINATION,
-         "plan is for a shard, whose norms are not the layers'; its steps are taken in halves: layerwise_partial_norms, an "
-         "all-reduce over the ranks, and an apply call");
+         "plan is for a shard, whose norms are not the layers'; its steps are taken in halves: layerwise_partial_norms, "
+         "an all-reduce over the ranks, and an apply call");
 }
 
 template <class Options>

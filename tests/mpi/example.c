@@ -1,7 +1,7 @@
 /* NovoGrad on a model that MPI's ranks hold in equal pieces, however the layers lie: mpicc example.c -llayerwise
  *
- * Checks itself: every rank has the second moments of rank 0 to the bit, and the weights are those of one plan of the whole
- * model to 1e-6. With the argument "disagree" rank 1 takes another lr, and every rank must hear of it. */
+ * Checks itself: every rank has the second moments of rank 0 to the bit, and the weights are those of one plan of the
+ * whole model to 1e-6. With the argument "disagree" rank 1 takes another lr, and every rank must hear of it. */
 #include <layerwise.h>
 #include <math.h>
 #include <mpi.h>

@@ -19,7 +19,8 @@ inline std::vector<std::vector<Piece>> random_cuts(Random& random, const Layout&
     for (int64_t cut = 1; cut < ranks; ++cut)
       cuts.push_back(random.one_in(3) ? random.pick({int64_t{0}, size}) : random.below(size + 1));
     std::sort(cuts.begin(), cuts.end());
-    for (size_t rank = 0; rank < pieces.size(); ++rank) pieces[rank].push_back({cuts[rank], cuts[rank + 1] - cuts[rank]});
+    for (size_t rank = 0; rank < pieces.size(); ++rank)
+      pieces[rank].push_back({cuts[rank], cuts[rank + 1] - cuts[rank]});
   }
   return pieces;
 }

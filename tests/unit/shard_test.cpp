@@ -1,5 +1,5 @@
-// A model cut over ranks. What is right: the bits of one plan of the whole that is given the same sums, and for the sums
-// those of the whole to the rounding of their addition.
+// A model cut over ranks. What is right: the bits of one plan of the whole that is given the same sums, and for the
+// sums those of the whole to the rounding of their addition.
 #include <catch2/catch_test_macros.hpp>
 
 #include "../hazard/refusal.h"
@@ -23,7 +23,8 @@ Model::Sums exchanged(std::vector<Rank>& ranks, const Layout& layout, bool of_we
 }
 
 void require_close(const std::vector<double>& sums, const std::vector<double>& whole) {
-  // An element's square and its path through the tree round at most 30 times, wherever tiles begin; double adds nothing.
+  // An element's square and its path through the tree round at most 30 times, wherever tiles begin; double adds
+  // nothing.
   constexpr double kBound = 60 * 0x1p-24;
   for (size_t l = 0; l < sums.size(); ++l) {
     CAPTURE(l, sums[l], whole[l]);
@@ -42,7 +43,8 @@ std::vector<double> added(const std::vector<std::vector<double>>& claims) {
 
 std::vector<double> claim_of(const PlanHandle& plan, const std::string& agreed, int64_t count) {
   std::vector<double> claim(static_cast<size_t>(count), -7);
-  REQUIRE_OK(layerwise_shard_claim(plan.get(), agreed.data(), static_cast<int64_t>(agreed.size()), claim.data(), count));
+  REQUIRE_OK(
+      layerwise_shard_claim(plan.get(), agreed.data(), static_cast<int64_t>(agreed.size()), claim.data(), count));
   return claim;
 }
 
@@ -69,7 +71,8 @@ void expect_disagreement(const std::vector<PlanHandle>& plans, std::initializer_
   REQUIRE_OK(layerwise_plan_query(plans[0].get(), LAYERWISE_QUERY_LAYERS, &layers));
   const int64_t count = LAYERWISE_CLAIM_HEAD + 2 * layers;
   std::vector<std::vector<double>> claims;
-  for (size_t r = 0; r < plans.size(); ++r) claims.push_back(claim_of(plans[r], agreed.empty() ? "" : agreed[r], count));
+  for (size_t r = 0; r < plans.size(); ++r)
+    claims.push_back(claim_of(plans[r], agreed.empty() ? "" : agreed[r], count));
   const auto sum = added(claims);
   for (size_t r = 0; r < plans.size(); ++r)
     expect_refusal(layerwise_shard_verify(plans[r].get(), claims[r].data(), sum.data(), count),
@@ -78,8 +81,8 @@ void expect_disagreement(const std::vector<PlanHandle>& plans, std::initializer_
 
 }  // namespace
 
-// Hazards: second moments that differ between ranks, those of empty pieces forgotten, random bits counted from the piece's
-// beginning, a layer skipped by some ranks alone.
+// Hazards: second moments that differ between ranks, those of empty pieces forgotten, random bits counted from the
+// piece's beginning, a layer skipped by some ranks alone.
 TEST_CASE("ranks with pieces of a model step it as one plan with the same sums", "[shard]") {
   for (uint64_t seed = 1; seed <= 400; ++seed) {
     Random random(seed);
@@ -217,9 +220,7 @@ TEST_CASE("every rank hears of holes, double counting and ranks that disagree", 
   SECTION("a replica that no rank counts") {
     expect_disagreement({first, shard_of(whole, {{4, 6}, {7, 0}}, true, {0, 1})}, {"layer 0", "4", "missing"});
   }
-  SECTION("another whole size") {
-    expect_disagreement({first, shard_of({11, 7}, {{4, 6}, {7, 0}})}, {"whole sizes"});
-  }
+  SECTION("another whole size") { expect_disagreement({first, shard_of({11, 7}, {{4, 6}, {7, 0}})}, {"whole sizes"}); }
   SECTION("begins that one rank does not tell") {
     expect_disagreement({first, shard_of(whole, {{4, 6}, {7, 0}}, false)}, {"contiguous"});
   }

@@ -167,7 +167,8 @@ class PlanHandle:
         """
         own, summed = (np.ascontiguousarray(array, np.float64) for array in (claim, total))
         if own.shape != summed.shape:
-            raise refusal(_errors.INVALID_VALUE, f"total has shape {summed.shape}: it must have the claim's, {own.shape}")
+            raise refusal(_errors.INVALID_VALUE, f"total has shape {summed.shape}: it must have the claim's, "
+                                                 f"{own.shape}")
         check(library().layerwise_shard_verify(self._live(), own.ctypes.data, summed.ctypes.data, own.size))
 
     def pointer_table(self, arrays: Sequence[Array | None], name: str) -> np.ndarray[Any, Any]:
@@ -291,8 +292,8 @@ class PlanHandle:
 
     @property
     def global_fingerprint(self) -> int:
-        """A hash of the whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded model,
-        however it is cut."""
+        """A hash of the whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded
+        model, however it is cut."""
         return self._query("global_fingerprint")
 
 

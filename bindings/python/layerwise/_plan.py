@@ -124,7 +124,8 @@ class Plan(PlanHandle):
         buffers = Buffers(self._shape, stream)
         [struct] = filled([_abi.NovogradOptions], buffers, options, lr=lr)
         if weight_sums is not None and larc is None:
-            raise refusal(_errors.COMBINATION, "weight_sums is given without larc: NovoGrad alone needs no weights' norm")
+            raise refusal(_errors.COMBINATION, "weight_sums is given without larc: NovoGrad alone needs no norm of "
+                                               "weights")
         second = (self._dtypes["second_moment_dtype"],)
         addresses = [
             self._elements(buffers, weights, "weights", True), self._elements(buffers, grads, "grads", False),

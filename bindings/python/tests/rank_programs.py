@@ -127,7 +127,7 @@ def train(rank: int, ranks: int, makers: list[str], steps: int, cut: str = "rows
     return reports
 
 
-# ---- One step, looked at -----------------------------------------------------------------------------------------------
+# ---- One step, looked at ---------------------------------------------------------------------------------------------
 
 
 def collectives_of_a_step(rank: int, ranks: int, makers: list[str]) -> dict[str, int]:
@@ -254,7 +254,7 @@ def state_kinds(rank: int, ranks: int) -> list[dict[str, Any]]:
              for name, value in optimizer.state[parameter].items()} for parameter in parameters]
 
 
-# ---- FSDP2 -------------------------------------------------------------------------------------------------------------
+# ---- FSDP2 -----------------------------------------------------------------------------------------------------------
 
 
 class Net(torch.nn.Module):
@@ -367,7 +367,7 @@ def one_process(maker: str, steps: int, scaler: str | None = None, clip: float |
     return losses, [parameter.detach() for parameter in net.parameters()]
 
 
-# ---- Flat engines ------------------------------------------------------------------------------------------------------
+# ---- Flat engines ----------------------------------------------------------------------------------------------------
 
 FLAT_MAKERS = [name for name in MAKERS if not name.startswith("LARC(") and name not in (
     "NovoGrad multipliers", "NovoGrad groups", "LARCSGD dampening")]  # which give parameters values of their own
@@ -415,8 +415,8 @@ def flat_engine(rank: int, ranks: int, makers: list[str], steps: int, bad: dict[
             weights.append(joined[:size].reshape(shape))
             joined = joined[size:]
         kinds = {name: tuple(value.shape) for name, value in optimizer.state[flat].items()}
-        reports[maker] = {"weights": weights, "stats": optimizer.layer_stats(), "nonfinite": optimizer.nonfinite_layers(),
-                          "padding": joined, "kinds": (kinds, flat.numel(), len(pieces))}
+        reports[maker] = {"weights": weights, "stats": optimizer.layer_stats(),
+                          "nonfinite": optimizer.nonfinite_layers(), "padding": joined, "kinds": (kinds, flat.numel(), len(pieces))}
     return reports
 
 

@@ -1,5 +1,5 @@
-"""Plans of shards from Python: that each argument arrives where it belongs. What they compute is held by the library's own
-tests."""
+"""Plans of shards from Python: that each argument arrives where it belongs. What they compute is held by the library's
+own tests."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Layers that are cut over ranks, in real processes: every rank has the same factors to the bit, and one process's weights
-to the rounding of the sums. What is right is the same optimizer in one process with whole layers."""
+"""Layers that are cut over ranks, in real processes: every rank has the same factors to the bit, and one process's
+weights to the rounding of the sums. What is right is the same optimizer in one process with whole layers."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_moments_are_cut_as_their_parameters_and_second_moments_whole() -> None:
         assert state["first_moment"][0] == "DTensor"
 
 
-# ---- FSDP2 -------------------------------------------------------------------------------------------------------------
+# ---- FSDP2 -----------------------------------------------------------------------------------------------------------
 
 
 def expect_one_network(returned: list[Any], whole: Any) -> None:
@@ -222,7 +222,7 @@ def test_a_whole_checkpoint_goes_on_in_one_process_and_with_two_ranks(tmp_path: 
     assert losses == pytest.approx(whole[0][5:], rel=1e-5)
 
 
-# ---- Flat engines ------------------------------------------------------------------------------------------------------
+# ---- Flat engines ----------------------------------------------------------------------------------------------------
 
 FLAT = rank_programs.FLAT_MAKERS
 
@@ -232,14 +232,13 @@ def test_pieces_in_flat_parameters_train_as_whole_layers(ranks: int, expected: A
     returned = on_ranks(ranks, "flat_engine", makers=FLAT, steps=20)
     for maker in FLAT:
         first, whole = returned[0][maker], expected[maker]
-        assert all(same([first[name] for name in ("weights", "stats")], [other[maker][name] for name in ("weights", "stats")])
-                   for other in returned[1:]), maker
+        assert all(same(first[name], other[maker][name]) for name in ("weights", "stats") for other in returned), maker
         assert all(map(close, first["weights"], whole["weights"])), maker
         assert not first["padding"].any()
         for name, row in first["stats"].items():
             assert row == pytest.approx(whole["stats"][name], rel=1e-6, nan_ok=True), (maker, name)
         kinds, elements, pieces = first["kinds"]
-        assert all(shape == ((elements,) if "moment" in name and "second" not in name or "buffer" in name else (pieces,))
+        assert all(shape == ((elements,) if name in ("first_moment", "momentum_buffer") else (pieces,))
                    for name, shape in kinds.items())
 
 

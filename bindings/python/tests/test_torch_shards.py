@@ -321,12 +321,14 @@ def test_deepspeeds_fragments_are_pieces() -> None:
 
     layers = [parameter(2), parameter(4, 3), parameter(5)]
     for layer, here, there in ((layers[1], (7, 5), (0, 5)), (layers[2], (0, 5), (5, 5))):
-        layer._hp_mapping = types.SimpleNamespace(lp_fragment_address=fragment(*here), hp_fragment_address=fragment(*there))
+        layer._hp_mapping = types.SimpleNamespace(lp_fragment_address=fragment(*here),
+                                                  hp_fragment_address=fragment(*there))
     flat = torch.zeros(12)
     engine = types.SimpleNamespace(bit16_groups=[layers], single_partition_of_fp32_groups=[flat],
                                    real_dp_process_group=["group"], param_names={layers[1]: "fc.weight"})
     found, group = pieces.deepspeed(engine)
-    assert group == "group" and found == {flat: [pieces.Piece("fc.weight", 12, 7, 0, 5), pieces.Piece("0.2", 5, 0, 5, 5)]}
+    assert group == "group"
+    assert found == {flat: [pieces.Piece("fc.weight", 12, 7, 0, 5), pieces.Piece("0.2", 5, 0, 5, 5)]}
     with pytest.raises(TypeError, match="ZeRO stage 1 or 2"):
         pieces.deepspeed(torch.optim.SGD(layers, 0.1))
 

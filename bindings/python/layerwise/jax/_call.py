@@ -76,13 +76,14 @@ def _check_axes(step: Step) -> None:
     """Raises ArgumentError where JAX does not say which leaves are cut, or a gradient is still to be summed."""
     for axis in step.axes:
         if axis not in varying_axes(jax.lax.axis_index(axis)):
-            raise refusal(_errors.COMBINATION, f"axis_name is {axis!r}: it needs jax.shard_map with check_vma=True, which "
-                                               "tells pieces of layers from replicas")
+            raise refusal(_errors.COMBINATION, f"axis_name is {axis!r}: it needs jax.shard_map with check_vma=True, "
+                                               "which tells pieces of layers from replicas")
     for layer, (weight, grad) in enumerate(zip(*step.lists[:2], strict=True)):
         cuts = [sorted(varying_axes(array) & set(step.axes)) for array in (weight, grad)]
         if cuts[0] != cuts[1]:
             raise refusal(_errors.COMBINATION, f"leaf {layer} of params varies over {cuts[0]} and its gradient over "
-                                               f"{cuts[1]}: they must be cut alike, replicas' gradients summed (jax.lax.psum)")
+                                               f"{cuts[1]}: they must be cut alike, replicas' gradients summed "
+                                               "(jax.lax.psum)")
 
 
 @functools.lru_cache(maxsize=1024)

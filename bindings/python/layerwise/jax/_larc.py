@@ -82,8 +82,8 @@ def larc_sgd(learning_rate: Any, *, momentum_dtype: Literal["float32", "bfloat16
 
     momentum_dtype  that of the state's momentum, whatever the parameters have
 
-    lr_mult, wd_mult, skip_larc and axis_name are those of larc. The other options are those of layerwise.Plan.larc_sgd_step, of
-    which None is the library's default:
+    lr_mult, wd_mult, skip_larc and axis_name are those of larc. The other options are those of
+    layerwise.Plan.larc_sgd_step, of which None is the library's default:
 
     {options}
 

@@ -57,8 +57,8 @@ class Bucket:
     handle        the number by which operators name this bucket
     sizes         elements of each layer, or of this rank's piece of it
     layer_stats   float64 (layers, 6), NaN until a layer has taken part
-    sums          of pieces: float64 (2, layers), the gradients' sums and the weights'. `sum_up` writes this rank's, and a
-                  call takes what is there then: the sums of all ranks
+    sums          of pieces: float64 (2, layers), the gradients' sums and the weights'. `sum_up` writes this rank's, and
+                  a call takes what is there then: the sums of all ranks
     """
 
     def __init__(self, parameters: Sequence[Tensor], grad_dtype: torch.dtype, moment_dtype: torch.dtype,

@@ -85,8 +85,8 @@ class Tensors(NamedTuple):
 
 class Call(NamedTuple):
     """entries: of each layer's state, those that it takes, in the order moment, values of a layer, step; group: the
-    number of the first of its layers' groups; mesh: over which they are cut, None where they are whole; parameters: their
-    identities."""
+    number of the first of its layers' groups; mesh: over which they are cut, None where they are whole; parameters:
+    their identities."""
 
     bucket: Bucket
     lr: Any

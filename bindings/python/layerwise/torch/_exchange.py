@@ -1,7 +1,8 @@
 """What ranks that hold pieces of layers tell each other: one all-reduce a step, whatever the number of layers.
 
-A step sums its pieces, the ranks add up the sums, and each applies: the same second moments and factors everywhere. With
-the sums travels what must agree, so that a rank that would step otherwise stops all of them, before anything is written.
+A step sums its pieces, the ranks add up the sums, and each applies: the same second moments and factors everywhere.
+With the sums travels what must agree, so that a rank that would step otherwise stops all of them, before anything is
+written.
 """
 
 from __future__ import annotations
@@ -95,8 +96,8 @@ class Exchange:
         return total[_FOUND_INF]
 
     def keep(self, calls: Sequence[Call], agreed: bytes, factor: Tensor) -> None:
-        """The sums that were added up are, after the gradients were multiplied by factor, those of the next step: it adds
-        up none, where it is told the same and finds weights and gradients as they are now."""
+        """The sums that were added up are, after the gradients were multiplied by factor, those of the next step: it
+        adds up none, where it is told the same and finds weights and gradients as they are now."""
         for call in calls:
             call.bucket.sums[0] *= factor.to(call.bucket.device).double() ** 2
         self._kept = agreed, _versions(calls)
@@ -173,7 +174,8 @@ class Exchanges:
         if self._are_known(found):
             return
         self._known, self._all = [], {}
-        made = {kind: Exchange(kind[0], *_layers(members, name), of_weights, kind[1]) for kind, members in found.items()}
+        made = {kind: Exchange(kind[0], *_layers(members, name), of_weights, kind[1])
+                for kind, members in found.items()}
         self._known = [(kind, [weakref.ref(parameter) for parameter, _, _ in members])
                        for kind, members in found.items()]
         self._all = made
@@ -224,9 +226,11 @@ def _layers(members: Sequence[tuple[Tensor, int, int]],
     found = []
     for parameter, number, position in members:
         piece, own = piece_of(parameter), local(parameter).numel()
-        layer = (Layer(f"{name(number, position)} {tuple(parameter.shape)} {parameter.dtype}", parameter.numel(), -1, own,
-                       is_counted(parameter)) if piece is None else
-                 Layer(piece.layer, piece.size, piece.begin, own, piece.counted))
+        if piece is None:
+            said = f"{name(number, position)} {tuple(parameter.shape)} {parameter.dtype}"
+            layer = Layer(said, parameter.numel(), -1, own, is_counted(parameter))
+        else:
+            layer = Layer(piece.layer, piece.size, piece.begin, own, piece.counted)
         found.append((parameter, layer))
     first = piece_of(members[0][0])
     if first is not None:
@@ -248,7 +252,8 @@ def _agreed(calls: Sequence[Call], grad_scale: Any, found_inf: Any, exchange: Ex
 
 def _versions(calls: Sequence[Call]) -> list[tuple[int, int]]:
     """Where weights and gradients lie, and what autograd knows of writes to them."""
-    return [(tensor.data_ptr(), tensor._version) for call in calls for tensor in (*call.tensors.weights, *call.tensors.grads)]
+    return [(tensor.data_ptr(), tensor._version)
+            for call in calls for tensor in (*call.tensors.weights, *call.tensors.grads)]
 
 
 def _known(value: Any) -> Any:

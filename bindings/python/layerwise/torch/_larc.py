@@ -135,7 +135,7 @@ class LARC(LayerwiseOptimizer):
         with self._exchanges.told():
             calls = self._look(accepted) if due is None else []
             self._refuse_expanded(calls)
-            if isinstance(self.optimizer, LayerwiseOptimizer):  # what it refuses, it refuses before gradients are scaled
+            if isinstance(self.optimizer, LayerwiseOptimizer):  # it refuses before gradients are scaled
                 inner = self.optimizer._accept_all()
                 if self.optimizer._due(inner, None, None) is None:
                     self.optimizer._look(inner)
@@ -329,8 +329,8 @@ class LARC(LayerwiseOptimizer):
                 after(self)
 
     def set_pieces(self, pieces: Any, group: Any = None) -> None:
-        raise TypeError("LARC writes the gradients of whole layers: use LARCSGD, or LARC around an optimizer whose layers are "
-                        "DTensors")
+        raise TypeError("LARC writes the gradients of whole layers: use LARCSGD, or LARC around an optimizer whose layers "
+                        "are DTensors")
 
     def init_state(self) -> None:
         """The inner optimizer's, where it has one; else raises TypeError."""

@@ -53,12 +53,12 @@ class NovoGrad(LayerwiseOptimizer):
     All but the last may differ between groups. Parameters without gradients are left out of a step, and may be of any
     kind. t, for bias correction, counts the steps in which a parameter had a gradient.
 
-    Layers that are cut over ranks are DTensors, as FSDP2 (fully_shard) and tensor parallelism make them: norms are those
-    of the whole layers. A step is then one all-reduce more, of a number a layer, over each mesh of ranks; what a step is
-    told travels with it. Ranks that differ in lr, options, layout or in which layers have gradients all raise
+    Layers that are cut over ranks are DTensors, as FSDP2 (fully_shard) and tensor parallelism make them: norms are
+    those of the whole layers. A step is then one all-reduce more, of a number a layer, over each mesh of ranks; what a
+    step is told travels with it. Ranks that differ in lr, options, layout or in which layers have gradients all raise
     layerwise.LayoutError, and where one refuses its step the others raise RuntimeError, before anything is written. On
-    CUDA such a step waits for the exchange, and can be neither compiled nor captured. Flat partitions are refused at the
-    step, before anything is written.
+    CUDA such a step waits for the exchange, and can be neither compiled nor captured. An engine's flat partitions are
+    refused at the step, before anything is written, unless `set_pieces` has said what they hold.
 
     State of a parameter: step (int64), first_moment, second_moment and, with amsgrad, max_second_moment; layerwise's
     own dtypes, whatever the parameter's. Of a DTensor that is cut first_moment is one that is cut alike, and

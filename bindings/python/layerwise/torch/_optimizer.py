@@ -192,8 +192,8 @@ class LayerwiseOptimizer(Optimizer):
 
     @torch.no_grad()
     def clip_grad_norm_(self, max_norm: float) -> Tensor:
-        """Limits the norm of all gradients together to max_norm, as torch.nn.utils.clip_grad_norm_ does, in place; returns
-        the norm before. Of layers that are cut over ranks it is that of the whole layers, and the all-reduce that adds
+        """Limits the norm of all gradients together to max_norm, as torch.nn.utils.clip_grad_norm_ does, in place;
+        returns the norm before. Of layers that are cut over ranks it is that of the whole layers, and the all-reduce that adds
         up their sums is the next step's too, as long as lr, options, weights and gradients stay as they are.
 
         Every rank calls it. Gradients must be unscaled. Raises as `step`; ValueError with norm="inf" of cut layers.
@@ -205,8 +205,8 @@ class LayerwiseOptimizer(Optimizer):
         with self._exchanges.told():
             calls = self._look(self._accept_all())
             if any(call.mesh is not None and call.options.get("norm") == "inf" for call in calls):
-                raise ValueError("norm is 'inf': the largest magnitudes of cut layers travel, from which no norm of all "
-                                 "gradients follows; torch.nn.utils.clip_grad_norm_ adds up sums of its own")
+                raise ValueError("norm is 'inf': the largest magnitudes of cut layers travel, from which no norm of "
+                                 "all gradients follows; torch.nn.utils.clip_grad_norm_ adds up sums of its own")
         self._exchanges.add_up(calls, None, None)
         squares = [call.bucket.sums[0][call.tensors.layers].sum() if call.mesh is not None else
                    torch.stack(torch._foreach_norm(call.tensors.grads)).double().square().sum() for call in calls]
@@ -366,7 +366,8 @@ class LayerwiseOptimizer(Optimizer):
             if bucket.capturing():
                 refuse_frozen_lr(group["lr"])
             if members[0][0].key.mesh is not None:
-                raise RuntimeError("a step of layers that are cut over ranks cannot be compiled: leave optimizer.step out")
+                raise RuntimeError("a step of layers that are cut over ranks cannot be compiled: leave optimizer.step "
+                                   "out")
             self._assignment.pinned.add(bucket)
             launches += (bucket.handle, len(members))
             vectors += (bucket.layer_stats, self._nonfinite_on(bucket.device))
@@ -596,7 +597,8 @@ class LayerwiseOptimizer(Optimizer):
             for parameter in group["params"]:
                 values, old = loaded.get(parameter) or {}, staying(previous.get(parameter) or {}, in_place)
                 if values and self._pieces is not None:
-                    self.state[parameter] = {name: copied(value, None, parameter.device) for name, value in values.items()}
+                    self.state[parameter] = {name: copied(value, None, parameter.device)
+                                             for name, value in values.items()}
                 elif values or old:
                     self.state[parameter] = loaded_state(values, old, parameter, spec)
 

@@ -34,7 +34,8 @@ def _check_cut(parameter: Any, grad: Any, name: str) -> None:
     if not is_dtensor(grad) or not is_dtensor(parameter) or (
             grad.device_mesh, tuple(grad.placements)) != (parameter.device_mesh, tuple(parameter.placements)):
         cuts = [str(getattr(each, "placements", "not at all")) for each in (parameter, grad)]
-        raise TypeError(f"{name} is cut over its ranks by {cuts[0]} and its gradient by {cuts[1]}: they must be cut alike")
+        raise TypeError(f"{name} is cut over its ranks by {cuts[0]} and its gradient by {cuts[1]}: they must be cut "
+                        "alike")
 
 
 def _check_kind(tensor: Tensor, what: str) -> None:

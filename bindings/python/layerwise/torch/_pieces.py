@@ -1,8 +1,8 @@
 """Layers in the flat parameters of an engine: many layers in one, and of a layer a piece.
 
-An engine (DeepSpeed's ZeRO 1 and 2, Megatron's distributed optimizer) puts flat parameters in the place of those that an
-optimizer was given. Once it is said which pieces of which layers lie where, an optimizer of the same kind steps the pieces
-as parameters, views of the flat ones, their gradients and their state.
+An engine (DeepSpeed's ZeRO 1 and 2, Megatron's distributed optimizer) puts flat parameters in the place of those that
+an optimizer was given. Once it is said which pieces of which layers lie where, an optimizer of the same kind steps the
+pieces as parameters, views of the flat ones, their gradients and their state.
 """
 
 from __future__ import annotations
@@ -157,12 +157,13 @@ class Pieces:
         count = sum(held.flat is flat for of_group in self._held for held in of_group)
         lacking = [name for name in dtypes_of(spec) if values.get(name) is None and name not in spec.per_layer[1:]]
         if values and lacking:
-            raise ValueError(f"the state of a flat parameter has no {' and no '.join(lacking)}: give all of it, or none")
+            raise ValueError(f"the state of a flat parameter has no {' and no '.join(lacking)}: give all of it, or "
+                             "none")
         for name in dtypes_of(spec):
             value, size = values.get(name), flat.numel() if name == spec.moment else count
             if value is not None and (not isinstance(value, Tensor) or value.shape != (size,)):
-                raise ValueError(f"{name} of a flat parameter is {getattr(value, 'shape', value)} in its state: it must have "
-                                 f"shape ({size},), as its pieces are")
+                raise ValueError(f"{name} of a flat parameter is {getattr(value, 'shape', value)} in its state: it must "
+                                 f"have shape ({size},), as its pieces are")
 
     def _make_ready(self, flat: Tensor, count: int, spec: Spec) -> None:
         state = self._outer.state[flat]
@@ -188,8 +189,8 @@ def _options(group: Mapping[str, Any]) -> dict[str, Any]:
         options = {name: value for name, value in options.items() if name not in SHARED_NAMES}
     for name in (*SHARED_NAMES, "skip_larc"):
         if isinstance(options.get(name), tuple):
-            raise ValueError(f"{name} of a parameter group has one value for each parameter, whose place flat parameters "
-                             "have taken: give one number, and layers that differ a group of their own")
+            raise ValueError(f"{name} of a parameter group has one value for each parameter, whose place flat "
+                             "parameters have taken: give one number, and layers that differ a group of their own")
     return {**options, OPTION: "apply", "flatten": False}
 
 
@@ -199,7 +200,8 @@ def _parameter(flat: Tensor, piece: Piece, ranks: PieceRanks) -> torch.nn.Parame
     return parameter
 
 
-def _checked(outer: LayerwiseOptimizer, pieces: Mapping[Tensor, Sequence[Piece]]) -> list[tuple[int, Piece, Tensor, int]]:
+def _checked(outer: LayerwiseOptimizer,
+             pieces: Mapping[Tensor, Sequence[Piece]]) -> list[tuple[int, Piece, Tensor, int]]:
     """Each piece with the number of its group, its flat parameter and its place there."""
     found, seen = [], set()
     for number, group in enumerate(outer.param_groups):
@@ -208,12 +210,13 @@ def _checked(outer: LayerwiseOptimizer, pieces: Mapping[Tensor, Sequence[Piece]]
             if flat not in pieces:
                 raise ValueError(f"{name} has no pieces: they must be given for every parameter")
             if flat.dim() != 1 or not flat.is_contiguous():
-                raise ValueError(f"{name} has shape {tuple(flat.shape)} and strides {flat.stride()}: it must be a vector")
+                raise ValueError(f"{name} has shape {tuple(flat.shape)} and strides {flat.stride()}: it must be a "
+                                 "vector")
             end = 0
             for place, piece in enumerate(sorted(pieces[flat], key=lambda piece: piece.offset)):
                 if piece.offset < end or piece.numel < 1 or piece.offset + piece.numel > flat.numel():
-                    raise ValueError(f"{piece} of {name}: it must have elements, lie in the {flat.numel()} of the parameter "
-                                     "and share none with another")
+                    raise ValueError(f"{piece} of {name}: it must have elements, lie in the {flat.numel()} of the "
+                                     "parameter and share none with another")
                 if piece.begin < 0 or piece.begin + piece.numel > piece.size:
                     raise ValueError(f"{piece} of {name}: it must lie in its layer")
                 if piece.layer in seen:

@@ -203,8 +203,8 @@ def copied(value: Any, there: Any, device: torch.device) -> Any:
 
 
 def moment(old: Tensor | None, parameter: Tensor, dtype: torch.dtype) -> Tensor:
-    """A moment on the parameter's device and in its order: zeros, the old tensor where it is that, or a copy of it. Of a
-    parameter that is cut a DTensor that is cut alike."""
+    """A moment on the parameter's device and in its order: zeros, the old tensor where it is that, or a copy of it. Of
+    a parameter that is cut a DTensor that is cut alike."""
     if is_dtensor(parameter) and mesh_of(parameter) is not None:
         old = None if old is None else as_cut(old, parameter)
         held = None if old is None else local(old)

@@ -40,8 +40,8 @@ def deepspeed(optimizer: Any) -> PiecesAndGroup:
     lacking = [name for name in ("bit16_groups", "single_partition_of_fp32_groups", "real_dp_process_group")
                if not hasattr(optimizer, name)]
     if lacking:
-        raise TypeError(f"optimizer is a {type(optimizer).__name__} without {', '.join(lacking)}: it must be that of an "
-                        "engine of DeepSpeed's ZeRO stage 1 or 2")
+        raise TypeError(f"optimizer is a {type(optimizer).__name__} without {', '.join(lacking)}: it must be that of "
+                        "an engine of DeepSpeed's ZeRO stage 1 or 2")
     names = getattr(optimizer, "param_names", {})
     pieces: dict[Tensor, list[Piece]] = {}
     for number, (parameters, flat) in enumerate(
@@ -52,8 +52,8 @@ def deepspeed(optimizer: Any) -> PiecesAndGroup:
             if mapping is None:
                 continue  # another rank has all of it
             in_layer, in_flat = mapping.lp_fragment_address, mapping.hp_fragment_address
-            pieces[flat].append(Piece(str(names.get(parameter, f"{number}.{position}")), parameter.numel(), in_layer.start,
-                                      in_flat.start, in_flat.numel))
+            name = str(names.get(parameter, f"{number}.{position}"))
+            pieces[flat].append(Piece(name, parameter.numel(), in_layer.start, in_flat.start, in_flat.numel))
     return pieces, optimizer.real_dp_process_group[0]
 
 
