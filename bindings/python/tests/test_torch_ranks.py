@@ -264,10 +264,3 @@ def test_pieces_that_do_not_make_layers_are_refused_on_every_rank() -> None:
 def test_a_step_before_the_pieces_are_set_does_nothing_or_is_refused() -> None:
     for nothing, gradients, flat in on_ranks(2, "before_set_pieces"):
         assert nothing == "nothing" and "set_pieces before" in gradients and "flat partition" in flat
-
-
-@pytest.mark.parametrize("stage", [1, 2])
-def test_deepspeed_trains_along_the_curve_of_one_process(stage: int) -> None:
-    pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
-    returned = on_ranks(2, "deepspeed_engine", stage=stage, maker="NovoGrad", steps=8)
-    expect_one_network(returned, rank_programs.one_process("NovoGrad", 8))
