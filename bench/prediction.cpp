@@ -191,8 +191,7 @@ class Walk : public Launch {
 
   double norms() {
     tiles_ = all_tiles(of_.layout);
-    return run(needs_weight_norms(of_.op) && of_.op == Op::kLarcNovograd ? layerwise::kLarcNovogradNormBlocks
-                                                                         : layerwise::kNormBlocks,
+    return run(needs_weight_norms(of_.op) ? layerwise::kBothNormBlocks : layerwise::kNormBlocks,
                of_.kernels.warp_sums ? kWarpsABlock : 1, true);
   }
   double update() {

@@ -15,8 +15,9 @@ struct SumsEnd {
   static __device__ __forceinline__ float decay_in_norm(const DevicePlan&, const Step&, int64_t) { return 0; }
 
   template <int kSums>
-  static __device__ __forceinline__ void finish(const DevicePlan&, const Step& norms, const Call&, int64_t layer,
+  static __device__ __forceinline__ void finish(const DevicePlan& plan, const Step& norms, const Call&, int64_t layer,
                                                 const Sums<kSums>& sums) {
+    if (plan.options[layer].not_counted) return absent(norms, layer);  // another rank of a shard sums these elements
     norms.grad_sums[layer] = sum_for_caller(sums.of[0], norms.infinity_norm);
     if constexpr (kSums == 2) norms.weight_sums[layer] = sums.of[1];
   }

@@ -231,32 +231,44 @@ template <class M>
 struct NearestMoments {
   static constexpr bool kAreRandom = false;
 
+  __device__ __forceinline__ bool aligned() const { return true; }
   __device__ __forceinline__ void store_four(M* to, int i, const FloatQuad& m, uint32_t) const { store_quad(to + i, m); }
   __device__ __forceinline__ void store_one(M* to, int i, float m, uint32_t) const { store(to[i], m); }
 };
 
-// bfloat16 moments stored with random bits.
+// bfloat16 moments stored with random bits: those of an element's place in its whole layer, four neighbours together.
+// A shard's piece may begin between them, and is then stored element by element.
 struct RandomMoments {
   static constexpr bool kAreRandom = true;
   static_assert(kThreadElements == kRandomQuad);
 
   uint64_t seed;
   uint32_t layer;
-  int64_t first;  // of the tile, in its whole layer
+  int64_t first_quad;  // of the tile's first element, in its layer
+  int within;          // that element's place in it
 
+  __device__ __forceinline__ RandomMoments(uint64_t seed, uint32_t layer, int64_t first)
+      : seed(seed), layer(layer), first_quad(first / kRandomQuad), within(static_cast<int>(first % kRandomQuad)) {}
+
+  __device__ __forceinline__ bool aligned() const { return within == 0; }
   __device__ __forceinline__ void store_four(bfloat16* to, int i, const FloatQuad& m, uint32_t step) const {
-    const RandomWords random = random_words_from({seed, layer, step}, first + i);
+    const RandomWords random = words(i, step);
     Quad<bfloat16> quad;
 #pragma unroll
     for (int e = 0; e < kThreadElements; ++e) store_stochastic(quad.element[e], m.element[e], random.word[e]);
     store_stored(to + i, quad);
   }
   __device__ __forceinline__ void store_one(bfloat16* to, int i, float m, uint32_t step) const {
-    const int64_t at = first + i;
-    const RandomWords random = random_words({seed, layer, step}, at / kRandomQuad);
+    const int at = within + i;
+    const RandomWords random = words(at, step);
     // Chosen and not indexed: an array that is indexed would lie in local memory.
     const uint32_t even = at & 2 ? random.word[2] : random.word[0], odd = at & 2 ? random.word[3] : random.word[1];
     store_stochastic(to[i], m, at & 1 ? odd : even);
+  }
+
+ private:
+  __device__ __forceinline__ RandomWords words(int i, uint32_t step) const {
+    return random_words({seed, layer, step}, first_quad + i / kRandomQuad);
   }
 };
 

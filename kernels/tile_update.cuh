@@ -196,7 +196,7 @@ __device__ __forceinline__ void update_weights(const DevicePlan& plan, const Ste
     const WeightsAndMoments<Rule, cuda::std::remove_cvref_t<decltype(of_weights)>,
                             cuda::std::remove_cvref_t<decltype(of_grads)>, M,
                             cuda::std::remove_cvref_t<decltype(rounding)>, Held>
-        update{rule, of_weights, of_grads, moments, rounding, aligned};
+        update{rule, of_weights, of_grads, moments, rounding, aligned && rounding.aligned()};
     update_tile(update, tile.count, source);
   };
   const auto with_weights = [&](const auto& of_grads, const auto& rounding) {

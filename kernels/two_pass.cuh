@@ -57,14 +57,6 @@ class DrawnTiles {
   int64_t tile_, drawn_ = 0;
 };
 
-// A shard's sums are of the layers that it counts.
-template <LayerEnd End>
-__device__ __forceinline__ bool is_summed(const DevicePlan& plan, const typename End::Step& step, int64_t layer) {
-  if (is_masked(step.buffers, plan.scattered, layer)) return false;
-  if constexpr (End::is_done_for_absent_layers) return !plan.options[layer].not_counted;
-  return true;
-}
-
 // Of layers that no warp finishes.
 template <LayerEnd End>
 __device__ __forceinline__ void end_absent_layers(const DevicePlan& plan, const typename End::Step& step) {
@@ -72,7 +64,7 @@ __device__ __forceinline__ void end_absent_layers(const DevicePlan& plan, const 
     const int64_t threads = static_cast<int64_t>(gridDim.x) * kBlockThreads;
     for (int64_t layer = static_cast<int64_t>(blockIdx.x) * kBlockThreads + threadIdx.x; layer < plan.layer_count;
          layer += threads)
-      if (plan.layers[layer].extent.size == 0 || !is_summed<End>(plan, step, layer)) End::absent(step, layer);
+      if (plan.layers[layer].extent.size == 0 || is_masked(step.buffers, plan.scattered, layer)) End::absent(step, layer);
   }
 }
 
@@ -92,7 +84,7 @@ __global__ void __launch_bounds__(kBlockThreads, N::kBlocks)
     if (tiles.more()) {
       tiles.draw();
       tile = tile_at(plan, tiles.tile());
-      summed = is_summed<End>(plan, step, tile.layer);
+      summed = !is_masked(step.buffers, plan.scattered, tile.layer);
       if (summed) sums = N::template of_tile<OneWarp>(plan, step, tile, NotHeld());
     }
     if (!call_is_known) __syncthreads();  // not before the first tile is read

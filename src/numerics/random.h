@@ -49,17 +49,5 @@ LAYERWISE_INLINE RandomWords random_words(const RandomKey& key, int64_t quad) {
                 static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
 }
 
-// Of any four neighbours: a shard's piece begins anywhere.
-LAYERWISE_INLINE RandomWords random_words_from(const RandomKey& key, int64_t element) {
-  RandomWords words = random_words(key, element / kRandomQuad);
-  int shift = static_cast<int>(element % kRandomQuad);
-  if (shift == 0) return words;
-  for (RandomWords next = random_words(key, element / kRandomQuad + 1); shift > 0; --shift) {
-    words = {{words.word[1], words.word[2], words.word[3], next.word[0]}};
-    next = {{next.word[1], next.word[2], next.word[3], 0}};
-  }
-  return words;
-}
-
 }  // namespace LAYERWISE_ISA
 }  // namespace layerwise
