@@ -234,8 +234,9 @@ typedef struct layerwise_plan_options {
   void *workspace;            /* CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until
                                  the plan is destroyed; NULL (default): the plan allocates and owns it */
   int64_t workspace_bytes;    /* its size; 0 with NULL */
-  int64_t multiprocessors;    /* CUDA: the largest number of multiprocessors that a step occupies, to leave the others
-                                 to a communication kernel; 0 (default): all */
+  int64_t multiprocessors;    /* CUDA: a step launches no more blocks than this many multiprocessors hold; 0 (default):
+                                 than all hold. The hardware spreads them over all multiprocessors, so that each has
+                                 room left for a communication kernel beside the step, and none is left out */
   int64_t reserved2;          /* 0 */
 } layerwise_plan_options;
 

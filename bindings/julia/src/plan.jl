@@ -24,8 +24,9 @@ end
 The layout of a model's layers, their element types and where they run. `sizes` and `offsets` count elements, from 0;
 without offsets one layer follows the other, and a buffer has exactly their elements. `device` is `-1` for the CPU or a
 CUDA ordinal; `layout` is `:packed` or `:scattered`; `weights`, `grads`, `first_moment`, `second_moment` and
-`weights_extra` are element types, `nothing` for no low-precision copy. On CUDA `path` says how a step runs, `:auto`, `:two_pass` or `:one_pass`, and `multiprocessors` how
-many it fills at most, 0 for all. One task at a time may use a plan. On CUDA keep it until its steps have finished.
+`weights_extra` are element types, `nothing` for no low-precision copy. On CUDA `path` says how a step runs, `:auto`,
+`:two_pass` or `:one_pass`; a step launches no more blocks than `multiprocessors` hold, 0 for all. One task at a time may
+use a plan. On CUDA keep it until its steps have finished.
 """
 mutable struct Plan
     handle::Ptr{Cvoid}

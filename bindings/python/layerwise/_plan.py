@@ -43,7 +43,7 @@ class Plan(PlanHandle):
                of OMP_NUM_THREADS, and the container's CPU quota, rounded up
     isa        "auto", "baseline", "avx2", "avx512" or "neon"; the bits are the same with each
     path       CUDA: "auto", "two_pass" or "one_pass" (where the device can); the bits are the same with each
-    multiprocessors  CUDA: the most multiprocessors that a step fills; 0: all
+    multiprocessors  CUDA: a step launches no more blocks than this many hold, so that each has room left; 0: than all
     workspace  CUDA: a uint8 array on the device, aligned to 256 bytes, of workspace_bytes of a like plan; None: the
                plan allocates its own
 

@@ -47,8 +47,9 @@ structs! {
         workspace: *mut c_void,
         /// its size; 0 with NULL
         workspace_bytes: i64,
-        /// CUDA: the largest number of multiprocessors that a step occupies, to leave the others to a communication
-        /// kernel; 0 (default): all
+        /// CUDA: a step launches no more blocks than this many multiprocessors hold; 0 (default): than all hold. The
+        /// hardware spreads them over all multiprocessors, so that each has room left for a communication kernel beside
+        /// the step, and none is left out
         multiprocessors: i64,
         /// 0
         reserved2: i64,

@@ -144,7 +144,8 @@ impl<'a> PlanOptions<'a> {
         self
     }
 
-    /// CUDA: the most multiprocessors that a step fills; 0 (default): all.
+    /// CUDA: a step launches no more blocks than this many multiprocessors hold, so that each has room left for other
+    /// kernels; 0 (default): than all hold.
     #[must_use]
     pub fn multiprocessors(mut self, multiprocessors: i64) -> Self {
         self.raw.multiprocessors = multiprocessors;
