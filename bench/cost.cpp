@@ -46,7 +46,7 @@ struct Held {
 Held held_on(const Gpu& gpu, const layerwise::Layout& layout, const ElementBytes& bytes, bool weights) {
   const int tile_bytes = layerwise::kTileElements * (bytes.grad + (weights ? bytes.weight : 0));
   const layerwise::HoldShape shape = layerwise::hold_shape(gpu.shared, tile_bytes);
-  if (shape.slots == 0) return {};
+  if (shape.slots == 0 || (weights && !layerwise::is_worth_holding_weights(shape))) return {};
   Held held{layerwise::one_pass_list(layout, int64_t{gpu.multiprocessors} * shape.blocks * shape.slots), shape, true,
             weights};
   held.better = layerwise::is_better_in_one_pass(held.list, layout);

@@ -226,7 +226,7 @@ typedef struct layerwise_plan_options {
                                  this thread's affinity, the first number in OMP_NUM_THREADS, and the CPU quota of its
                                  control groups (Linux, version 1 or 2), rounded up; at least 1 */
   int32_t isa;                /* CPU: LAYERWISE_ISA_, default AUTO; every choice gives the same bits */
-  int32_t path;               /* CUDA: the number 0 (default): one pass if the device supports it, a quarter or more of
+  int32_t path;               /* CUDA: the number 0 (default): one pass if the device supports it, two fifths or more of
                                  the model fits on the chip, and tiles of 8192 elements are at least half full on average;
                                  LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS: one pass whenever the device supports
                                  it. A step whose blocks cannot all be resident in its context runs in two passes in

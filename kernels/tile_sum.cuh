@@ -75,7 +75,7 @@ __device__ __forceinline__ void add_quads(const S& summands, ThreadSums<T, R, S:
 template <Reduction R, TileTeam T, Summands S>
 __device__ __forceinline__ void add_singles(const S& summands, int count, const float (&by)[S::kSums],
                                             ThreadSums<T, R, S::kSums>& sums) {
-  constexpr int kEach = kAccumulators / T::kThreads, kAtOnce = kSinglesInFlight / S::kSums;
+  constexpr int kEach = kAccumulators / T::kThreads, kAtOnce = T::kThreads == kWarpThreads && S::kSums == 2 ? 1 : kSinglesInFlight / S::kSums;
   static_assert(kEach % kAtOnce == 0);
 #pragma unroll 1
   for (int row = 0; row < count; row += kAccumulators) {

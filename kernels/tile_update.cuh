@@ -144,7 +144,9 @@ __device__ __forceinline__ void update_tile(const T& tile, int count, const Sour
 template <class Rule, class Weights, Elements Gradients, class M, class Moments, Holder Held>
 struct WeightsAndMoments {
   using Coefficients = typename Rule::Coefficients;
-  static constexpr int kRowsAtOnce = Moments::kAreRandom ? Held::kMostRandomRowsInFlight : Held::kMostRowsInFlight;
+  static constexpr int kRowsAtOnce = Moments::kAreRandom || cuda::std::is_same_v<Weights, SplitElements>
+                                         ? Held::kMostRandomRowsInFlight
+                                         : Held::kMostRowsInFlight;
   static constexpr int kSinglesAtOnce = Moments::kAreRandom   ? kRandomSinglesInFlight
                                         : Weights::kMayBeTwo ? kSplitSinglesInFlight
                                                              : kSinglesInFlight;

@@ -51,13 +51,13 @@ inline constexpr int kOnePassRandomRowsInFlight = 2;
 // small beside 4 times 32 KiB at an SM's share of the memory rate (4 us on an H100).
 inline constexpr int kNormTilesPerTicket = 4;
 
-// One pass is chosen where a quarter of the elements at least are read once and the average tile is half full at least,
+// One pass is chosen where two fifths of the elements at least are read once and the average tile is half full at least,
 // two passes else. By the model (bench/cost; no GPU has said it): where less is held the two differ by a few
 // hundredths, less than what the model leaves out; and a tile's way from its ticket to its update takes as long however
 // few elements it has, so that layers of 64 elements take 1.4 to 4 times as long in one pass, of 4000 about as long. A
 // test of bench/ holds both numbers to the model: with others, or with other kernels, it names the models that lose by
 // them.
-inline constexpr double kLeastHeldShare = 0.25;
+inline constexpr double kLeastHeldShare = 0.4;
 inline constexpr double kLeastTileShare = 0.5;
 
 // Between two looks at a layer that is not finished: a look is an L2 round trip of some 700 ns, taken by one thread.

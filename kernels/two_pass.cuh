@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kBlockThreads, N::kBlocks)
   const typename End::Call& call = call_for_block<End>(step);
   end_absent_layers<End>(plan, step);
   DrawnTiles tiles(plan);
-  bool call_is_known = false;
+  bool call_is_known = cuda::std::is_empty_v<typename End::Call>;
   do {
     Tile tile{};
     Sums<N::kSums> sums{};

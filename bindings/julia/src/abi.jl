@@ -237,10 +237,10 @@ mutable struct PlanOptions
     threads::Int32
     # CPU: LAYERWISE_ISA_, default AUTO; every choice gives the same bits
     isa_::Int32
-    # CUDA: the number 0 (default): one pass if the device supports it, a quarter or more of the model fits on the chip,
-    # and tiles of 8192 elements are at least half full on average; LAYERWISE_PATH_TWO_PASS; LAYERWISE_PATH_ONE_PASS:
-    # one pass whenever the device supports it. A step whose blocks cannot all be resident in its context runs in two
-    # passes in any case
+    # CUDA: the number 0 (default): one pass if the device supports it, two fifths or more of the model fits on the
+    # chip, and tiles of 8192 elements are at least half full on average; LAYERWISE_PATH_TWO_PASS;
+    # LAYERWISE_PATH_ONE_PASS: one pass whenever the device supports it. A step whose blocks cannot all be resident in
+    # its context runs in two passes in any case
     path::Int32
     # CUDA: the caller's scratch memory on that device, aligned to 256 bytes, in use until the plan is destroyed; NULL
     # (default): the plan allocates and owns it

@@ -37,8 +37,8 @@ structs! {
         threads: i32,
         /// CPU: LAYERWISE_ISA_, default AUTO; every choice gives the same bits
         isa: i32,
-        /// CUDA: the number 0 (default): one pass if the device supports it, a quarter or more of the model fits on the
-        /// chip, and tiles of 8192 elements are at least half full on average; LAYERWISE_PATH_TWO_PASS;
+        /// CUDA: the number 0 (default): one pass if the device supports it, two fifths or more of the model fits on
+        /// the chip, and tiles of 8192 elements are at least half full on average; LAYERWISE_PATH_TWO_PASS;
         /// LAYERWISE_PATH_ONE_PASS: one pass whenever the device supports it. A step whose blocks cannot all be
         /// resident in its context runs in two passes in any case
         path: i32,
