@@ -76,22 +76,32 @@ __global__ void __launch_bounds__(kBlockThreads, N::kBlocks)
   const typename End::Call& call = call_for_block<End>(step);
   end_absent_layers<End>(plan, step);
   DrawnTiles tiles(plan);
-  bool call_is_known = cuda::std::is_empty_v<typename End::Call>;
-  do {
-    Tile tile{};
-    Sums<N::kSums> sums{};
-    bool summed = false;
-    if (tiles.more()) {
+  if constexpr (cuda::std::is_empty_v<typename End::Call>) {  // nothing to wait for, which spares registers
+    for (; tiles.more(); tiles.next()) {
       tiles.draw();
-      tile = tile_at(plan, tiles.tile());
-      summed = !is_masked(step.buffers, plan.scattered, tile.layer);
-      if (summed) sums = N::template of_tile<OneWarp>(plan, step, tile, NotHeld());
+      const Tile tile = tile_at(plan, tiles.tile());
+      if (is_masked(step.buffers, plan.scattered, tile.layer)) continue;
+      auto sums = N::template of_tile<OneWarp>(plan, step, tile, NotHeld());
+      if (N::hand_up(plan, step, tile, sums) && lane() == 0) End::finish(plan, step, call, tile.layer, sums);
     }
-    if (!call_is_known) __syncthreads();  // not before the first tile is read
-    call_is_known = true;
-    if (summed && N::hand_up(plan, step, tile, sums) && lane() == 0) End::finish(plan, step, call, tile.layer, sums);
-    if (tiles.more()) tiles.next();
-  } while (tiles.more());
+  } else {
+    bool call_is_known = false;
+    do {
+      Tile tile{};
+      Sums<N::kSums> sums{};
+      bool summed = false;
+      if (tiles.more()) {
+        tiles.draw();
+        tile = tile_at(plan, tiles.tile());
+        summed = !is_masked(step.buffers, plan.scattered, tile.layer);
+        if (summed) sums = N::template of_tile<OneWarp>(plan, step, tile, NotHeld());
+      }
+      if (!call_is_known) __syncthreads();  // not before the first tile is read
+      call_is_known = true;
+      if (summed && N::hand_up(plan, step, tile, sums) && lane() == 0) End::finish(plan, step, call, tile.layer, sums);
+      if (tiles.more()) tiles.next();
+    } while (tiles.more());
+  }
   tiles.leave();
 }
 
