@@ -76,7 +76,9 @@ class Pieces:
         problem, local = None, []
         try:
             local = _checked(outer, pieces)
-        except (TypeError, ValueError) as error:
+            for each in outer.param_groups:
+                _options(each)
+        except Exception as error:  # the others wait for what this rank has
             problem = error
         flats = [flat for each in outer.param_groups for flat in each["params"]]
         union, numbers = _union(local, problem, group)
@@ -99,6 +101,7 @@ class Pieces:
         self._flats = [flat for _, _, flat, place in local if place == 0]
         self._addresses = [flat.data_ptr() for flat in self._flats]
         self._made_of: dict[int, tuple[Tensor, ...]] = {}  # by the flat parameter's identity, the tensors of its state
+        self.inner._follow_cuts()
 
     def _made_inner(self) -> LayerwiseOptimizer:
         from ._optimizer import LayerwiseOptimizer
@@ -116,6 +119,10 @@ class Pieces:
 
     def bring(self) -> None:
         """The options, gradients and state of the flat parameters to their pieces."""
+        with self.inner._exchanges.told():
+            self._bring()
+
+    def _bring(self) -> None:
         outer, inner = self._outer, self.inner
         if [flat.data_ptr() for flat in self._flats] != self._addresses:
             raise ValueError("a flat parameter has moved to other memory since its pieces were set: set_pieces again")
@@ -123,13 +130,15 @@ class Pieces:
             raise ValueError("parameter groups were added or taken away since the pieces were set: set_pieces again")
         for given, taken in zip(outer.param_groups, inner.param_groups, strict=True):
             taken.update(_options(given))
-        any_gradient = any(flat.grad is not None for flat in self._flats) or not self._flats
-        for held in (each for of_group in self._held for each in of_group):
-            if held.flat is None:
-                held.parameter.grad = torch.empty_like(held.parameter) if any_gradient else None
-            else:
-                grad, end = held.flat.grad, held.piece.offset + held.piece.numel
-                held.parameter.grad = None if grad is None else grad.detach()[held.piece.offset:end]
+        for of_group in self._held:
+            flats = [held.flat for held in of_group if held.flat is not None] or self._flats
+            any_gradient = any(flat.grad is not None for flat in flats) or not flats
+            for held in of_group:
+                if held.flat is None:
+                    held.parameter.grad = torch.empty_like(held.parameter) if any_gradient else None
+                else:
+                    grad, end = held.flat.grad, held.piece.offset + held.piece.numel
+                    held.parameter.grad = None if grad is None else grad.detach()[held.piece.offset:end]
         self._bring_state()
 
     def _bring_state(self) -> None:
