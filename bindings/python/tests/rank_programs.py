@@ -171,6 +171,36 @@ def clipped_steps(rank: int, ranks: int, makers: list[str], flat: bool) -> dict[
     return found
 
 
+def changed_after_clipping(rank: int, ranks: int) -> tuple[Any, Any]:
+    """Second moments, and those of gradients that are 3 times as large, told so by nothing but their values."""
+    found = []
+    for times in (1.0, 3.0):
+        parameters = cut_parameters("rows")
+        optimizer = NovoGrad(list(zip(NAMES, parameters, strict=True)), 0.01)
+        set_gradients(parameters, whole_gradients(0))
+        optimizer.clip_grad_norm_(5.0)
+        torch._foreach_mul_([parameter.grad for parameter in parameters], times)
+        optimizer.step()
+        found.append([float(optimizer.state[parameter]["second_moment"]) for parameter in parameters])
+    return found[0], found[1]
+
+
+def gradients_in_other_orders(rank: int, ranks: int) -> tuple[list[float], list[float]]:
+    """Second moments, and those of gradients with equal values whose local elements do not lie one after the other."""
+    found = []
+    for expanded in (False, True):
+        parameters = cut_parameters("rows")
+        optimizer = NovoGrad(list(zip(NAMES, parameters, strict=True)), 0.01)
+        for parameter in parameters:
+            local = parameter.detach().to_local()
+            grad = torch.full((), 3.0).expand(local.shape) if expanded else torch.full(local.shape, 3.0)
+            parameter.grad = DTensor.from_local(grad, parameter.device_mesh, parameter.placements, run_check=False,
+                                                shape=parameter.shape, stride=parameter.stride())
+        optimizer.step()
+        found.append([float(optimizer.state[parameter]["second_moment"]) for parameter in parameters])
+    return found[0], found[1]
+
+
 def clipped_alone(maker: str) -> Any:
     parameters = [torch.nn.Parameter(weight) for weight in whole_weights()]
     optimizer = MAKERS[maker](list(zip(NAMES, parameters, strict=True)))
@@ -194,6 +224,8 @@ def disagree(rank: int, ranks: int, maker: str, what: str, stepped: bool) -> tup
     if odd and what == "dtype":
         parameters[3] = torch.nn.Parameter(parameters[3].detach().bfloat16())
     optimizer = MAKERS[maker](list(zip(names, parameters, strict=True)))
+    if odd and what == "second_moment_dtype":
+        optimizer.param_groups[0]["second_moment_dtype"] = "float64"
     if stepped:
         _train(optimizer, parameters, 2, {}, torch.float32)
     grads = whole_gradients(3)
@@ -208,11 +240,22 @@ def disagree(rank: int, ranks: int, maker: str, what: str, stepped: bool) -> tup
     if odd and what == "no gradients":
         for parameter in parameters:
             parameter.grad = None
+    if odd and what == "lr 0":
+        group["lr"] = 0.0
+    if odd and what == "norm":
+        group["norm"] = "inf"
+    if odd and what == "frozen":
+        parameters[1].requires_grad_(False).grad = None
     if odd and what == "refused":
         group["lr"] = -1.0
     before = [parameter.detach().to_local().clone() for parameter in parameters]
     try:
-        optimizer.step()
+        if what == "max_norm":
+            optimizer.clip_grad_norm_(1.0 + odd)
+        elif odd and what == "clip":
+            optimizer.clip_grad_norm_(1.0)
+        else:
+            optimizer.step()
         said = ""
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
@@ -436,6 +479,30 @@ def wrong_pieces(rank: int, ranks: int, what: str) -> str:
     try:
         optimizer.set_pieces({flat: pieces})
         flat.grad = torch.ones_like(flat)
+        optimizer.step()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "stepped"
+
+
+def flat_refusals(rank: int, ranks: int, what: str) -> str:
+    """What is said of a step that rank 1 refuses for its flat parameter's sake."""
+    import copy
+
+    optimizer = NovoGrad([torch.nn.Parameter(weight) for weight in whole_weights()], 0.01)
+    values, pieces = flat_partition(whole_weights(), rank, ranks)
+    flat = torch.nn.Parameter(values)
+    optimizer.param_groups[0]["params"] = [flat]
+    try:
+        if what == "options" and rank == 1:
+            optimizer.param_groups[0]["lr_mult"] = (1.0,)
+        optimizer.set_pieces({flat: pieces})
+        if what == "copy":
+            optimizer = copy.deepcopy(optimizer)
+            [flat] = optimizer.param_groups[0]["params"]
+        flat.grad = torch.ones_like(flat)
+        if what == "moved" and rank == 1:
+            flat.data = flat.data.clone()
         optimizer.step()
     except Exception as error:
         return f"{type(error).__name__}: {error}"

@@ -99,15 +99,26 @@ def test_a_step_is_one_all_reduce() -> None:
 
 
 @pytest.mark.parametrize("flat", [False, True], ids=["DTensors", "flat"])
-def test_clipping_and_the_step_share_one_all_reduce(flat: bool) -> None:
+def test_clipping_is_by_the_norm_of_whole_layers_and_one_all_reduce(flat: bool) -> None:
     makers = ["NovoGrad", "LARCSGD"] if flat else ["NovoGrad", "LARCSGD", "LARC(SGD)"]
     for of_rank in on_ranks(2, "clipped_steps", makers=makers, flat=flat):
         for maker, (norm, collectives, stats) in of_rank.items():
             expected, rows = rank_programs.clipped_alone(maker)
             assert norm == pytest.approx(expected, rel=1e-6) and norm > 5
-            assert collectives == 1
+            assert collectives == 2
             for name, row in stats.items():
                 assert row == pytest.approx(rows[name], rel=2e-6, nan_ok=True), (maker, name)
+
+
+def test_a_step_sees_gradients_that_were_changed_after_clipping() -> None:
+    """No version tells of writes to a DTensor: each step adds up anew. Second moments are sums of squares."""
+    for clipped, larger in on_ranks(2, "changed_after_clipping"):
+        assert larger == pytest.approx([9 * value for value in clipped], rel=1e-6)
+
+
+def test_gradients_whose_elements_lie_in_another_order_have_the_same_sums() -> None:
+    for dense, expanded in on_ranks(2, "gradients_in_other_orders"):
+        assert expanded == dense == [9.0 * torch.Size(shape).numel() for shape in rank_programs.SHAPES]
 
 
 AGREED = "LayoutError: .* the 2 ranks differ in their agreed"
@@ -119,7 +130,12 @@ DISAGREEMENTS = [
     ("no gradients", True, "LARCSGD", AGREED), ("no gradients", False, "LARC(SGD)", AGREED),
     ("order", False, "NovoGrad", "LayoutError: .* the 2 ranks differ in their layers"),
     ("fewer", False, "NovoGrad", "LayoutError: .* the 2 ranks differ in their layers"),
-    ("dtype", False, "LARCSGD", AGREED)]
+    ("dtype", False, "LARCSGD", AGREED), ("lr 0", False, "NovoGrad", AGREED), ("clip", True, "NovoGrad", AGREED),
+    ("max_norm", True, "LARCSGD", AGREED), ("second_moment_dtype", False, "NovoGrad", AGREED),
+    ("norm", True, "NovoGrad", "LayoutError: which parameters .* or their norm, has changed"),
+    ("frozen", True, "NovoGrad", "LayoutError: which parameters .* has changed"),
+    ("refused", True, "NovoGrad groups", "lr is -1|RuntimeError: another rank has refused"),
+    ("refused", False, "LARC(SGD)", "lr is -1|RuntimeError: another rank has refused")]
 
 
 def test_ranks_that_disagree_stop_before_anything_is_written() -> None:
@@ -259,6 +275,18 @@ def test_pieces_that_do_not_make_layers_are_refused_on_every_rank() -> None:
     for of_rank in several(2, [("wrong_pieces", {"what": what}) for what in WRONG]):
         for what, said in zip(WRONG, of_rank, strict=True):
             assert re.search(WRONG[what], said), (what, said)
+
+
+FLAT_REFUSALS = {"options": ("has one value for each parameter", "rank 1 of the group refuses its pieces"),
+                 "moved": ("has moved to other memory", "another rank has refused this step"),
+                 "copy": ("awaits an engine's pieces", "awaits an engine's pieces")}
+
+
+def test_a_refusal_for_a_flat_parameters_sake_reaches_every_rank() -> None:
+    """A copy has flat parameters without pieces: stepped as whole layers they would have norms of their own."""
+    first, second = several(2, [("flat_refusals", {"what": what}) for what in FLAT_REFUSALS])
+    for what, said, also in zip(FLAT_REFUSALS, second, first, strict=True):
+        assert re.search(FLAT_REFUSALS[what][0], said) and re.search(FLAT_REFUSALS[what][1], also), (what, said, also)
 
 
 def test_a_step_before_the_pieces_are_set_does_nothing_or_is_refused() -> None:

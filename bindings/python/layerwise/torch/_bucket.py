@@ -110,8 +110,7 @@ class Bucket:
         arguments  the method's other arguments; tensors lie on the bucket's device
         """
         weights, grads = buffers["weights"], buffers["grads"]
-        ordered = [grad if same_order(grad, weight) else ordered_like(grad, weight)
-                   for grad, weight in zip(grads, weights, strict=True)]
+        ordered = _in_order_of(weights, grads)
         rows = [self._row(layers, *((ordered, ordered) if name == "grads" else (tensors, weights)), name)
                 for name, tensors in buffers.items()]
         self._check_memory(rows[0])
@@ -145,12 +144,19 @@ class Bucket:
                 if scaled is not grad:
                     grad.copy_(scaled)
 
+    @property
+    def state_dtypes(self) -> dict[str, torch.dtype]:
+        return {"first_moment_dtype": self._moment_dtype, "second_moment_dtype": self._per_layer_dtype}
+
     def sum_up(self, layers: Sequence[int], weights: Sequence[Tensor], grads: Sequence[Tensor], of_weights: bool,
                norm: str) -> None:
         """Writes the sums of these layers' pieces, of weights where LARC needs them, and +0 for all others."""
-        rows = {"grads": self._row(layers, grads, grads, "grads")}
-        if of_weights:
-            rows["weights"] = self._row(layers, weights, weights, "weights")
+        ordered = _in_order_of(weights, grads)
+        rows = {"grads": self._row(layers, ordered, ordered, "grads"),
+                "weights": self._row(layers, weights, weights, "weights")}
+        self._check_memory(rows["weights"])  # a rank that refuses it after the others have the sums is too late
+        if not of_weights:
+            del rows["weights"]
         self._mask_all_but(layers)
         self._summing.call(self._ready_plan(), "partial_norms", rows,
                            {"grad_sums": self.sums[0], "weight_sums": self.sums[1] if of_weights else None,
@@ -273,6 +279,12 @@ class Bucket:
             raise ValueError(f"layers {both[0]} and {both[1]} are the same memory in two parameters: share the "
                              "parameter itself instead, so that it is updated once")
         self._addresses = addresses
+
+
+def _in_order_of(weights: Sequence[Tensor], grads: Sequence[Tensor]) -> list[Tensor]:
+    """The gradients, copied where their elements lie in another order than their weights'."""
+    return [grad if same_order(grad, weight) else ordered_like(grad, weight)
+            for grad, weight in zip(grads, weights, strict=True)]
 
 
 def _only(layers: Sequence[int], rows: list[list[int]]) -> list[list[int]]:

@@ -19,11 +19,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .. import LayoutError, Plan, _abi
+from .._errors import RANKS_DISAGREE, refusal
 from ._calls import Call
 from ._shards import is_counted, local, mesh_of, piece_of
 
-# A message: whether a rank has refused its step, whether found_inf is set, the claim's head, and the layers' sums.
-_REFUSED, _FOUND_INF, _HEAD = 0, 1, 2
+# A message: flags, each 0 where no rank has set it, the claim's head, and the layers' sums.
+_REFUSED, _CHANGED, _UNCHANGED, _STEPS, _FOUND_INF, _HEAD = range(6)
 _SUMS = _HEAD + _abi.CLAIM_HEAD
 
 
@@ -44,39 +45,32 @@ class Exchange:
     places      of the parameters among them, by their identities
     of_weights  whether the weights' sums travel too
     norm        "l2", whose sums are added, or "inf", whose largest is taken
+    norms       of all exchanges over the mesh: a rank that has fewer would leave the others waiting
     """
 
-    def __init__(self, mesh: Any, layers: Sequence[Layer], places: dict[int, int], of_weights: bool,
-                 norm: str) -> None:
+    def __init__(self, mesh: Any, layers: Sequence[Layer], places: dict[int, int], of_weights: bool, norm: str,
+                 norms: Sequence[str]) -> None:
         self.norm, self.of_weights = norm, of_weights
         self._kinds = 2 if of_weights else 1
         self._mesh = mesh
         self._device = torch.device(mesh.device_type)
         self._places, self._layers = places, len(layers)
-        self._kept: tuple[bytes, list[tuple[int, int]]] | None = None
         self._plan = Plan([layer.numel for layer in layers], threads=1)
         self._plan.set_shard([layer.size for layer in layers], [layer.begin for layer in layers],
                              [layer.counted for layer in layers])
         self._size = _SUMS + len(layers) * self._kinds
-        agreed = " ".join([norm, "with weights:" if of_weights else "alone:", *[
+        agreed = " ".join([norm, f"of {', '.join(norms)}", "with weights:" if of_weights else "alone:", *[
             f"{layer.name} {layer.size}" for layer in layers]]).encode()
         for with_layers in (False, True):  # ranks with other numbers of layers would have other messages
             claim = self._plan.shard_claim(agreed, with_layers)
             total = self._reduced(torch.tensor(claim, device=self._device), dist.ReduceOp.SUM)
             self._verify(claim, total.cpu().numpy(), agreed)
 
-    def add_up(self, calls: Sequence[Call], agreed: bytes, found_inf: Tensor | None) -> Tensor:
-        """Brings the sums of all ranks into the calls' buckets; returns whether found_inf is set on any rank.
-
-        Raises layerwise.LayoutError, on every rank, where agreed is not the same on all of them; RuntimeError where a
-        rank has refused its step.
-        """
-        kept, self._kept = self._kept, None
-        if kept is not None and found_inf is None and kept == (agreed, _versions(calls)):
-            return torch.zeros(())
+    def message(self, calls: Sequence[Call], agreed: bytes, found_inf: Tensor | None, steps: bool) -> Tensor:
+        """This rank's sums, and what it says beside them; steps: whether it has anything to step."""
         message = torch.zeros(self._size, dtype=torch.float64)
-        claim = self._plan.shard_claim(agreed, False)
-        message[_HEAD:_SUMS] = torch.from_numpy(claim)
+        message[_UNCHANGED], message[_STEPS] = 1, steps
+        message[_HEAD:_SUMS] = torch.from_numpy(self._plan.shard_claim(agreed, False))
         message = message.to(self._device)
         if found_inf is not None:
             message[_FOUND_INF] = found_inf.to(self._device) != 0
@@ -85,28 +79,23 @@ class Exchange:
             call.bucket.sum_up(tensors.layers, tensors.weights, tensors.grads, self.of_weights, self.norm)
             for kind in range(self._kinds):
                 message[self._slots(call, kind)] = call.bucket.sums[kind][tensors.layers].to(self._device)
-        total = self._reduced_message(message)
-        head = total[:_SUMS].cpu()
-        if head[_REFUSED] != 0:
-            raise RuntimeError("another rank has refused this step and says why: nothing was written on any")
-        self._verify(claim, self._summed(head[_HEAD:].numpy()), agreed)
+        return message
+
+    def flag(self, flag: int) -> Tensor:
+        """A message that says this alone."""
+        message = torch.zeros(self._size, dtype=torch.float64, device=self._device)
+        message[flag] = 1
+        return message
+
+    def verify(self, head: Tensor, agreed: bytes) -> None:
+        """head: of the ranks' messages together. Raises layerwise.LayoutError where agreed is not the same in all."""
+        self._verify(self._plan.shard_claim(agreed, False), self._summed(head[_HEAD:].numpy()), agreed)
+
+    def bring(self, total: Tensor, calls: Sequence[Call]) -> None:
+        """The sums of all ranks into the calls' buckets."""
         for call in calls:
             for kind in range(self._kinds):
                 call.bucket.sums[kind][call.tensors.layers] = total[self._slots(call, kind)].to(call.bucket.device)
-        return total[_FOUND_INF]
-
-    def keep(self, calls: Sequence[Call], agreed: bytes, factor: Tensor) -> None:
-        """The sums that were added up are, after the gradients were multiplied by factor, those of the next step: it
-        adds up none, where it is told the same and finds weights and gradients as they are now."""
-        for call in calls:
-            call.bucket.sums[0] *= factor.to(call.bucket.device).double() ** 2
-        self._kept = agreed, _versions(calls)
-
-    def refuse(self) -> None:
-        """Takes part in the others' exchange and tells them that this rank has refused its step."""
-        message = torch.zeros(self._size, dtype=torch.float64, device=self._device)
-        message[_REFUSED] = 1
-        self._reduced_message(message)
 
     def places(self, call: Call) -> list[int]:
         """Of the call's layers among those of the exchange."""
@@ -116,7 +105,7 @@ class Exchange:
         """Where the sums of one kind stand in a message."""
         return [_SUMS + kind * self._layers + place for place in self.places(call)]
 
-    def _reduced_message(self, message: Tensor) -> Tensor:
+    def reduced(self, message: Tensor) -> Tensor:
         if self.norm != "inf":
             return self._reduced(message, dist.ReduceOp.SUM)
         # A maximum and, by its negative, a minimum: what must agree has both the same.
@@ -146,14 +135,13 @@ class Exchange:
             dist.all_reduce(tensor, how, group=group)
         return tensor
 
-    def any(self, here: bool) -> bool:
-        """Whether it is so on any rank."""
-        return bool(self._reduced(torch.tensor(float(here), device=self._device), dist.ReduceOp.MAX))
+
+Found = dict[tuple[Any, str], list[tuple[Tensor, int, int]]]  # by mesh and norm: parameters, and where they stand
 
 
 class Exchanges:
     """Those of an optimizer: made anew, with a claim of what the ranks hold, where its cut parameters or their norms
-    have changed."""
+    have changed on any rank."""
 
     def __init__(self) -> None:
         self._known: list[tuple[Any, list[weakref.ref[Tensor]]]] = []
@@ -163,51 +151,65 @@ class Exchanges:
         return bool(self._all)
 
     def follow(self, groups: Sequence[dict[str, Any]], of_weights: bool, name: Callable[[int, int], str]) -> None:
-        """name: of a parameter by the number of its group and its position. Raises as `Exchange.add_up`."""
-        found: dict[tuple[Any, str], list[tuple[Tensor, int, int]]] = {}
+        """name: of a parameter by the number of its group and its position. Raises as `add_up`."""
+        found: Found = {}
         for number, group in enumerate(groups):
             norm = "l2" if of_weights else str(group.get("norm", "l2"))
             for position, parameter in enumerate(group["params"]):
                 mesh = mesh_of(parameter) if parameter.requires_grad or parameter.grad is not None else None
                 if mesh is not None:
                     found.setdefault((mesh, norm), []).append((parameter, number, position))
-        if self._are_known(found):
-            return
+        if not self._are_known(found):
+            _heads([exchange.reduced(exchange.flag(_CHANGED)) for exchange in self._all.values()])
+            self._make(found, of_weights, name)
+
+    def _make(self, found: Found, of_weights: bool, name: Callable[[int, int], str]) -> None:
         self._known, self._all = [], {}
-        made = {kind: Exchange(kind[0], *_layers(members, name), of_weights, kind[1])
-                for kind, members in found.items()}
+        made = {(mesh, norm): Exchange(mesh, *_layers(members, name), of_weights, norm,
+                                       [other for its_mesh, other in found if its_mesh == mesh])
+                for (mesh, norm), members in found.items()}
         self._known = [(kind, [weakref.ref(parameter) for parameter, _, _ in members])
                        for kind, members in found.items()]
         self._all = made
 
-    def _are_known(self, found: dict[tuple[Any, str], list[tuple[Tensor, int, int]]]) -> bool:
+    def _are_known(self, found: Found) -> bool:
         return len(found) == len(self._known) and all(
             kind == known and len(members) == len(refs) and all(
                 member[0] is ref() for member, ref in zip(members, refs, strict=True))
             for (kind, members), (known, refs) in zip(found.items(), self._known, strict=True))
 
-    def add_up(self, calls: Sequence[Call], grad_scale: Any, found_inf: Any) -> Any:
-        """found_inf of all ranks together; as it is where no layer is cut."""
-        for exchange, own in self._with_calls(calls):
-            anywhere = exchange.add_up(own, _agreed(own, grad_scale, found_inf, exchange), found_inf)
-            if isinstance(found_inf, Tensor):
-                found_inf = torch.maximum(found_inf.reshape(()).float(), anywhere.to(found_inf.device).float())
-        return found_inf
+    def add_up(self, calls: Sequence[Call], grad_scale: Any, found_inf: Any, what: str = "step",
+               steps: bool = True) -> tuple[Any, bool]:
+        """Brings the sums of all ranks into the calls' buckets. Returns found_inf of all ranks together, as it is where
+        no layer is cut, and whether any rank steps.
 
-    def keep(self, calls: Sequence[Call], factor: Tensor) -> None:
-        """As `Exchange.keep`, of a step that is told neither grad_scale nor found_inf."""
-        for exchange, own in self._with_calls(calls):
-            exchange.keep(own, _agreed(own, None, None, exchange), factor)
+        what   the sums are for
+        steps  whether this rank has anything to step
+
+        Raises layerwise.LayoutError, on every rank, where ranks are told other things; RuntimeError where another has
+        refused its step, or has other layers than before.
+        """
+        if not self._all:
+            return found_inf, steps
+        with self.told():
+            own = [(exchange, of_exchange, _agreed(of_exchange, grad_scale, found_inf, exchange, what))
+                   for exchange, of_exchange in self._with_calls(calls)]
+            messages = [exchange.message(of_exchange, agreed, found_inf, steps)
+                        for exchange, of_exchange, agreed in own]
+        totals = [exchange.reduced(message) for (exchange, _, _), message in zip(own, messages, strict=True)]
+        heads = _heads(totals)
+        for (exchange, _, agreed), head in zip(own, heads, strict=True):
+            exchange.verify(head, agreed)
+        for (exchange, of_exchange, _), total in zip(own, totals, strict=True):
+            exchange.bring(total, of_exchange)
+            if isinstance(found_inf, Tensor):
+                anywhere = total[_FOUND_INF].to(found_inf.device)
+                found_inf = torch.maximum(found_inf.reshape(()).float(), anywhere.float())
+        return found_inf, any(head[_STEPS] != 0 for head in heads)
 
     def _with_calls(self, calls: Sequence[Call]) -> Iterator[tuple[Exchange, list[Call]]]:
         for (mesh, norm), exchange in self._all.items():
             yield exchange, [call for call in calls if call.mesh == mesh and call.options.get("norm", "l2") == norm]
-
-    def all(self, here: bool) -> bool:
-        """Whether it is so on every rank."""
-        for exchange in self._all.values():
-            here = not exchange.any(not here)
-        return here
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
@@ -216,8 +218,21 @@ class Exchanges:
             yield
         except Exception:
             for exchange in self._all.values():
-                exchange.refuse()
+                exchange.reduced(exchange.flag(_REFUSED))
             raise
+
+
+def _heads(totals: Sequence[Tensor]) -> list[Tensor]:
+    """Of the ranks' messages together, on the host. All ranks have sent all of theirs by now: those who stop here leave
+    nobody waiting. Raises RuntimeError where a rank has refused its step, layerwise.LayoutError where some have cut
+    parameters, or norms, that are not those of before, and others have not."""
+    heads = [total[:_SUMS].cpu() for total in totals]
+    if any(head[_REFUSED] != 0 for head in heads):
+        raise RuntimeError("another rank has refused this step and says why: nothing was written on any")
+    if any(head[_CHANGED] != 0 and head[_UNCHANGED] != 0 for head in heads):
+        raise refusal(RANKS_DISAGREE, "which parameters are cut and trained, or their norm, has changed since the last "
+                      "step on some ranks and not on others. Nothing was written on any rank")
+    return heads
 
 
 def _layers(members: Sequence[tuple[Tensor, int, int]],
@@ -239,21 +254,16 @@ def _layers(members: Sequence[tuple[Tensor, int, int]],
     return ([layer for _, layer in found], {id(parameter): place for place, (parameter, _) in enumerate(found)})
 
 
-def _agreed(calls: Sequence[Call], grad_scale: Any, found_inf: Any, exchange: Exchange) -> bytes:
+def _agreed(calls: Sequence[Call], grad_scale: Any, found_inf: Any, exchange: Exchange, what: str) -> bytes:
     """What a step is told, of which the ranks' must be equal."""
     told: dict[str, list[Any]] = {}  # calls differ in dtypes too, and may on ranks without an element of a layer
     for call in calls:
         multipliers: list[Sequence[Any]] = [values or [None] * len(call.parameters) for values in call.multipliers]
-        told.setdefault(f"lr {_known(call.lr)!r}, {sorted(call.options.items())}", []).extend(
+        options = {**call.options, **call.bucket.state_dtypes}
+        told.setdefault(f"lr {_known(call.lr)!r}, {sorted(options.items())}", []).extend(
             zip(exchange.places(call), *multipliers, strict=True))
     steps = sorted((options, sorted(layers, key=lambda layer: int(layer[0]))) for options, layers in told.items())
-    return f"grad_scale {_known(grad_scale)!r}, found_inf {found_inf is not None}, {steps}".encode()
-
-
-def _versions(calls: Sequence[Call]) -> list[tuple[int, int]]:
-    """Where weights and gradients lie, and what autograd knows of writes to them."""
-    return [(tensor.data_ptr(), tensor._version)
-            for call in calls for tensor in (*call.tensors.weights, *call.tensors.grads)]
+    return f"{what}, grad_scale {_known(grad_scale)!r}, found_inf {found_inf is not None}, {steps}".encode()
 
 
 def _known(value: Any) -> Any:

@@ -124,13 +124,15 @@ class LARC(LayerwiseOptimizer):
 
     @torch.compiler.disable
     def _begin(self) -> AllAccepted:
+        if self._repetition is None:
+            self._follow_cuts()
         with self._exchanges.told():
             return self._accept_all()
 
     @torch.compiler.disable
     def _scale(self, accepted: AllAccepted, grad_scale: Any, found_inf: Any) -> None:
         due = self._due(accepted, grad_scale, found_inf)
-        if due is None:
+        if due is None and self._repetition is not None:
             self._follow_cuts()
         with self._exchanges.told():
             calls = self._look(accepted) if due is None else []
@@ -139,6 +141,8 @@ class LARC(LayerwiseOptimizer):
                 inner = self.optimizer._accept_all()
                 if self.optimizer._due(inner, None, None) is None:
                     self.optimizer._look(inner)
+        if due is None:
+            found_inf, _ = self._exchanges.add_up(calls, grad_scale, found_inf)
         self._run(due or calls, accepted, grad_scale, found_inf)
 
     def _refuse_expanded(self, calls: Sequence[Call]) -> None:

@@ -247,14 +247,14 @@ class Like(InPlaceOf):
         self._follow_schedule()
         decaying = self._decaying_at_rate_0()
         super()._step(grad_scale, found_inf)
-        for group in decaying:
+        for group in decaying if self._has_stepped else ():  # else it has made state alone, or awaits pieces
             weights = [parameter.data for parameter in group["params"] if parameter.grad is not None]
             torch._foreach_mul_(weights, 1.0 - group["weight_decay"])
 
     def _decaying_at_rate_0(self) -> list[Group]:
         """Groups whose decay no step takes in, since it has no lr in it and lr is 0."""
         fixed = self._told.peer.decays_at_rate_0
-        if fixed is None or self._is_asked_for_state_alone():
+        if fixed is None:
             return []
         return [group for group in self.param_groups if fixed(self._given(group)) and float(group["lr"] or 0.0) == 0]
 

@@ -179,12 +179,16 @@ class LayerwiseOptimizer(Optimizer):
         with torch.no_grad():
             self._follow_cuts()
             with self._exchanges.told():
-                if self._is_asked_for_state_alone():
-                    self.init_state()
-                    return
-                accepted = self._accept_all()
-                calls = self._look(accepted)
-            self._run(calls, accepted, grad_scale, found_inf)
+                steps = not self._is_asked_for_state_alone()
+                if steps or self._exchanges:  # other ranks may have gradients
+                    accepted = self._accept_all()
+                    calls = self._look(accepted)
+            if self._exchanges:
+                found_inf, steps = self._exchanges.add_up(calls, grad_scale, found_inf, steps=steps)
+            if steps:
+                self._run(calls, accepted, grad_scale, found_inf)
+            else:
+                self.init_state()
 
     def _refuse_gradients(self) -> None:
         if any(bool(parameter.grad.count_nonzero()) for parameter in self._parameters() if parameter.grad is not None):
@@ -193,8 +197,8 @@ class LayerwiseOptimizer(Optimizer):
     @torch.no_grad()
     def clip_grad_norm_(self, max_norm: float) -> Tensor:
         """Limits the norm of all gradients together to max_norm, as torch.nn.utils.clip_grad_norm_ does, in place;
-        returns the norm before. Of layers that are cut over ranks it is that of the whole layers, and the all-reduce that adds
-        up their sums is the next step's too, as long as lr, options, weights and gradients stay as they are.
+        returns the norm before. Of layers that are cut over ranks, flat parameters' too, it is that of the whole
+        layers, for one all-reduce of a number a layer.
 
         Every rank calls it. Gradients must be unscaled. Raises as `step`; ValueError with norm="inf" of cut layers.
         """
@@ -207,7 +211,7 @@ class LayerwiseOptimizer(Optimizer):
             if any(call.mesh is not None and call.options.get("norm") == "inf" for call in calls):
                 raise ValueError("norm is 'inf': the largest magnitudes of cut layers travel, from which no norm of "
                                  "all gradients follows; torch.nn.utils.clip_grad_norm_ adds up sums of its own")
-        self._exchanges.add_up(calls, None, None)
+        self._exchanges.add_up(calls, None, None, f"clip_grad_norm_ to {max_norm}")
         squares = [call.bucket.sums[0][call.tensors.layers].sum() if call.mesh is not None else
                    torch.stack(torch._foreach_norm(call.tensors.grads)).double().square().sum() for call in calls]
         if not squares:
@@ -217,7 +221,6 @@ class LayerwiseOptimizer(Optimizer):
         factor = (max_norm / (norm + 1e-6)).clamp(max=1).float()
         for call in calls:
             torch._foreach_mul_(call.tensors.grads, factor.to(call.bucket.device))
-        self._exchanges.keep(calls, factor)
         return norm.float()
 
     def set_pieces(self, pieces: Mapping[Tensor, Sequence[Piece]], group: Any = None) -> None:
@@ -285,7 +288,7 @@ class LayerwiseOptimizer(Optimizer):
                          "instead, so that it is updated once")
 
     def _run(self, work: Due | Sequence[Call], accepted: AllAccepted, grad_scale: Any, found_inf: Any) -> None:
-        """work: what `_due` or `_look` gave."""
+        """work: what `_due` or `_look` gave; sums of layers that are cut have been added up."""
         self._has_stepped = True
         if isinstance(work, Due):
             work.repetition.take(work, accepted.rates, self._nonfinite)
@@ -296,7 +299,6 @@ class LayerwiseOptimizer(Optimizer):
             work, accepted, self.state if self._stateful else None) if is_alone else None
 
     def _launch_all(self, calls: Sequence[Call], grad_scale: Any, found_inf: Any) -> None:
-        found_inf = self._exchanges.add_up(calls, grad_scale, found_inf)
         for bucket, lr, options, tensors, multipliers, *_ in calls:
             device, resolved = bucket.device, Resolved()
             weights, grads, moments = map(resolved.of, tensors[:3])
@@ -479,6 +481,7 @@ class LayerwiseOptimizer(Optimizer):
                     self.state[parameter] = fresh_state(parameter, spec)
 
     def _is_asked_for_state_alone(self) -> bool:
+        """On this rank, as far as it can see."""
         states = (values for values in self.state.values() if isinstance(values, dict) and values)
         has_stepped = self._has_stepped or bool(self._assignment.pinned)  # a traced step sets nothing itself
         if any(has_stepped or values.get("step", 1) != 0 for values in states):
@@ -490,7 +493,7 @@ class LayerwiseOptimizer(Optimizer):
             return False  # the step refuses what is no rate
         grads = [parameter.grad for group in self.param_groups for parameter in group["params"]
                  if parameter.grad is not None]
-        return self._exchanges.all(bool(grads) and not any(bool(local(grad).count_nonzero()) for grad in grads))
+        return bool(grads) and not any(bool(local(grad).count_nonzero()) for grad in grads)
 
     def _nonfinite_on(self, device: torch.device) -> Tensor:
         if device not in self._nonfinite:
@@ -561,7 +564,8 @@ class LayerwiseOptimizer(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_step_supports_amp_scaling": self._step_supports_amp_scaling,
-                "_group_multipliers": self._group_multipliers, "_before_step": BeforeStep.of(self)}
+                "_group_multipliers": self._group_multipliers, "_before_step": BeforeStep.of(self),
+                "_awaits_pieces": self._awaits_pieces or self._pieces is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         previous = self.__dict__.get("state")
@@ -569,6 +573,7 @@ class LayerwiseOptimizer(Optimizer):
             super().__setstate__(state)
             self._reset()
             self._group_multipliers = state.get("_group_multipliers", "refuse")
+            self._awaits_pieces = state.get("_awaits_pieces", False)  # a copy has flat parameters of its own
             for hook in state.get("_before_step", ()):
                 self.register_step_pre_hook(hook)
             self._fill_groups(None)
