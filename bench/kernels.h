@@ -17,7 +17,7 @@ struct Kernels {
   int constant_loads;  // the same, from a layer's norm to its constants
   int update_rows;     // in flight a block, in two passes
   int one_pass_rows;   // the same in one pass
-  int draw_barriers;   // of a ticket that a block draws in one pass
+  int draw_barriers;   // of a tile that a block draws in one pass, beside norm_barriers
   bool prefetched;     // one pass: the first rows of moments and weights are asked for before the layer's norm is there
   bool drawn_ahead;    // tickets and what leads to a tile's address are asked for while the tile before is worked on
   bool tiny_packed;    // a layer of at most one row is a warp's, eight a block
@@ -32,10 +32,10 @@ inline constexpr Kernels kBlockATile{
 // As the machine code of today's kernels has it: tests/kernels/compiled has loads in flight and barriers, to which a
 // test holds these.
 inline constexpr Kernels kWarpATile{
-    "a warp a tile, drawn, prefetched", true, 1, 0, true, 2, 1, 4, 4, 2, true, true, true, false};
+    "a warp a tile, drawn, prefetched", true, 1, 0, true, 2, 1, 4, 4, 3, true, true, true, false};
 // As they could be.
 inline constexpr Kernels kCopying{
-    "the same, with asynchronous copies", true, 1, 0, true, 2, 1, 4, 4, 2, true, true, true, true};
+    "the same, with asynchronous copies", true, 1, 0, true, 2, 1, 4, 4, 3, true, true, true, true};
 
 // Those of kernels/. Whoever changes them so that another structure is true changes this line, and the test of the
 // choice of path says whether kernels/tuning.h has to follow.

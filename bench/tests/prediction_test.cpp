@@ -168,14 +168,15 @@ TEST_CASE("nothing is faster where everything takes longer") {
 // Hazard: a model of kernels that are no more. What the machine code has of an H100's stands in a table.
 TEST_CASE("the kernels that the model knows are those that the compiler made") {
   CAPTURE(kKernels.name);
-  const Made norms = made("norms<GradNorm<f32, NovogradStep>>"), update = made("update<NovogradUpdate<f32, f32, f32>>"),
-             one_pass = made("one_pass<GradNorm<f32, NovogradStep>, NovogradUpdate<f32, f32, f32>, f32, f32>");
+  const Made norms = made("norms<GradNorm<f32, NovogradEnd>>"), update = made("update<NovogradUpdate<f32, f32, f32>>"),
+             one_pass = made("one_pass<GradNorm<f32, NovogradEnd>, NovogradUpdate<f32, f32, f32>, f32, f32>");
   // Of a row a thread of a block has 4 neighbours, 16 bytes, a lane of a single warp eight times as many. What one pass
   // holds it does not load again.
-  CHECK(norms.loads(kKernels.norm_rows * (kKernels.warp_sums ? 8 : 1)));
+  // Of a warp's eight the compiler asks for six before it uses the first, and the rest meanwhile.
+  CHECK(norms.loads(kKernels.warp_sums ? 6 : kKernels.norm_rows));
   CHECK(update.loads(3 * kKernels.update_rows));
   CHECK((one_pass.loads(2 * kKernels.one_pass_rows) || one_pass.loads(3 * kKernels.one_pass_rows)));
-  CHECK(norms.has_barriers(kKernels.norm_barriers));
+  CHECK(norms.has_barriers(kKernels.norm_barriers + kKernels.warp_sums));  // a warp's: once a launch, for the call
   CHECK(one_pass.has_barriers(kKernels.draw_barriers + kKernels.norm_barriers));
 }
 
