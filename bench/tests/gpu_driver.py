@@ -42,6 +42,7 @@ class Driver(Pretended):
     def test_the_page_has_the_stages_and_their_seconds(self):
         import stages  # noqa: PLC0415
         page = (ROOT / "bench" / "README.md").read_text()
+        page = page[page.index("| stage | at most |"):].split("\n\n")[0]
         told = {}
         for names, seconds in re.findall(r"^\| ([a-z, -]+) \| (\d[^|]*) \|", page, re.M):
             numbers = [int(number) for number in re.findall(r"\d+", seconds)]
