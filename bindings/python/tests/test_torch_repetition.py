@@ -408,7 +408,7 @@ def test_memory_that_was_freed_is_refused_before_anything_is_written(
         before.append([each.detach().clone() for each in training.parameters[:3]])
         freed.untyped_storage().resize_(0)
 
-    name = "3.0" if grouped else "0.3"
+    name = "param_groups[3]['params'][0]" if grouped else "param_groups[0]['params'][3]"
     for _ in range(2):
         said = training.step(free)
         assert said.startswith(f"ValueError: {'the gradient of ' if of == 'gradient' else ''}{name} has no memory")
