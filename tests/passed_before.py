@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 SAID = "passed before with the same inputs"
+CACHES = {"__pycache__", ".mypy_cache"}  # what running writes beside what is read
 SEEN_BY_TESTS = re.compile(r"(PATH|HOME|USER|TMPDIR|TZ|LANG|LC_.*|LD_.*|PYTHON.*|OMP_.*|CUDA_.*|FAKE_CUDA_.*|SIMT_.*|"
                            r"LAYERWISE_.*|CATCH_.*|QEMU_.*|[A-Z]+SAN_OPTIONS)")
 
@@ -32,7 +33,7 @@ def environment():
 def files_below(path):
     """The files that a path stands for. Raises FileNotFoundError."""
     if path.is_dir():
-        return [file for file in sorted(path.rglob("*")) if file.is_file() and "__pycache__" not in file.parts]
+        return [file for file in sorted(path.rglob("*")) if file.is_file() and not CACHES.intersection(file.parts)]
     if path.is_file():
         return [path]
     raise FileNotFoundError(f"{path} is read by the test and is not there")
