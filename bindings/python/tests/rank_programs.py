@@ -246,6 +246,10 @@ def disagree(rank: int, ranks: int, maker: str, what: str, stepped: bool) -> tup
         group["norm"] = "inf"
     if odd and what == "frozen":
         parameters[1].requires_grad_(False).grad = None
+    if odd and what == "second moment":
+        optimizer.state[parameters[1]]["second_moment"].mul_(2)
+    if odd and what == "state":
+        optimizer.state[parameters[1]].clear()
     if odd and what == "refused":
         group["lr"] = -1.0
     before = [parameter.detach().to_local().clone() for parameter in parameters]

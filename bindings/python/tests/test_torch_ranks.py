@@ -132,6 +132,7 @@ DISAGREEMENTS = [
     ("fewer", False, "NovoGrad", "LayoutError: .* the 2 ranks differ in their layers"),
     ("dtype", False, "LARCSGD", AGREED), ("lr 0", False, "NovoGrad", AGREED), ("clip", True, "NovoGrad", AGREED),
     ("max_norm", True, "LARCSGD", AGREED), ("second_moment_dtype", False, "NovoGrad", AGREED),
+    ("second moment", True, "NovoGrad", AGREED), ("state", True, "LARCSGD", AGREED),
     ("norm", True, "NovoGrad", "LayoutError: which parameters .* or their norm, has changed"),
     ("frozen", True, "NovoGrad", "LayoutError: which parameters .* has changed"),
     ("refused", True, "NovoGrad groups", "lr is -1|RuntimeError: another rank has refused"),

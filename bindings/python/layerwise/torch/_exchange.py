@@ -8,6 +8,7 @@ written.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import textwrap
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -46,11 +47,13 @@ class Exchange:
     of_weights  whether the weights' sums travel too
     norm        "l2", whose sums are added, or "inf", whose largest is taken
     norms       of all exchanges over the mesh: a rank that has fewer would leave the others waiting
+    has_all_state  whether every rank has every layer's second moment and number of steps; an engine's flat parameters
+                keep those of layers that they have elements of
     """
 
     def __init__(self, mesh: Any, layers: Sequence[Layer], places: dict[int, int], of_weights: bool, norm: str,
-                 norms: Sequence[str]) -> None:
-        self.norm, self.of_weights = norm, of_weights
+                 norms: Sequence[str], has_all_state: bool) -> None:
+        self.norm, self.of_weights, self.has_all_state = norm, of_weights, has_all_state
         self._kinds = 2 if of_weights else 1
         self._mesh = mesh
         self._device = torch.device(mesh.device_type)
@@ -166,7 +169,8 @@ class Exchanges:
     def _make(self, found: Found, of_weights: bool, name: Callable[[int, int], str]) -> None:
         self._known, self._all = [], {}
         made = {(mesh, norm): Exchange(mesh, *_layers(members, name), of_weights, norm,
-                                       [other for its_mesh, other in found if its_mesh == mesh])
+                                       [other for its_mesh, other in found if its_mesh == mesh],
+                                       piece_of(members[0][0]) is None)
                 for (mesh, norm), members in found.items()}
         self._known = [(kind, [weakref.ref(parameter) for parameter, _, _ in members])
                        for kind, members in found.items()]
@@ -257,13 +261,24 @@ def _layers(members: Sequence[tuple[Tensor, int, int]],
 def _agreed(calls: Sequence[Call], grad_scale: Any, found_inf: Any, exchange: Exchange, what: str) -> bytes:
     """What a step is told, of which the ranks' must be equal."""
     told: dict[str, list[Any]] = {}  # calls differ in dtypes too, and may on ranks without an element of a layer
+    state: list[tuple[Any, ...]] = []
     for call in calls:
+        if exchange.has_all_state:
+            state += zip(exchange.places(call), *_state_of(call), strict=True)
         multipliers: list[Sequence[Any]] = [values or [None] * len(call.parameters) for values in call.multipliers]
         options = {**call.options, **call.bucket.state_dtypes}
         told.setdefault(f"lr {_known(call.lr)!r}, {sorted(options.items())}", []).extend(
             zip(exchange.places(call), *multipliers, strict=True))
     steps = sorted((options, sorted(layers, key=lambda layer: int(layer[0]))) for options, layers in told.items())
-    return f"{what}, grad_scale {_known(grad_scale)!r}, found_inf {found_inf is not None}, {steps}".encode()
+    kept = hashlib.blake2s(repr(sorted(state, key=lambda layer: int(layer[0]))).encode(), digest_size=4).hexdigest()
+    return (f"{what}, grad_scale {_known(grad_scale)!r}, found_inf {found_inf is not None}, second moments and numbers "
+            f"of steps {kept}, {steps}").encode()
+
+
+def _state_of(call: Call) -> list[list[float]]:
+    """What a call's layers have one value of, by kind."""
+    kinds = [kind for kind in (call.tensors.steps, *call.tensors.by_kind()) if kind]
+    return [torch.stack([value.detach().reshape(()) for value in kind]).tolist() for kind in kinds]
 
 
 def _known(value: Any) -> Any:

@@ -148,12 +148,12 @@ def refuse_piece(parameter: Tensor, name: str) -> None:
     for mark, what in _MARKS.items():
         if getattr(parameter, mark, None) not in (None, False):
             raise TypeError(f"{name} {what}. {WHAT_TO_DO}")
-    if getattr(parameter, "tensor_model_parallel", False) and _tensor_parallel_ranks() > 1:
-        raise TypeError(f"{name} is marked tensor_model_parallel, and {_tensor_parallel_ranks()} ranks may share it. "
+    if getattr(parameter, "tensor_model_parallel", False) and tensor_parallel_ranks() > 1:
+        raise TypeError(f"{name} is marked tensor_model_parallel, and {tensor_parallel_ranks()} ranks may share it. "
                         f"{WHAT_TO_DO}")
 
 
-def _tensor_parallel_ranks() -> int:
+def tensor_parallel_ranks() -> int:
     """As the engine says, where one is there: Megatron marks its layers even where one rank holds them whole. Without
     one nobody can say, and all ranks may."""
     for engine in map(sys.modules.get, _TENSOR_PARALLEL_ENGINES):

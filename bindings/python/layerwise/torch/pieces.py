@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ._pieces import Piece
-from ._shards import _tensor_parallel_ranks
+from ._shards import tensor_parallel_ranks
 
 __all__ = ["Piece", "awaited", "deepspeed", "megatron"]
 
@@ -68,7 +68,7 @@ def megatron(optimizer: Any) -> PiecesAndGroup:
     shards = _megatron_shards(optimizer)
     for name, parameter, shard in shards:
         if getattr(parameter, "tensor_model_parallel", False) and getattr(parameter, "partition_dim", -1) >= 0:
-            if _tensor_parallel_ranks() > 1:
+            if tensor_parallel_ranks() > 1:
                 raise TypeError(f"{name} is cut by tensor parallelism too: its norm crosses two groups of ranks")
         if shard is None:
             raise TypeError(f"{name} has no float32 shard: the engine's precision-aware optimizer keeps it elsewhere")
