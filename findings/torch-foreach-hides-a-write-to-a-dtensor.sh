@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# torch._foreach_* in place on a DTensor leaves its version as it was: autograd then computes a wrong gradient in silence.
+# torch._foreach_* in place on a DTensor leaves its version as it was: autograd computes a wrong gradient in silence.
 #
 # One would guess that a write to a DTensor is seen as a write to a tensor is: autograd refuses to use a tensor that it
 # saved and that was written since. Seen with torch 2.13.0, one gloo process: mul_, zero_ and the like raise the version
-# of a DTensor and are refused, but the foreach functions that fused and foreach optimizers and clip_grad_norm_ are made
-# of do not, and neither do writes to its local tensor. The gradient of sum(w*x) for x = (1, 2, 3) that was multiplied by
-# 10 in between is (10, 20, 30), without an error. Who asks `_version` whether a gradient has changed since it was looked
+# of a DTensor and are refused, but the foreach functions that foreach optimizers and clip_grad_norm_ are made of do
+# not, and neither do writes to its local tensor. The gradient of sum(w*x) for x = (1, 2, 3) that was multiplied by 10
+# in between is (10, 20, 30), without an error. Who asks `_version` whether a gradient has changed since it was looked
 # at (to use a norm again that was worked out while clipping, say) is told that it has not. A change that raises it was
 # proposed in pytorch's pull request 197502.
 #
@@ -66,7 +66,8 @@ writes = {"mul_": lambda x: x.mul_(10), "_foreach_mul_": lambda x: torch._foreac
 found = {}
 for name, write in writes.items():
     found[name] = gradient(False, write), gradient(True, write)
-    print(f"{name:15} gradient of a plain tensor: {found[name][0] or 'refused'}; of a DTensor: {found[name][1] or 'refused'}")
+    plain, cut = (each or "refused" for each in found[name])
+    print(f"{name:15} gradient of a plain tensor: {plain}; of a DTensor: {cut}")
 versions = [clipped_version(cut, foreach) for cut in (False, True) for foreach in (False, True)]
 print("clip_grad_norm_ raises a gradient's version, plain, plain by foreach, DTensor, DTensor by foreach:", *versions)
 dist.destroy_process_group()
