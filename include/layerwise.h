@@ -319,9 +319,9 @@ typedef struct layerwise_shard_options {
   int64_t struct_size;         /* bytes of this struct as the caller knows it */
   const int64_t *layer_sizes;  /* [layer_count], elements of the whole layers, at least the plan's sizes; host; copied.
                                   NULL only when layer_count is 0 */
-  const int64_t *layer_begins; /* [layer_count], elements from the start of the whole layer to that of the piece; -1: the
-                                  piece is not contiguous; any number if it is empty; host; copied. NULL: -1 for
-                                  every layer */
+  const int64_t *layer_begins; /* [layer_count], elements from the start of the whole layer to that of the piece, any
+                                  number >= 0 if it is empty; -1, on every rank: the layer's pieces are not contiguous;
+                                  host; copied. NULL: -1 for every layer */
   const uint8_t *counted;      /* [layer_count], 1: this rank's elements enter the sums; 0: another rank counts a replica
                                   of them; host; copied. NULL: 1 */
   int64_t reserved[4];         /* 0 */

@@ -11,7 +11,8 @@ namespace {
 enum Subject { kLayout, kDtypes, kAgreed, kNumerics, kSubjects };
 constexpr const char* kNames[kSubjects] = {
     "layers: their number, their whole sizes or whether their pieces are contiguous", "dtypes",
-    "agreed: lr, or what else a step is told", "numerics versions: their libraries give other bits"};
+    "agreed bytes: lr, options, state, or what else a step is told",
+    "numerics versions: their libraries give other bits"};
 constexpr int kChunks = 2, kChunkBits = 16;
 static_assert(1 + kSubjects * kChunks * 2 == LAYERWISE_CLAIM_HEAD);
 

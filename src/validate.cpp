@@ -292,7 +292,7 @@ std::vector<LayerPiece> checked_shard(const layerwise_plan& plan, const layerwis
            "layer_sizes[%lld] is %lld; the whole layer must have at least the plan's %lld, and all layers at most %lld "
            "elements",
            layer, static_cast<long long>(whole), size, static_cast<long long>(kMostElements));
-    if (size > 0 && (begin < -1 || begin > whole - size))
+    if (begin < -1 || (size > 0 && begin > whole - size))
       fail(LAYERWISE_ERROR_LAYER_RANGE,
            "layer_begins[%lld] is %lld; a piece of %lld must lie in the %lld elements of its layer, or be -1", layer,
            static_cast<long long>(begin), size, static_cast<long long>(whole));

@@ -35,7 +35,9 @@ TEST_CASE("a shard's pieces must lie in their layers", "[bad_input]") {
   expect_refusal(h.set(), kRange, {"layer_begins[0]", "4", "6"});
   h.begins[0] = -2;
   expect_refusal(h.set(), kRange, {"layer_begins[0]", "-2"});
-  h.begins[0] = 3, h.counted[3] = 2;
+  h.begins[0] = 3, h.begins[1] = -7;  // of an empty piece: ranks would differ in whether the layer's are contiguous
+  expect_refusal(h.set(), kRange, {"layer_begins[1]", "-7"});
+  h.begins[1] = 0, h.counted[3] = 2;
   expect_refusal(h.set(), kFlag, {"counted[3]", "2"});
   layerwise_shard_options options;
   REQUIRE_OK(layerwise_shard_options_init(&options, sizeof options));

@@ -282,8 +282,8 @@ mutable struct ShardOptions
     # [layer_count], elements of the whole layers, at least the plan's sizes; host; copied. NULL only when layer_count
     # is 0
     layer_sizes::Ptr{Int64}
-    # [layer_count], elements from the start of the whole layer to that of the piece; -1: the piece is not contiguous;
-    # any number if it is empty; host; copied. NULL: -1 for every layer
+    # [layer_count], elements from the start of the whole layer to that of the piece, any number >= 0 if it is empty;
+    # -1, on every rank: the layer's pieces are not contiguous; host; copied. NULL: -1 for every layer
     layer_begins::Ptr{Int64}
     # [layer_count], 1: this rank's elements enter the sums; 0: another rank counts a replica of them; host; copied.
     # NULL: 1
