@@ -9,17 +9,6 @@
 namespace bench {
 namespace {
 
-layerwise::Layout packed(const std::vector<int64_t>& sizes) {
-  layerwise::Layout layout;
-  for (const int64_t size : sizes) {
-    layout.layers.push_back({layout.elements, size, layout.tiles});
-    layout.elements += size;
-    layout.tiles += layerwise::tiles_of(size);
-  }
-  layout.extent = layout.elements;
-  return layout;
-}
-
 PathCost two_pass_cost(Op op, int64_t elements, const ElementBytes& bytes, const Gpu& gpu) {
   const RereadBytes again = reread_bytes(op, bytes);
   PathCost cost;
@@ -76,6 +65,17 @@ PathCost one_pass_cost(Op op, const Held& held, const layerwise::Layout& layout,
 }
 
 }  // namespace
+
+layerwise::Layout packed(const std::vector<int64_t>& sizes) {
+  layerwise::Layout layout;
+  for (const int64_t size : sizes) {
+    layout.layers.push_back({layout.elements, size, layout.tiles});
+    layout.elements += size;
+    layout.tiles += layerwise::tiles_of(size);
+  }
+  layout.extent = layout.elements;
+  return layout;
+}
 
 StepCost cost_of(Op op, const std::vector<int64_t>& sizes, const BufferDtypes& dtypes, const Gpu& gpu, int32_t path) {
   const ElementBytes bytes = element_bytes(dtypes);

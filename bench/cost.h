@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "backend.h"
 #include "dtypes.h"
 #include "kernels.h"
 
@@ -23,6 +24,9 @@ struct StepCost {
   bool holds_weights = false;  // and where the norms read them their weights
   bool chooses_one_pass = false;
 };
+
+// Of layers one behind the other.
+layerwise::Layout packed(const std::vector<int64_t>& sizes);
 
 // path: as in layerwise_plan_options, 0 or LAYERWISE_PATH_ONE_PASS.
 StepCost cost_of(Op op, const std::vector<int64_t>& sizes, const BufferDtypes& dtypes, const Gpu& gpu, int32_t path = 0);

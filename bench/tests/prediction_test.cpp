@@ -23,23 +23,13 @@ constexpr Gpu kSmall{"small", 1, {0, 0, 0}, 0, 0, 32.768, 0, 0, "by hand"};
 constexpr Latencies kByHand{
     .l2 = 1, .memory = 2, .atomic = 3, .fence = 5, .barrier = 0.5, .reduction = 0.25, .scalars = 7, .launch = 10};
 
-layerwise::Layout layout_of(const std::vector<int64_t>& sizes) {
-  layerwise::Layout layout;
-  for (const int64_t size : sizes) {
-    layout.layers.push_back({layout.elements, size, layout.tiles});
-    layout.elements += size;
-    layout.tiles += layerwise::tiles_of(size);
-  }
-  return layout;
-}
-
 double two_passes(Op op, const std::vector<int64_t>& sizes, const Kernels& kernels = kBlockATile) {
-  const layerwise::Layout layout = layout_of(sizes);
+  const layerwise::Layout layout = packed(sizes);
   return predict_two_passes({op, layout, {4, 4, 4}, kSmall, kernels, kByHand});
 }
 
 double one_pass(const std::vector<int64_t>& sizes, int blocks, int slots, const Kernels& kernels = kBlockATile) {
-  const layerwise::Layout layout = layout_of(sizes);
+  const layerwise::Layout layout = packed(sizes);
   const layerwise::OnePassList list = layerwise::one_pass_list(layout, int64_t{blocks} * slots);
   return predict_one_pass({Op::kNovograd, layout, {4, 4, 4}, kSmall, kernels, kByHand}, {blocks, slots, false, list});
 }
@@ -100,7 +90,7 @@ TEST_CASE("a step in two passes: one tile") {
 TEST_CASE("what L2 still has, the update does not ask memory for") {
   Gpu cached = kSmall;
   cached.l2_bytes = 2 * 16384;  // half of it keeps 16 KiB: the gradients of the four rows that are updated first
-  const layerwise::Layout layout = layout_of({8192});
+  const layerwise::Layout layout = packed({8192});
   // The first four rows of the update are 32 KiB then: everything after them is half a microsecond earlier.
   CHECK(predict_two_passes({Op::kNovograd, layout, {4, 4, 4}, cached, kBlockATile, kByHand}) ==
         Approx(25.25 + 10 + 12.5));
