@@ -20,6 +20,7 @@
 #include "device/barriers.h"
 #include "device/builtins.h"
 #include "device/cub.h"
+#include "device/dependent.h"
 #include "device/launch.h"
 #include "device/memory.h"
 #include "device/warp.h"

@@ -1,5 +1,6 @@
 // Kernel launches. A kernel runs to its end before the launch returns, and the launch returns its failure:
 // on a GPU that would come with a later call.
+#include "overlap.h"
 #include "state.h"
 
 #include "../engine/engine.h"
@@ -18,11 +19,11 @@ bool legal(dim3 grid, dim3 block) {
 }
 
 cudaError_t launch(const void* kernel, dim3 grid, dim3 block, void** arguments, std::size_t dynamic_shared,
-                   cudaStream_t stream, bool cooperative) {
+                   cudaStream_t stream, bool cooperative, bool dependent) {
   if (const cudaError_t planned = entered("launch")) return planned;
   if (const cudaError_t code = check_stream(stream)) return code;
   const simt::Options& options = simt::options();
-  simt::engine::Launch description{kernel, nullptr, arguments, grid, block, dynamic_shared, cooperative};
+  simt::engine::Launch description{kernel, nullptr, arguments, grid, block, dynamic_shared, cooperative, dependent};
   {
     std::lock_guard lock(state().mutex);
     const Kernel* found = find_kernel(kernel);
@@ -31,6 +32,7 @@ cudaError_t launch(const void* kernel, dim3 grid, dim3 block, void** arguments, 
     description.invoke = found->invoke;
   }
   if (!legal(grid, block)) return failed(cudaErrorInvalidConfiguration);
+  if (dependent && options.compute_capability < 90) return failed(cudaErrorNotSupported);
   if (cooperative) {
     if (!options.cooperative_launch) return failed(cudaErrorNotSupported);
     const auto blocks = std::uint64_t(grid.x) * grid.y * grid.z;
@@ -40,7 +42,11 @@ cudaError_t launch(const void* kernel, dim3 grid, dim3 block, void** arguments, 
       std::abort();
     }
   }
-  const cudaError_t ran = simt::engine::execute(description);
+  if (dependent)
+    undo_earlier_launch();
+  else
+    remember_memory();
+  const cudaError_t ran = simt::engine::execute(description, redo_earlier_launch);
   const cudaError_t damage = check_allocations();
   return failed(ran ? ran : damage);
 }
@@ -52,28 +58,30 @@ extern "C" {
 cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments, size_t dynamic_shared,
                              cudaStream_t stream) {
   SIMT_ENTER(cudaLaunchKernel);
-  return launch(kernel, grid, block, arguments, dynamic_shared, stream, false);
+  return launch(kernel, grid, block, arguments, dynamic_shared, stream, false, false);
 }
 
 cudaError_t cudaLaunchCooperativeKernel(const void* kernel, dim3 grid, dim3 block, void** arguments,
                                         size_t dynamic_shared, cudaStream_t stream) {
   SIMT_ENTER(cudaLaunchCooperativeKernel);
-  return launch(kernel, grid, block, arguments, dynamic_shared, stream, true);
+  return launch(kernel, grid, block, arguments, dynamic_shared, stream, true, false);
 }
 
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* kernel, void** arguments) {
   SIMT_ENTER(cudaLaunchKernelExC);
   if (!config) return failed(cudaErrorInvalidValue);
-  bool cooperative = false;
+  bool cooperative = false, dependent = false;
   for (unsigned i = 0; i < config->numAttrs; ++i) {
     const cudaLaunchAttribute& attribute = config->attrs[i];
     switch (attribute.id) {
       case cudaLaunchAttributeCooperative:
         cooperative = attribute.val.cooperative;
         break;
+      case cudaLaunchAttributeProgrammaticStreamSerialization:
+        dependent = attribute.val.programmaticStreamSerializationAllowed;
+        break;
       case cudaLaunchAttributePriority:
       case cudaLaunchAttributeAccessPolicyWindow:
-      case cudaLaunchAttributeProgrammaticStreamSerialization:
         break;  // hints that change no result
       default:
         std::fprintf(stderr, "simt: launch attribute %d is not pretended\n", int(attribute.id));
@@ -81,7 +89,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* ke
     }
   }
   return launch(kernel, config->gridDim, config->blockDim, arguments, config->dynamicSmemBytes, config->stream,
-                cooperative);
+                cooperative, dependent);
 }
 
 }  // extern "C"

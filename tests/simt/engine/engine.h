@@ -35,6 +35,7 @@ struct Fiber {
   State state = State::kReady;
   bool in_range = false;   // PTX's predicate of the last shuffle
   bool held_back = false;  // runs only when hardly anything else can: see policy.h
+  bool has_waited = false;  // for the launch that its own depends on
   char* stack = nullptr;
   void* fake_stack = nullptr;        // ASan's
   void* sanitizer_thread = nullptr;  // TSan's
@@ -103,6 +104,7 @@ struct Launch {
   dim3 grid, block;
   std::size_t dynamic_shared;
   bool cooperative;
+  bool dependent;  // may begin before the launch in front has ended
 };
 
 // --- switch.cpp: fibers
@@ -121,7 +123,8 @@ Random& random();
 [[noreturn]] void fail(const char* kind, const std::string& what, cudaError_t = cudaErrorLaunchFailure);
 
 // --- launch.cpp
-cudaError_t execute(const Launch&);
+// end_earlier: makes memory what the launch in front left; false where this one has written by then.
+cudaError_t execute(const Launch&, bool (*end_earlier)());
 void fiber_body();  // where every fiber begins
 const Launch& launched();
 std::vector<std::unique_ptr<Block>>& resident_blocks();

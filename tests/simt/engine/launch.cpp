@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "../device/builtins.h"
+#include "../device/dependent.h"
 #include "memory.h"
 #include "scheduler.h"
 #include "slice.h"
@@ -158,6 +159,8 @@ void fiber_body() {
   scheduler.launch.invoke(scheduler.launch.kernel, scheduler.launch.arguments);
   account();
   Fiber& fiber = *current();
+  if (scheduler.launch.dependent && !fiber.has_waited)
+    fail("ERROR", name_of(fiber) + " ends without having waited for the launch that its own depends on");
   Block& block = *fiber.block;
   flush_copies(fiber);
   release(&scheduler.end_sync);
@@ -177,11 +180,12 @@ void fiber_body() {
   std::abort();  // a finished fiber is never queued
 }
 
-cudaError_t execute(const Launch& launch) {
+cudaError_t execute(const Launch& launch, bool (*end_earlier)()) {
   std::lock_guard lock(scheduler.one_launch_at_a_time);
   const unsigned modes_of_caller = _mm_getcsr();
   _mm_setcsr(kDefaultModes);  // the GPU knows none of the caller's
   begin(launch);
+  scheduler.end_earlier = launch.dependent ? end_earlier : nullptr;
   const auto capacity = std::uint64_t(options().sms) * unsigned(options().blocks_per_sm);
   const auto resident = std::size_t(std::min(capacity, scheduler.block_count));
   provide_blocks(resident, launch.block.x * launch.block.y * launch.block.z);
@@ -190,6 +194,7 @@ cudaError_t execute(const Launch& launch) {
   run_all_blocks(resident);
   statistics().seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   order_host_after_all_threads(resident);
+  if (scheduler.end_earlier) scheduler.end_earlier();  // the launch has failed before any thread waited
   if (scheduler.failure.kind) report_failure();
   drop_copies();
   for (std::size_t slot = 0; slot < resident; ++slot) finish_block(*scheduler.resident[slot]);
@@ -208,5 +213,17 @@ void set_seed(std::uint64_t seed) {
 }
 
 std::uint64_t seed() { return engine::current_seed; }
+
+void dependency_wait() {
+  using namespace engine;
+  current()->has_waited = true;
+  if (!scheduler.end_earlier) return;
+  yield();  // the others get on as far as they do without waiting
+  if (!scheduler.end_earlier) return;
+  const auto end_earlier = scheduler.end_earlier;
+  scheduler.end_earlier = nullptr;
+  if (!end_earlier()) fail("ERROR", "the launch has written before it waited for the launch that it depends on");
+  progressed();
+}
 
 }  // namespace simt

@@ -31,6 +31,7 @@ struct Scheduler {
   unsigned running_blocks = 0;
   std::int64_t steps = 0, given = 0, last_meeting = 0, last_progress = 0;
   char launch_sync = 0, end_sync = 0;
+  bool (*end_earlier)() = nullptr;  // until it was called
   Failure failure;
 };
 extern Scheduler scheduler;

@@ -126,7 +126,7 @@ __global__ void ring_kernel(float* out, const float* in, unsigned* ticket, float
   for (unsigned turn = 0;; ++turn) {
     const unsigned slot = turn % Ring::kSlots, round = turn / Ring::kSlots;
     if (bug != Bug::kMissingCopyWait || turn == 0)
-      while (!simt::mbarrier_try_wait(&ring.full[slot], round & 1)) {
+      while (!simt::mbarrier_try_wait(&ring.full[slot], bug == Bug::kPhaseTakenTwice ? 0 : round & 1)) {
       }
     const int tile = ring.which[slot], partner = tile ^ 1;
     if (tile >= tiles) return;
@@ -224,6 +224,36 @@ __global__ void small_kernel(float* out, const float* in, unsigned* word, int n)
   }
 }
 
+// --- two launches, of which the second may begin before the first has ended
+
+__global__ void first_kernel(float* between, const float* in) {
+  simt::dependency_trigger();
+  const int i = int(blockIdx.x * blockDim.x + threadIdx.x);
+  between[i] = in[i];
+}
+
+template <Bug bug>
+__global__ void second_kernel(float* out, const float* between) {
+  const int i = int(blockIdx.x * blockDim.x + threadIdx.x);
+  float early = 0;
+  if constexpr (bug == Bug::kReadBeforeDependencyWait) early = between[i ^ 1];
+  if constexpr (bug == Bug::kWriteBeforeDependencyWait) out[i] = 0.f;
+  if constexpr (bug != Bug::kNoDependencyWait) simt::dependency_wait();
+  out[i] = bug == Bug::kReadBeforeDependencyWait ? early : between[i ^ 1];
+}
+
+template <Bug bug>
+cudaError_t start_dependent(const Buffers& buffers, cudaLaunchConfig_t config) {
+  config.blockDim = dim3(128);
+  if (const cudaError_t status = cudaLaunchKernelEx(&config, first_kernel, buffers.floats, buffers.in)) return status;
+  cudaLaunchAttribute overlaps{};
+  overlaps.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlaps.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &overlaps;
+  config.numAttrs = 1;
+  return cudaLaunchKernelEx(&config, second_kernel<bug>, buffers.out, buffers.floats);
+}
+
 template <Bug bug>
 cudaError_t start(const Layers& layers, const Buffers& buffers, int blocks) {
   cudaLaunchAttribute cooperative{};
@@ -231,7 +261,12 @@ cudaError_t start(const Layers& layers, const Buffers& buffers, int blocks) {
   cooperative.val.cooperative = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(unsigned(blocks));
-  if constexpr (kind_of(bug) == Kind::kSmall) {
+  if constexpr (bug == Bug::kNone) {
+    if (buffers.floats && !buffers.words) return start_dependent<bug>(buffers, config);
+  }
+  if constexpr (kind_of(bug) == Kind::kDependent) {
+    return start_dependent<bug>(buffers, config);
+  } else if constexpr (kind_of(bug) == Kind::kSmall) {
     config.blockDim = dim3(128);
     config.dynamicSmemBytes = bug == Bug::kDynamicSharedOverrun ? 128 * sizeof(float) : 0;
     return cudaLaunchKernelEx(&config, small_kernel<bug>, buffers.out, buffers.in, buffers.words, buffers.n);
@@ -260,10 +295,11 @@ cudaError_t launch(Bug bug, const Layers& layers, const Buffers& buffers, int bl
   CASE(kMissingBarrier)
   CASE(kTailOffByOne) CASE(kLatePublish) CASE(kRelaxedPublish) CASE(kRelaxedFlag) CASE(kFlagNeverSet)
       CASE(kNonAtomicCounter) CASE(kDrawnAheadOfWait) CASE(kArrivalOrder) CASE(kMissingCopyWait) CASE(kEarlySlotClaim) CASE(kSlotFreedEarly)
-          CASE(kTooFewBytes) CASE(kMissingElementWait) CASE(kWrongShuffleMask) CASE(kShuffleAsFence)
+          CASE(kTooFewBytes) CASE(kPhaseTakenTwice) CASE(kMissingElementWait) CASE(kWrongShuffleMask) CASE(kShuffleAsFence)
               CASE(kSharedOverrun) CASE(kDynamicSharedOverrun) CASE(kUnwrittenShared) CASE(kDivergentBarrier)
                   CASE(kExitBeforeBarrier) CASE(kGlobalOverrun) CASE(kMisalignedVector) CASE(kIndexOverflow)
-                      CASE(kNotResident) CASE(kBlockScope)
+                      CASE(kNotResident) CASE(kBlockScope) CASE(kNoDependencyWait)
+                          CASE(kReadBeforeDependencyWait) CASE(kWriteBeforeDependencyWait)
 #undef CASE
                           case Bug::kCount:
     break;

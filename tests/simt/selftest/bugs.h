@@ -20,6 +20,7 @@ enum class Bug {
   kEarlySlotClaim,      // a tile is drawn before there is a slot for it: deadlock
   kSlotFreedEarly,      // a slot is given back before it was read
   kTooFewBytes,         // expect_tx announces less than is copied
+  kPhaseTakenTwice,     // the ring's consumers wait for the phase that has ended already
   kMissingElementWait,  // cp.async without wait_group
   kWrongShuffleMask,    // full mask in a branch that half the warp takes
   kShuffleAsFence,      // lanes exchange data through memory with a shuffle for order
@@ -33,6 +34,9 @@ enum class Bug {
   kIndexOverflow,     // an int product that needs 64 bits
   kNotResident,       // an ordinary launch waits for blocks that cannot run
   kBlockScope,        // an atomic of block scope between blocks
+  kNoDependencyWait,  // a launch that may begin early never waits for the one in front
+  kReadBeforeDependencyWait,
+  kWriteBeforeDependencyWait,
   kCount
 };
 
@@ -57,12 +61,13 @@ struct Buffers {
 };
 cudaError_t launch(Bug, const Layers&, const Buffers&, int blocks);
 
-enum class Kind { kLayers, kRing, kSmall };
+enum class Kind { kLayers, kRing, kSmall, kDependent };
 constexpr Kind kind_of(Bug bug) {
   if (bug <= Bug::kArrivalOrder) return Kind::kLayers;
   if (bug == Bug::kMissingCopyWait || bug == Bug::kEarlySlotClaim || bug == Bug::kSlotFreedEarly ||
-      bug == Bug::kTooFewBytes)
+      bug == Bug::kTooFewBytes || bug == Bug::kPhaseTakenTwice)
     return Kind::kRing;
+  if (bug >= Bug::kNoDependencyWait) return Kind::kDependent;
   return Kind::kSmall;
 }
 

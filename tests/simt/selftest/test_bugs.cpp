@@ -52,6 +52,7 @@ const Expectation expectations[] = {
     {Bug::kEarlySlotClaim, "tile drawn before its slot is free", {kSome, kSome, kSome}, "LIVELOCK"},
     {Bug::kSlotFreedEarly, "slot given back before it was read", {kSome, kSome, kEvery}, ""},
     {Bug::kTooFewBytes, "too few bytes expected", {kSome, kSome, kSome}, ""},
+    {Bug::kPhaseTakenTwice, "phase of a barrier taken twice", {kHalf, kHalf, kEvery}, ""},
     {Bug::kWrongShuffleMask, "wrong shuffle mask", {kEvery, kEvery, kEvery}, "mask"},
     {Bug::kShuffleAsFence, "shuffle as a fence", {kMissed, kMissed, kEvery}, ""},
     {Bug::kSharedOverrun, "shared memory overrun", {kEvery, kEvery, kEvery}, ""},
@@ -64,6 +65,9 @@ const Expectation expectations[] = {
     {Bug::kIndexOverflow, "int overflow", {kMissed, kEvery, kMissed}, ""},
     {Bug::kNotResident, "waits for blocks that cannot run", {kEvery, kEvery, kEvery}, "LIVELOCK"},
     {Bug::kBlockScope, "block scope between blocks", {kMissed, kMissed, kMissed}, ""},
+    {Bug::kNoDependencyWait, "no wait for the launch in front", {kEvery, kEvery, kEvery}, "without having waited"},
+    {Bug::kReadBeforeDependencyWait, "read before that wait", {kSome, kSome, kSome}, ""},
+    {Bug::kWriteBeforeDependencyWait, "write before that wait", {kSome, kSome, kSome}, ""},
 };
 
 // Layers of 1, 300, 0 (no tile) and 513 elements.
@@ -135,12 +139,24 @@ cudaError_t run_small(Bug bug, std::vector<float>& result) {
   return code;
 }
 
+cudaError_t run_dependent(Bug bug, std::vector<float>& result) {
+  const int blocks = 4, n = 128 * blocks;
+  std::vector<float> host(n);
+  for (int i = 0; i < n; ++i) host[std::size_t(i)] = float(i + 1);
+  DeviceArray<float> in(host), out(host.size()), between(host.size());
+  const cudaError_t code = launch(bug, {}, {out.get(), in.get(), n, nullptr, between.get()}, blocks);
+  result = out.host();
+  return code;
+}
+
 cudaError_t run(Bug bug, std::vector<float>& result) {
   switch (kind_of(bug)) {
     case Kind::kLayers:
       return run_layers(bug, result);
     case Kind::kRing:
       return run_ring(bug, result);
+    case Kind::kDependent:
+      return run_dependent(bug, result);
     default:
       return run_small(bug, result);
   }
@@ -220,6 +236,9 @@ TEST_CASE("the kernels without their bugs are right on every schedule") {
     std::vector<float> result;
     REQUIRE(run(Bug::kNone, result) == cudaSuccess);
     CHECK(same_bits(result, reference));
+    REQUIRE(run_dependent(Bug::kNone, result) == cudaSuccess);
+    CHECK(same_bits(result, expected(Bug::kNoDependencyWait)));
+    simt::set_seed(seed);
   }
   CHECK(simt::sanitizer_reports() == 0);
 }
