@@ -103,6 +103,7 @@ Plan::Plan(const std::vector<int64_t>& sizes, const PlanSettings& settings) {
   options.isa = settings.isa;
   options.path = settings.path;
   options.multiprocessors = settings.multiprocessors;
+  options.experimental = settings.experimental;
   check(layerwise_plan_create(&options, &plan_), "layerwise_plan_create");
 }
 

@@ -17,6 +17,7 @@ struct PlanSettings {
   const int64_t* offsets = nullptr;
   int32_t path = 0;
   int64_t multiprocessors = 0;
+  int64_t experimental = 0;
 };
 
 // Throws std::runtime_error with the library's words where it refuses.

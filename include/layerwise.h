@@ -187,11 +187,18 @@ extern "C" {
                                            0: only gradients, HELD_GRADS of them, or two passes */
 #define LAYERWISE_QUERY_GLOBAL_FINGERPRINT 13 /* a hash of whole layers' sizes, dtypes and the numerics version: the
                                                  same on every rank of a sharded model, however it is cut */
+#define LAYERWISE_QUERY_EXPERIMENTAL 14 /* LAYERWISE_EXPERIMENTAL_ flags: those that the plan was given and its device has */
 
 #define LAYERWISE_PATH_CPU 0      /* one thread for a layer that fits the cache; threads share larger layers */
 #define LAYERWISE_PATH_TWO_PASS 1 /* CUDA: norms, then the update: two launches for the whole model */
 #define LAYERWISE_PATH_ONE_PASS 2 /* CUDA: one cooperative launch; gradients stay in shared memory until their layer's
                                      norm is known */
+
+/* Ways of running a step that no GPU has yet shown to be right and faster; they may go, or become the default. */
+#define LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH 1 /* two passes: the update's launch begins while the norms' ends
+                                                     (programmatic dependent launch) */
+#define LAYERWISE_EXPERIMENTAL_BULK_COPY 2 /* one pass: a warp of its own fetches tiles by asynchronous bulk copies, ahead of
+                                              those that sum and update them */
 
 /* ---- Plans -------------------------------------------------------------------------------------------------------- */
 
@@ -237,7 +244,8 @@ typedef struct layerwise_plan_options {
   int64_t multiprocessors;    /* CUDA: a step launches no more blocks than this many multiprocessors hold; 0 (default):
                                  than all hold. The hardware spreads them over all multiprocessors, so that each has
                                  room left for a communication kernel beside the step, and none is left out */
-  int64_t reserved2;          /* 0 */
+  int64_t experimental;       /* CUDA: a sum of LAYERWISE_EXPERIMENTAL_ flags; 0 (default): none. What the device does not
+                                 have (compute capability 9.0 or newer) is left out. The bits are the same with each */
 } layerwise_plan_options;
 
 /* Fills options with the defaults: packed, CPU, float32, all cores, no layers.

@@ -15,6 +15,7 @@ namespace layerwise {
 template <LayerEnd End>
 __global__ void __launch_bounds__(kBlockThreads)
     given_norms(const __grid_constant__ DevicePlan plan, const __grid_constant__ typename End::Step step) {
+  let_later_launch_begin();
   if (step_is_cancelled_for_block(step.buffers)) return;
   const typename End::Call& call = call_for_block<End>(step);
   __syncthreads();
@@ -29,8 +30,8 @@ __global__ void __launch_bounds__(kBlockThreads)
 template <LayerEnd End>
 cudaError_t launch_given_norms(const DevicePlan& plan, const typename End::Step& step, const DeviceLimits& device,
                                cudaStream_t stream) {
-  return launch(&given_norms<End>, (plan.layer_count + kBlockThreads - 1) / kBlockThreads, device.multiprocessors, stream,
-                plan, step);
+  return launch(&given_norms<End>, (plan.layer_count + kBlockThreads - 1) / kBlockThreads, device.multiprocessors, false,
+                stream, plan, step);
 }
 
 }  // namespace layerwise

@@ -46,6 +46,10 @@ struct SgdUpdate {
                                                  const Held& held, const Source& source) {
     update_weights<W, G, M>(plan, step.buffers, tile, SgdRule{step.sgd.nesterov}, held, source);
   }
+  static __device__ __forceinline__ void prefetch(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                  bool with_weights) {
+    prefetch_weights_and_moments<W, M>(plan, step.buffers, tile, with_weights);
+  }
 };
 
 // ---- Alone: a tile of gradients scaled in place; with folded decay the weights are read too ----
@@ -97,6 +101,10 @@ struct ScaleUpdate {
           grads, {grads}, {weights, nullptr, nullptr, Dtype::kNone}};
       update_tile(scaled, tile.count, source);
     }
+  }
+  static __device__ __forceinline__ void prefetch(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                  bool with_weights) {
+    if (with_weights && step.larc.decay_in_factor) prefetch_tile<W>(plan, tile, step.buffers.weights);
   }
 };
 

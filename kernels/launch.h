@@ -50,6 +50,7 @@ struct DevicePlan {
 // The device's share of a launch's shape.
 struct DeviceLimits {
   int multiprocessors;
+  bool overlaps_launches;  // a step's second launch may begin before its first has ended
 };
 
 // ---- The one-pass step ----
@@ -87,6 +88,19 @@ struct OnePassShape {
 
 // ---- An optimizer's kernels for a plan's dtypes, looked up once a plan ----
 
+// One pass.
+template <class Step>
+struct OnePassKernels {
+  cudaError_t (*load)();
+  // Lets the kernel use shared memory up to most_shared_bytes, its static share included.
+  cudaError_t (*allow_shared)(int most_shared_bytes);
+  // How many blocks of shared_bytes a multiprocessor holds at once.
+  cudaError_t (*resident_blocks)(int shared_bytes, int* blocks);
+  // An error, with nothing launched, where the blocks cannot all be resident.
+  cudaError_t (*launch)(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape, const Step& step,
+                        cudaStream_t stream);
+};
+
 template <class Step>
 struct StepKernels {
   // Loads them onto the current device, so that a first step may be captured and is as quick as the others.
@@ -98,13 +112,8 @@ struct StepKernels {
   // In place of norms, with what step.given has; null where there is no such step.
   cudaError_t (*given_norms)(const DevicePlan& plan, const Step& step, const DeviceLimits& device, cudaStream_t stream);
 
-  // One pass. Lets the kernel use shared memory up to most_shared_bytes, its static share included.
-  cudaError_t (*allow_shared)(int most_shared_bytes);
-  // How many blocks of shared_bytes a multiprocessor holds at once.
-  cudaError_t (*resident_blocks)(int shared_bytes, int* blocks);
-  // An error, with nothing launched, where the blocks cannot all be resident.
-  cudaError_t (*one_pass)(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape, const Step& step,
-                          cudaStream_t stream);
+  OnePassKernels<Step> one_pass;   // each thread loads what it sums
+  OnePassKernels<Step> bulk_pass;  // bulk copies bring it: of compute capability 9.0 and newer
 };
 
 StepKernels<NovogradStep> novograd_kernels(const Dtypes& dtypes);

@@ -22,7 +22,8 @@ struct GradNorm {
   template <TileTeam T, Holder Held>
   static __device__ __forceinline__ Sums<1> of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
                                                     const Held& held) {
-    const GradSummands<G, Held> grads{{tile_address<const G>(plan, tile, step.buffers.grads)}, held};
+    const G* const stored = tile_address<const G>(plan, tile, step.buffers.grads);
+    const auto grads = grad_summands(grads_to_sum(held, stored), held);
     return End::uses_infinity_norm(step) ? tile_sums<LargestMagnitude, T>(grads, tile.count)
                                          : tile_sums<SquareSum, T>(grads, tile.count);
   }
@@ -42,17 +43,17 @@ struct BothNorms {
   template <TileTeam T, Holder Held>
   static __device__ __forceinline__ Sums<2> of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
                                                     const Held& held) {
-    const StoredElements<G> grads{tile_address<const G>(plan, tile, step.buffers.grads)};
+    const auto grads = grads_to_sum(held, tile_address<const G>(plan, tile, step.buffers.grads));
     W* const weights = tile_address<W>(plan, tile, step.buffers.weights);
     const float decay = End::decay_in_norm(plan, step, tile.layer);
     if constexpr (kMayBeSplit<W>) {
       if (step.buffers.weights_extra) {
         const SplitElements split{weights, tile_address<remainder16>(plan, tile, step.buffers.weights_extra)};
-        return tile_sums<SquareSum, T>(BothSummands<G, SplitElements, Held>{grads, split, decay, held}, tile.count);
+        return tile_sums<SquareSum, T>(both_summands(grads, split, decay, held), tile.count);
       }
     }
-    return tile_sums<SquareSum, T>(BothSummands<G, StoredElements<W>, Held>{grads, {weights}, decay, held},
-                                           tile.count);
+    const auto whole = weights_to_sum(held, static_cast<const W*>(weights));
+    return tile_sums<SquareSum, T>(both_summands(grads, whole, decay, held), tile.count);
   }
   static __device__ __forceinline__ bool hand_up(const DevicePlan& plan, const Step&, const Tile& tile, Sums<2>& sums) {
     return finish_layer(plan, tile, sums, false);

@@ -64,15 +64,21 @@ class Tickets {
   uint32_t ticket_ = 0;
 };
 
-// Until the layer's constants are there for every thread of the block. One look acquires; a wait looks without, since
-// each look that does empties the L1 of the SM, and acquires once at its end.
-__device__ __forceinline__ void wait_for_layer(const OnePassWork& work, const OnePassBlock& block, uint32_t layer) {
-  if (threadIdx.x == 0) {
+// Whether a layer's constants are there, for the thread that looks.
+__device__ __forceinline__ bool is_finished(const OnePassWork& work, uint64_t launch, uint32_t layer) {
+  return DeviceAtomic<uint64_t>(work.finished[layer]).load(cuda::std::memory_order_acquire) == launch;
+}
+
+// Until they are there for every thread of a team. One look acquires; a wait looks without, since each look that does
+// empties the L1 of the SM, and acquires once at its end.
+template <TileTeam T>
+__device__ __forceinline__ void wait_for_layer(const OnePassWork& work, uint64_t launch, uint32_t layer) {
+  if (T::rank() == 0) {
     const DeviceAtomic<uint64_t> finished(work.finished[layer]);
-    while (finished.load(cuda::std::memory_order_acquire) != block.launch)
-      while (finished.load(cuda::std::memory_order_relaxed) != block.launch) __nanosleep(kPollNanoseconds);
+    while (!is_finished(work, launch, layer))
+      while (finished.load(cuda::std::memory_order_relaxed) != launch) __nanosleep(kPollNanoseconds);
   }
-  __syncthreads();
+  T::sync();
 }
 
 // A tile's layer, waited for. When it is there the tile gives up its place, if it has one, and a ticket is drawn.
@@ -87,7 +93,7 @@ struct AwaitedLayer {
   bool was_held;
 
   __device__ __forceinline__ LayerConstants<Coefficients> wait() const {
-    wait_for_layer(work, block, layer);
+    wait_for_layer<WholeBlock>(work, block.launch, layer);
     return load_constants<Coefficients>(plan, layer);
   }
   __device__ __forceinline__ void begin() const {
@@ -102,23 +108,23 @@ struct AwaitedLayer {
 
 // Hands a tile's sums on, by the block's first warp.
 template <Norm N>
-__device__ __forceinline__ void hand_on(const DevicePlan& plan, const OnePassWork& work, const OnePassBlock& block,
+__device__ __forceinline__ void hand_on(const DevicePlan& plan, const OnePassWork& work, uint64_t launch,
                                         const typename N::End::Step& step, const typename N::End::Call& call,
                                         const Tile& tile, Sums<N::kSums>& sums) {
   if (warp() != 0 || !N::hand_up(plan, step, tile, sums) || lane() != 0) return;
   N::End::finish(plan, step, call, tile.layer, sums);
-  DeviceAtomic<uint64_t>(work.finished[tile.layer]).store(block.launch, cuda::std::memory_order_release);
+  DeviceAtomic<uint64_t>(work.finished[tile.layer]).store(launch, cuda::std::memory_order_release);
 }
 
 // The last block to leave makes all ready for the next launch.
-__device__ __forceinline__ void leave(const OnePassWork& work, const OnePassBlock& block, const StepBuffers& buffers) {
+__device__ __forceinline__ void leave(const OnePassWork& work, uint64_t launch, const StepBuffers& buffers) {
   if (threadIdx.x != 0) return;
   OnePassControl& control = *work.control;
   const uint32_t earlier = DeviceAtomic<uint32_t>(control.blocks_left).fetch_add(1, cuda::std::memory_order_acq_rel);
   if (earlier != gridDim.x - 1) return;
   control.blocks_left = 0;
   control.next_ticket = 0;
-  control.launches = block.launch;
+  control.launches = launch;
   if (buffers.advanced_step) ++*buffers.advanced_step;
 }
 
@@ -202,45 +208,52 @@ __global__ void __launch_bounds__(kBlockThreads, kOnePassBlocks)
           block.held[free < work.slots ? free : free - work.slots] = tile;
         }
       }
-      hand_on<N>(plan, work, block, step, call, tile, sums);
+      hand_on<N>(plan, work, block.launch, step, call, tile, sums);
       if (further == 0) break;
       tile = tile_of_layer(plan, tile.layer, tile.index + 1);
     }
   }
-  leave(work, block, step.buffers);
+  leave(work, block.launch, step.buffers);
 }
 
-template <Norm N, Update U, class W, class G>
-cudaError_t allow_one_pass_shared(int most_shared_bytes) {
-  auto* const kernel = &one_pass<N, U, W, G>;
+// ---- As the backend gets it ----
+
+template <auto* kKernel>
+cudaError_t allow_shared(int most_shared_bytes) {
   cudaFuncAttributes attributes;
-  if (const cudaError_t status = cudaFuncGetAttributes(&attributes, kernel)) return status;
+  if (const cudaError_t status = cudaFuncGetAttributes(&attributes, kKernel)) return status;
   const int dynamic = most_shared_bytes - static_cast<int>(attributes.sharedSizeBytes);
-  if (const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, dynamic))
+  if (const cudaError_t status = cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, dynamic))
     return status;
   // Left to itself the driver may give L1 what several blocks on a multiprocessor need.
-  return cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+  return cudaFuncSetAttribute(kKernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
 }
 
-template <Norm N, Update U, class W, class G>
-cudaError_t resident_one_pass_blocks(int shared_bytes, int* blocks) {
-  return cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, &one_pass<N, U, W, G>, kBlockThreads, shared_bytes);
+template <auto* kKernel, int kThreads>
+cudaError_t resident_blocks(int shared_bytes, int* blocks) {
+  return cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, kKernel, kThreads, shared_bytes);
 }
 
-template <Norm N, Update U, class W, class G>
-cudaError_t launch_one_pass(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,
-                            const typename U::Step& step, cudaStream_t stream) {
+template <auto* kKernel, int kThreads, class Step>
+cudaError_t launch_persistent(const DevicePlan& plan, const OnePassWork& work, const OnePassShape& shape,
+                              const Step& step, cudaStream_t stream) {
   cudaLaunchAttribute cooperative{};
   cooperative.id = cudaLaunchAttributeCooperative;
   cooperative.val.cooperative = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(shape.blocks));
-  config.blockDim = dim3(kBlockThreads);
+  config.blockDim = dim3(kThreads);
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream;
   config.attrs = &cooperative;
   config.numAttrs = 1;
-  return cudaLaunchKernelEx(&config, &one_pass<N, U, W, G>, plan, work, step);
+  return cudaLaunchKernelEx(&config, kKernel, plan, work, step);
+}
+
+template <auto* kKernel, int kThreads, class Step>
+OnePassKernels<Step> persistent_kernels() {
+  return {[] { return load_kernels(kKernel); }, &allow_shared<kKernel>, &resident_blocks<kKernel, kThreads>,
+          &launch_persistent<kKernel, kThreads, Step>};
 }
 
 }  // namespace layerwise

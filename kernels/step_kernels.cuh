@@ -1,8 +1,8 @@
 // An optimizer's kernels as the backend gets them.
 #pragma once
 
+#include "kernels/bulk_pass.cuh"
 #include "kernels/given_norms.cuh"
-#include "kernels/one_pass.cuh"
 #include "kernels/two_pass.cuh"
 
 namespace layerwise {
@@ -18,14 +18,13 @@ StepKernels<typename U::Step> step_kernels() {
   kernels.norms = &launch_norms<N>;
   kernels.update = &launch_update<U>;
   if constexpr (TakesGivenNorms<End>) {
-    kernels.load = [] { return load_kernels(&norms<N>, &update<U>, &one_pass<N, U, W, G>, &given_norms<End>); };
+    kernels.load = [] { return load_kernels(&norms<N>, &update<U>, &given_norms<End>); };
     kernels.given_norms = &launch_given_norms<End>;
   } else {
-    kernels.load = [] { return load_kernels(&norms<N>, &update<U>, &one_pass<N, U, W, G>); };
+    kernels.load = [] { return load_kernels(&norms<N>, &update<U>); };
   }
-  kernels.allow_shared = &allow_one_pass_shared<N, U, W, G>;
-  kernels.resident_blocks = &resident_one_pass_blocks<N, U, W, G>;
-  kernels.one_pass = &launch_one_pass<N, U, W, G>;
+  kernels.one_pass = persistent_kernels<&one_pass<N, U, W, G>, kBlockThreads, typename U::Step>();
+  kernels.bulk_pass = persistent_kernels<&bulk_pass<N, U, W, G>, kBulkThreads, typename U::Step>();
   return kernels;
 }
 

@@ -7,6 +7,7 @@
 #include <cuda/std/type_traits>
 
 #include "kernels/launch.h"
+#include "kernels/ptx.cuh"
 #include "kernels/tuning.h"
 #include "numerics/summation.h"
 
@@ -67,7 +68,7 @@ __device__ __forceinline__ void advance_step(const StepBuffers& buffers) {
   if (buffers.advanced_step && blockIdx.x == 0 && threadIdx.x == 0) ++*buffers.advanced_step;
 }
 
-// Who shares a tile: thread rank of kThreads.
+// Who shares a tile: thread rank of kThreads. More than a warp have a barrier, sync.
 template <class T>
 concept TileTeam = requires {
   { T::kThreads } -> std::convertible_to<int>;
@@ -76,6 +77,7 @@ concept TileTeam = requires {
 struct WholeBlock {
   static constexpr int kThreads = kBlockThreads;
   static __device__ __forceinline__ int rank() { return static_cast<int>(threadIdx.x); }
+  static __device__ __forceinline__ void sync() { __syncthreads(); }
 };
 struct OneWarp {
   static constexpr int kThreads = kWarpThreads;
@@ -92,14 +94,20 @@ cudaError_t load_kernels(Kernels*... kernels) {
   return status;
 }
 
-// A launch of at most most blocks, of which each has work.
+// A launch of at most most blocks, of which each has work. overlaps: it may begin before the launch in front of it has
+// ended, and waits for that itself.
 template <class... Parameters, class... Arguments>
-cudaError_t launch(void (*kernel)(Parameters...), int64_t wanted, int64_t most, cudaStream_t stream,
+cudaError_t launch(void (*kernel)(Parameters...), int64_t wanted, int64_t most, bool overlaps, cudaStream_t stream,
                    const Arguments&... arguments) {
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(wanted < 1 ? 1 : wanted < most ? wanted : most));
   config.blockDim = dim3(kBlockThreads);
   config.stream = stream;
+  config.attrs = &overlap;
+  config.numAttrs = overlaps;
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 

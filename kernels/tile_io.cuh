@@ -87,6 +87,7 @@ struct StoredElements {
 // The same where a norm may have kept them in shared memory (held is not null).
 template <class T>
 struct HeldElements {
+  static constexpr bool kMayBeTwo = StoredElements<T>::kMayBeTwo;
   const T* address;
   const T* held;
 
@@ -126,7 +127,7 @@ struct SplitElements {
 
 // ---- Where a norm keeps what it has read ----
 
-// Whether and where a tile may wait between its norm and its update.
+// Whether and where a tile may wait between its norm and its update, and where its norm reads it.
 template <class T>
 concept Holder = requires { T::kHolds; T::kHoldsWeights; T::kMostRowsInFlight; T::kMostRandomRowsInFlight; };
 
@@ -138,6 +139,26 @@ struct HeldTile {
   static constexpr int kMostRowsInFlight = kOnePassRowsInFlight, kMostRandomRowsInFlight = kOnePassRandomRowsInFlight;
   G* grads;
   W* weights;
+
+  __device__ __forceinline__ bool keeps_grads() const { return grads; }
+  __device__ __forceinline__ bool keeps_weights() const { return weights; }
+  template <class T>
+  __device__ __forceinline__ StoredElements<T> to_sum(const T* stored, const T*) const {
+    return {stored};
+  }
+};
+// The same where a bulk copy may have put them before they are summed.
+template <class W, class G, bool kWithWeights>
+struct FetchedTile : HeldTile<W, G, kWithWeights> {
+  static constexpr int kMostRowsInFlight = kBulkRowsInFlight;
+  bool is_fetched;
+
+  __device__ __forceinline__ bool keeps_grads() const { return this->grads && !is_fetched; }
+  __device__ __forceinline__ bool keeps_weights() const { return this->weights && !is_fetched; }
+  template <class T>
+  __device__ __forceinline__ HeldElements<T> to_sum(const T* stored, const T* held) const {
+    return {stored, is_fetched ? held : nullptr};
+  }
 };
 // Nowhere: a kernel that reads every tile from memory.
 struct NotHeld {
@@ -150,7 +171,7 @@ __device__ __forceinline__ void keep_four(T* held, int i, const FloatQuad& quad)
   *reinterpret_cast<Quad<T>*>(held + i) = pack<T>(quad);
 }
 
-// What a norm does with gradients as it reads them, and where it reads them a second time.
+// What a norm does with gradients as it reads them, where it reads them, and where it reads them a second time.
 template <Holder Held>
 __device__ __forceinline__ bool are_read_again(const Held& held) {
   if constexpr (Held::kHolds) return !held.grads;
@@ -159,18 +180,33 @@ __device__ __forceinline__ bool are_read_again(const Held& held) {
 template <Holder Held>
 __device__ __forceinline__ void keep_grads(const Held& held, int i, const FloatQuad& quad) {
   if constexpr (Held::kHolds)
-    if (held.grads) keep_four(held.grads, i, quad);
+    if (held.keeps_grads()) keep_four(held.grads, i, quad);
 }
 template <Holder Held>
 __device__ __forceinline__ void keep_grad(const Held& held, int i, float value) {
   if constexpr (Held::kHolds)
-    if (held.grads) store(held.grads[i], value);
+    if (held.keeps_grads()) store(held.grads[i], value);
 }
 template <Holder Held, class G>
-__device__ __forceinline__ const G* held_or(const Held& held, const G* stored) {
+__device__ __forceinline__ auto grads_to_sum(const Held& held, const G* stored) {
   if constexpr (Held::kHolds)
-    if (held.grads) return held.grads;
-  return stored;
+    return held.template to_sum<G>(stored, held.grads);
+  else
+    return StoredElements<G>{stored};
+}
+template <Holder Held, class W>
+__device__ __forceinline__ auto weights_to_sum(const Held& held, const W* stored) {
+  if constexpr (Held::kHoldsWeights)
+    return held.template to_sum<W>(stored, held.weights);
+  else
+    return StoredElements<W>{stored};
+}
+template <Holder Held, class G>
+__device__ __forceinline__ auto grads_to_sum_again(const Held& held, const G* stored) {
+  if constexpr (Held::kHolds)
+    return HeldElements<G>{stored, held.grads};
+  else
+    return StoredElements<G>{stored};
 }
 
 // ---- The weights of an update ----

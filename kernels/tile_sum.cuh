@@ -16,10 +16,10 @@ __device__ __forceinline__ void meet(typename R::Accumulator (&roots)[kSums], in
     if (lane() < count / kWarps)
 #pragma unroll
       for (int s = 0; s < kSums; ++s) runs[s][lane() * kWarps + warp()] = roots[s];
-    __syncthreads();
+    T::sync();
 #pragma unroll
     for (int s = 0; s < kSums; ++s) roots[s] = runs[s][lane() & (count - 1)];
-    __syncthreads();  // before the next tile's runs overwrite these
+    T::sync();  // before the next tile's runs overwrite these
   }
 #pragma unroll
   for (int s = 0; s < kSums; ++s) roots[s] = lane_tree<R>(roots[s], count);
@@ -164,10 +164,10 @@ __device__ __forceinline__ Sums<S::kSums> tile_sums(const S& summands, int count
 
 // ---- Of gradients ----
 
-template <class G, Holder Held>
+template <Elements Grads, Holder Held>
 struct GradSummands {
   static constexpr int kSums = 1, kBuffers = 1;
-  StoredElements<G> grads;
+  Grads grads;
   Held held;
 
   __device__ __forceinline__ bool aligned() const { return grads.aligned(); }
@@ -177,17 +177,21 @@ struct GradSummands {
   __device__ __forceinline__ void load_one(int i, float (&values)[1]) const { values[0] = grads.load_one(i); }
   __device__ __forceinline__ void take_four(int i, FloatQuad (&quads)[1]) const { keep_grads(held, i, quads[0]); }
   __device__ __forceinline__ void take_one(int i, float (&values)[1]) const { keep_grad(held, i, values[0]); }
-  __device__ __forceinline__ GradSummands<G, NotHeld> again() const { return {{held_or(held, grads.address)}, {}}; }
+  __device__ __forceinline__ auto again() const { return grad_summands(grads_to_sum_again(held, grads.address), NotHeld()); }
 };
+template <Elements Grads, Holder Held>
+__device__ __forceinline__ GradSummands<Grads, Held> grad_summands(const Grads& grads, const Held& held) {
+  return {grads, held};
+}
 
 // ---- Of gradients and weights ----
 
 // decay multiplies w in the sum of gradients, of g + decay*w: 0 where the norm is g's alone, which it then is wherever
 // a layer is stepped, since its weights are finite.
-template <class G, Elements Weights, Holder Held>
+template <Elements Grads, Elements Weights, Holder Held>
 struct BothSummands {
   static constexpr int kSums = 2, kBuffers = Weights::kMayBeTwo ? 4 : 2;
-  StoredElements<G> grads;
+  Grads grads;
   Weights weights;
   float decay;
   Held held;
@@ -204,7 +208,7 @@ struct BothSummands {
   __device__ __forceinline__ void take_four(int i, FloatQuad (&quads)[2]) const {
     keep_grads(held, i, quads[0]);
     if constexpr (kHoldsWeights)
-      if (held.weights) keep_four(held.weights, i, quads[1]);
+      if (held.keeps_weights()) keep_four(held.weights, i, quads[1]);
 #pragma unroll
     for (int e = 0; e < kThreadElements; ++e)
       quads[0].element[e] = decayed(quads[0].element[e], quads[1].element[e]);
@@ -212,14 +216,16 @@ struct BothSummands {
   __device__ __forceinline__ void take_one(int i, float (&values)[2]) const {
     keep_grad(held, i, values[0]);
     if constexpr (kHoldsWeights)
-      if (held.weights) store(held.weights[i], values[1]);
+      if (held.keeps_weights()) store(held.weights[i], values[1]);
     values[0] = decayed(values[0], values[1]);
   }
-  __device__ __forceinline__ BothSummands<G, Weights, NotHeld> again() const {
-    BothSummands<G, Weights, NotHeld> from{{held_or(held, grads.address)}, weights, decay, {}};
+  __device__ __forceinline__ auto again() const {
+    const auto kept = grads_to_sum_again(held, grads.address);
     if constexpr (kHoldsWeights)
-      if (held.weights) from.weights.address = held.weights;
-    return from;
+      return both_summands(kept, HeldElements{weights.address, static_cast<decltype(weights.address)>(held.weights)},
+                           decay, NotHeld());
+    else
+      return both_summands(kept, weights, decay, NotHeld());
   }
 
  private:
@@ -228,5 +234,10 @@ struct BothSummands {
 
   __device__ __forceinline__ float decayed(float g, float w) const { return decay == 0 ? g : fma(decay, w, g); }
 };
+template <Elements Grads, Elements Weights, Holder Held>
+__device__ __forceinline__ BothSummands<Grads, Weights, Held> both_summands(const Grads& grads, const Weights& weights,
+                                                                            float decay, const Held& held) {
+  return {grads, weights, decay, held};
+}
 
 }  // namespace layerwise

@@ -138,6 +138,24 @@ __device__ __forceinline__ void update_tile(const T& tile, int count, const Sour
     update_singles<WholeBlock>(tile, count, source);
 }
 
+// ---- What an update reads beside gradients, asked for ahead ----
+
+// By one thread, of a whole tile. buffer: null where there is none.
+template <class T>
+__device__ __forceinline__ void prefetch_tile(const DevicePlan& plan, const Tile& tile, void* buffer) {
+  if (!buffer) return;
+  const T* const address = tile_address<const T>(plan, tile, buffer);
+  if (can_be_fetched(address)) fetch_to_l2(address, kTileElements * sizeof(T));
+}
+
+template <class W, class M>
+__device__ __forceinline__ void prefetch_weights_and_moments(const DevicePlan& plan, const StepBuffers& buffers,
+                                                             const Tile& tile, bool with_weights) {
+  if (with_weights) prefetch_tile<W>(plan, tile, buffers.weights);
+  if constexpr (kMayBeSplit<W>) prefetch_tile<remainder16>(plan, tile, buffers.weights_extra);
+  prefetch_tile<M>(plan, tile, buffers.first_moment);
+}
+
 // ---- Weights and moments: what NovoGrad and SGD have in common ----
 
 // Rule: what becomes of an element's moment and weight. Weights, Gradients, Moments: where they are.

@@ -47,6 +47,10 @@ inline constexpr int kOnePassBlocks = 2;
 inline constexpr int kOnePassRowsInFlight = 4;
 inline constexpr int kOnePassRandomRowsInFlight = 2;
 
+// With a producer's warp beside them a thread of two blocks has 96 registers, and an update two rows in flight: they come
+// from L2, and there are copies of gradients in flight beside them.
+inline constexpr int kBulkRowsInFlight = 2;
+
 // Tiles to sum that one ticket draws where a layer does not fit: a ticket's two round trips to L2, about 1 us, are then
 // small beside 4 times 32 KiB at an SM's share of the memory rate (4 us on an H100).
 inline constexpr int kNormTilesPerTicket = 4;

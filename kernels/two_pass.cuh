@@ -16,6 +16,9 @@
 //   grid     one tile a block, or a small one a warp; units a grid's width apart, from the last one backwards, so that the
 //            gradients the norms read last are found in L2
 //   aliasing none; what is written is read by the same thread
+//
+// Where the device has it and the plan asks for it, the second begins while the first ends (programmatic dependent
+// launch): its blocks take the places that the first's leave, and wait there for its end.
 #pragma once
 
 #include "kernels/norms.cuh"
@@ -23,11 +26,12 @@
 
 namespace layerwise {
 
-// How a step updates a tile once its layer's constants are there.
+// How a step updates a tile once its layer's constants are there, and has what a whole tile's update reads beside its
+// gradients brought to L2.
 template <class T>
-concept Update = requires {
-  typename T::Step;
+concept Update = requires(const DevicePlan& plan, const typename T::Step& step, const Tile& tile, bool with_weights) {
   typename T::Coefficients;
+  T::prefetch(plan, step, tile, with_weights);
 };
 
 // The tiles of a launch, a warp at a time: each begins with that of its own number, and draws further ones, each while
@@ -72,6 +76,7 @@ template <Norm N>
 __global__ void __launch_bounds__(kBlockThreads, N::kBlocks)
     norms(const __grid_constant__ DevicePlan plan, const __grid_constant__ typename N::End::Step step) {
   using End = typename N::End;
+  let_later_launch_begin();
   if (step_is_cancelled_for_block(step.buffers)) return;
   const typename End::Call& call = call_for_block<End>(step);
   end_absent_layers<End>(plan, step);
@@ -108,13 +113,14 @@ __global__ void __launch_bounds__(kBlockThreads, N::kBlocks)
 template <Norm N>
 cudaError_t launch_norms(const DevicePlan& plan, const typename N::End::Step& step, const DeviceLimits& device,
                          cudaStream_t stream) {
-  return launch(&norms<N>, (plan.tiles + kWarps - 1) / kWarps, int64_t{device.multiprocessors} * N::kBlocks, stream, plan,
-                step);
+  return launch(&norms<N>, (plan.tiles + kWarps - 1) / kWarps, int64_t{device.multiprocessors} * N::kBlocks, false, stream,
+                plan, step);
 }
 
 template <Update U>
 __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
     update(const __grid_constant__ DevicePlan plan, const __grid_constant__ typename U::Step step) {
+  wait_for_earlier_launch();
   if (step_is_cancelled_for_block(step.buffers)) return;
   advance_step(step.buffers);
   for (int64_t u = plan.units - 1 - blockIdx.x; u >= 0; u -= gridDim.x) {
@@ -130,7 +136,8 @@ __global__ void __launch_bounds__(kBlockThreads, kUpdateBlocks)
 template <Update U>
 cudaError_t launch_update(const DevicePlan& plan, const typename U::Step& step, const DeviceLimits& device,
                           cudaStream_t stream) {
-  return launch(&update<U>, plan.units, int64_t{device.multiprocessors} * kUpdateBlocks, stream, plan, step);
+  return launch(&update<U>, plan.units, int64_t{device.multiprocessors} * kUpdateBlocks, device.overlaps_launches, stream,
+                plan, step);
 }
 
 }  // namespace layerwise

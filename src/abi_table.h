@@ -98,9 +98,12 @@
   CONSTANT(LAYERWISE_QUERY_HELD_GRADS) \
   CONSTANT(LAYERWISE_QUERY_HELD_WEIGHTS) \
   CONSTANT(LAYERWISE_QUERY_GLOBAL_FINGERPRINT) \
+  CONSTANT(LAYERWISE_QUERY_EXPERIMENTAL) \
   CONSTANT(LAYERWISE_PATH_CPU) \
   CONSTANT(LAYERWISE_PATH_TWO_PASS) \
   CONSTANT(LAYERWISE_PATH_ONE_PASS) \
+  CONSTANT(LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH) \
+  CONSTANT(LAYERWISE_EXPERIMENTAL_BULK_COPY) \
   CONSTANT(LAYERWISE_CLAIM_HEAD)
 
 #define LAYERWISE_ABI_STRUCTS(STRUCT, FIELD, END_STRUCT) \
@@ -122,7 +125,7 @@
   FIELD(layerwise_plan_options, workspace) \
   FIELD(layerwise_plan_options, workspace_bytes) \
   FIELD(layerwise_plan_options, multiprocessors) \
-  FIELD(layerwise_plan_options, reserved2) \
+  FIELD(layerwise_plan_options, experimental) \
   END_STRUCT(layerwise_plan_options) \
   STRUCT(layerwise_layer_options) \
   FIELD(layerwise_layer_options, struct_size) \

@@ -34,12 +34,14 @@ struct PlanDescription {
   void* workspace = nullptr;
   int64_t workspace_bytes = 0;
   int64_t multiprocessors = 0;  // 0: all
+  int64_t experimental = 0;     // LAYERWISE_EXPERIMENTAL_ flags
 };
 
 // How a backend runs, for layerwise_plan_query.
 struct BackendFacts {
   int64_t threads, isa, workspace_bytes, path;
   int64_t held_grads, held_weights;  // elements of which a one-pass step reads them once
+  int64_t experimental;              // of the flags that the plan was given, those it uses
 };
 
 class Backend {

@@ -134,6 +134,8 @@ int64_t layerwise_plan::query(int32_t key) const {
       return backend->facts().held_grads;
     case LAYERWISE_QUERY_HELD_WEIGHTS:
       return backend->facts().held_weights;
+    case LAYERWISE_QUERY_EXPERIMENTAL:
+      return backend->facts().experimental;
   }
   fail(LAYERWISE_ERROR_UNKNOWN_FLAG, "key is %d; it must be a LAYERWISE_QUERY_ constant", key);
 }

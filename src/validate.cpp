@@ -254,7 +254,14 @@ PlanDescription checked_plan(const layerwise_plan_options* given) {
   if (options.multiprocessors < 0 || (options.multiprocessors > 0 && options.device == LAYERWISE_DEVICE_CPU))
     fail(LAYERWISE_ERROR_INVALID_VALUE, "multiprocessors is %lld; it must not be negative, and 0 for a CPU plan",
          static_cast<long long>(options.multiprocessors));
-  check_selector(options.reserved2, "reserved2", 0, 0);
+  constexpr int64_t kExperimental = LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH | LAYERWISE_EXPERIMENTAL_BULK_COPY;
+  if (options.experimental & ~kExperimental)
+    fail(LAYERWISE_ERROR_UNKNOWN_FLAG, "experimental is %lld; it must be a sum of LAYERWISE_EXPERIMENTAL_ flags, of %lld",
+         static_cast<long long>(options.experimental), static_cast<long long>(kExperimental));
+  if (options.experimental != 0 && options.device == LAYERWISE_DEVICE_CPU)
+    fail(LAYERWISE_ERROR_COMBINATION,
+         "experimental is %lld beside device LAYERWISE_DEVICE_CPU; it must be 0, only CUDA plans have a choice",
+         static_cast<long long>(options.experimental));
   constexpr int32_t kMostThreads = 4096;
   if (options.threads < 0 || options.threads > kMostThreads)
     fail(LAYERWISE_ERROR_INVALID_VALUE, "threads is %d; it must lie in [0, %d]", options.threads, kMostThreads);
@@ -270,6 +277,7 @@ PlanDescription checked_plan(const layerwise_plan_options* given) {
   plan.isa = options.isa;
   plan.path = options.path;
   plan.multiprocessors = options.multiprocessors;
+  plan.experimental = options.experimental;
   plan.workspace = options.workspace;
   plan.workspace_bytes = options.workspace_bytes;
   return plan;

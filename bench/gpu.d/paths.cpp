@@ -4,11 +4,19 @@
 
 namespace bench {
 
+std::string asked_name(int32_t asked, const Plan& plan) {
+  const int64_t experimental = plan.query(LAYERWISE_QUERY_EXPERIMENTAL);
+  std::string name = path_name(asked);
+  if (asked == kTwoPass && experimental & LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH) name += ", dependent launch";
+  if (asked == kOnePass && experimental & LAYERWISE_EXPERIMENTAL_BULK_COPY) name += ", bulk copies";
+  return name;
+}
+
 JsonLine path_line(Op op, int32_t asked, const Plan& plan) {
   if (is_half(op)) return JsonLine().add("asked", "one launch").add("ran", "one launch");
   const int64_t ran = plan.query(LAYERWISE_QUERY_PATH);
   JsonLine line;
-  line.add("asked", path_name(asked)).add("ran", path_name(ran));
+  line.add("asked", asked_name(asked, plan)).add("ran", path_name(ran));
   if (asked != 0 && asked != ran)
     line.add("note", std::string("asked for ") + path_name(asked) + ", ran in " + path_name(ran));
   return line;

@@ -15,6 +15,9 @@ inline const char* path_name(int64_t path) {
   return path == kOnePass ? "one pass" : path == kTwoPass ? "two passes" : "any path";
 }
 
+// A path that was asked for, with the experimental ways that the plan has for it.
+std::string asked_name(int32_t asked, const Plan& plan);
+
 // What was asked for, how the plan's last step ran, and, where that is something else, a note that says so. Half a step
 // is one launch whatever the plan's path.
 JsonLine path_line(Op op, int32_t asked, const Plan& plan);

@@ -10,7 +10,7 @@ namespace {
 constexpr const char *kResnet = "resnet50", *kBert = "bert-large", *kJasper = "jasper10x5", *kLlama = "llama3-8b",
                      *kTiny = "10000x64";
 constexpr Special kSpecials[] = {Special::kUnaligned,  Special::kOddFirst,  Special::kScattered, Special::kCopy,
-                                 Special::kStochastic, Special::kZeroGrads, Special::kFoundInf};
+                                 Special::kStochastic, Special::kZeroGrads, Special::kFoundInf, Special::kExperimental};
 
 void append(std::vector<Row>& rows, std::initializer_list<Row> more) { rows.insert(rows.end(), more); }
 
@@ -44,7 +44,7 @@ void append_special(std::vector<Row>& rows) {
 
 const char* name_of(Special special) {
   constexpr const char* kNames[] = {"",     "unaligned",  "odd first layer", "scattered",
-                                    "copy", "stochastic", "zero gradients",  "found_inf"};
+                                    "copy", "stochastic", "zero gradients",  "found_inf", "experimental"};
   return kNames[static_cast<int>(special)];
 }
 
@@ -82,6 +82,9 @@ std::vector<Row> first_rows() {
 
 std::vector<Row> other_rows() {
   std::vector<Row> rows;
+  for (const Row& row : {Row{kResnet, kAllBf16, Op::kNovograd}, Row{kResnet, kFull, Op::kNovograd},
+                         Row{kBert, kFull, Op::kNovograd}, Row{kResnet, kFull, Op::kLarcSgd}})
+    rows.push_back({row.model, row.dtypes, row.op, Special::kExperimental});
   append_halves(rows, {Op::kGradNorms, Op::kNovogradApply});
   append_special(rows);
   append(rows, {{kLlama, kAllBf16, Op::kNovograd},

@@ -15,7 +15,8 @@ enum class Special {
   kCopy,        // of the weights, in bfloat16
   kStochastic,  // rounding of the moment
   kZeroGrads,
-  kFoundInf,  // is there to be read, as under a loss scaler, and says no
+  kFoundInf,      // is there to be read, as under a loss scaler, and says no
+  kExperimental,  // nothing of the buffers: with the ways of running a step beside that no plan takes by itself
 };
 
 struct Row {

@@ -17,7 +17,16 @@ struct AskedPath {
   const int32_t asked;
   const Plan plan;
 
-  AskedPath(const Layers& layers, int32_t path) : asked(path), plan(layers.sizes, plan_settings(layers, path)) {}
+  AskedPath(const Layers& layers, int32_t path, bool experimental)
+      : asked(path), plan(layers.sizes, settings(layers, path, experimental)) {}
+
+ private:
+  static PlanSettings settings(const Layers& layers, int32_t path, bool experimental) {
+    PlanSettings settings = plan_settings(layers, path);
+    if (experimental)
+      settings.experimental = LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH | LAYERWISE_EXPERIMENTAL_BULK_COPY;
+    return settings;
+  }
 };
 
 class TimedRow {
@@ -27,6 +36,8 @@ class TimedRow {
     BENCH_CUDA(cudaMemset, found_inf_.get(), 0, sizeof(float));
     add_path(kTwoPass);
     if (!is_half(row.op)) add_path(kOnePass);
+    if (row.special == Special::kExperimental)
+      for (const int32_t path : {kTwoPass, kOnePass}) add_path(path, true);
   }
 
   bool run(double copy_gb_per_s) {
@@ -44,8 +55,8 @@ class TimedRow {
   }
 
  private:
-  void add_path(int32_t path) {
-    const Plan& plan = paths_.emplace_back(layers_, path).plan;
+  void add_path(int32_t path, bool experimental = false) {
+    const Plan& plan = paths_.emplace_back(layers_, path, experimental).plan;
     works_.push_back({[this, &plan](const DeviceModel& set) {
       step(row_.op, plan, set.arguments(), on_device(), timer_.stream().get());
     }});
@@ -75,7 +86,7 @@ class TimedRow {
       timer_.fill();
       if (is_apply(row_.op)) sum_all();
       timer_.replay(work);
-      const std::string suffix = is_half(row_.op) ? "" : std::string(", ") + path_name(path->asked);
+      const std::string suffix = is_half(row_.op) ? "" : ", " + asked_name(path->asked, path->plan);
       all &= report_check("timing: " + name_of(row_) + suffix + ", what is timed is the CPU's result",
                           timer_.difference(cpu, Agreement::kSameBits), JsonLine().add("steps", timer_.rounds()));
       ++path;
@@ -97,8 +108,8 @@ class TimedRow {
   }
 
   // Of one pass over two, pair by pair.
-  double one_over_two() const {
-    const std::vector<double>&two = works_.front().times, &one = works_.back().times;
+  double one_over_two(const std::vector<double>& one) const {
+    const std::vector<double>& two = works_.front().times;
     std::vector<double> ratios;
     for (size_t i = 0; i < one.size(); ++i) ratios.push_back(one[i] / two[i]);
     return quantile(ratios, 0.5);
@@ -137,7 +148,7 @@ class TimedRow {
     line.add("model_bytes_from_memory", static_cast<double>(predicted.memory_bytes) / elements);
     line.add("held_elements", held.count).add("held_elements_model", one_pass ? model.cost.held_elements : 0);
     if (one_pass && path.asked == kOnePass && !ran_in_one_pass(paths_.front().plan))
-      line.add("one_over_two", one_over_two());
+      line.add("one_over_two", one_over_two(work.times));
     line.print();
   }
 

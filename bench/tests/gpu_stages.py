@@ -25,11 +25,12 @@ STAGES = {
     "rivals": ["rivals", "--models", "20x1000", *SHORT],
     "profile": ["profile", "--models", "20x1000"],
 }
-CASES = ("unaligned", "odd first layer", "scattered", "copy", "stochastic", "zero gradients", "found_inf")
+CASES = ("unaligned", "odd first layer", "scattered", "copy", "stochastic", "zero gradients", "found_inf", "experimental")
+WAYS = 2  # experimental ones, of the last
 HALVES = ("novograd_apply", "larc_apply:scale", "larc_apply:sgd", "partial_norms:grads", "partial_norms:both")
 STEPS = 12 + len(CASES)  # rows of the timing on both paths: 4 steps with 3 kinds of dtypes, and the special ones
 ROWS = STEPS + len(HALVES)
-LINES = 2 * STEPS + len(HALVES)
+LINES = 2 * STEPS + WAYS + len(HALVES)
 # The rows of the timing that judge each change of the kernels, as both paths run them.
 JUDGES = {
     "norms by a warp a tile, tiles drawn": [
@@ -65,9 +66,13 @@ JUDGES = {
     "second sums from shared memory": [
         "novograd_step resnet50 f32/f32/f32, zero gradients",
         "novograd_step bert-large f32/f32/f32, zero gradients"],
-    "constants in three loads, relaxed polls, dependent launch": [
+    "constants in three loads, relaxed polls": [
         "novograd_step 400x1000 f32/f32/f32",
         "larc_sgd_step 400x1000 f32/f32/f32"],
+    "dependent launches, bulk copies": [
+        "novograd_step resnet50 bf16/bf16/bf16, experimental",
+        "novograd_step bert-large f32/f32/f32, experimental",
+        "larc_sgd_step resnet50 f32/f32/f32, experimental"],
     "found_inf read once": [
         "novograd_step resnet50 f32/f32/f32, found_inf",
         "novograd_step 10000x64 f32/f32/f32, found_inf"],
@@ -109,7 +114,7 @@ class Stages(unittest.TestCase):
     def test_timing_says_what_it_moved(self):
         _, findings, _ = as_it_is("timing")
         rows = {(f["op"], f["dtypes"], f["asked"]): f for f in findings if f["kind"] == "timing" and "case" not in f}
-        self.assertEqual(len(rows), LINES - 2 * len(CASES))
+        self.assertEqual(len(rows), LINES - 2 * len(CASES) - WAYS)
         copies = [f["gb_per_s"] for f in findings if f["kind"] == "copy"]
         for path, nodes, moved in (("two passes", 1, 20), ("one pass", 1, 18)):  # the pretended step is one node
             row = rows["novograd_step", "f32/bf16/f32", path]
@@ -144,13 +149,15 @@ class Stages(unittest.TestCase):
     # Hazard: the figures of a special row that moves other bytes, or other layers, than its name says.
     def test_every_special_row_is_there_on_both_paths(self):
         rows = {(f["case"], f["asked"]): f for f in as_it_is("timing")[1] if f["kind"] == "timing" and "case" in f}
-        self.assertEqual(sorted(rows), sorted((case, path) for case in CASES for path in ("one pass", "two passes")))
+        ways = [("experimental", way) for way in ("one pass, bulk copies", "two passes, dependent launch")]
+        paths = [(case, path) for case in CASES for path in ("one pass", "two passes")]
+        self.assertEqual(sorted(rows), sorted(paths + ways))
         for (case, path), row in rows.items():
             with self.subTest(case, path=path):
                 others = {"copy": ("f32+bf16/bf16/f32", 20, 2), "stochastic": ("bf16/bf16/bf16", 10, 2)}
                 dtypes, floor, again = others.get(case, ("f32/f32/f32", 20, 4))
                 self.assertEqual((row["dtypes"], row["floor_bytes_per_parameter"]), (dtypes, floor))
-                self.assertEqual(row["bytes_per_parameter"], floor + (again if path == "two passes" else 0))
+                self.assertEqual(row["bytes_per_parameter"], floor + (again if row["ran"] == "two passes" else 0))
                 self.assertEqual(row["model_bytes_asked"], row["bytes_per_parameter"])
                 self.assertEqual(row["parameters"], 20007 if case == "odd first layer" else 20000)
                 self.assertEqual(row["aligned_layers"], 1 if case in ("unaligned", "odd first layer") else 20)
@@ -213,12 +220,12 @@ class Stages(unittest.TestCase):
         for stage, (code, findings, errors) in ran.items():
             with self.subTest(stage):
                 self.assertEqual(code, 0, errors)
-                asked = [f for f in findings if f.get("asked") == "one pass"]
+                asked = [f for f in findings if f.get("asked", "").startswith("one pass")]
                 self.assertTrue(asked)
                 for f in asked:
                     self.assertEqual((f["ran"], f["note"]), ("two passes", "asked for one pass, ran in two passes"))
                     self.assertNotIn("one_over_two", f)
-                self.assertFalse([f for f in findings if "note" in f and f["asked"] != "one pass"])
+                self.assertFalse([f for f in findings if "note" in f and not f["asked"].startswith("one pass")])
         row = [f for f in ran["timing"][1] if f.get("op") == "novograd_step"][0]
         self.assertEqual((row["auto"], row["bytes_per_parameter"]), ("two passes", 24))
 
@@ -254,13 +261,13 @@ class Stages(unittest.TestCase):
                 self.assertEqual(code, 0)
                 self.assertFalse(names(findings, "check", ok=False))
                 cut = [f for f in findings if f["kind"] == "not_run"]
-                self.assertTrue(cut)
-                self.assertIn("to 1000000", cut[-1]["name"])
+                # On a busy machine what comes later may not have begun at all.
+                self.assertTrue([f for f in cut if "to 1000000" in f["name"]], cut)
 
     def test_a_wrong_bit_in_what_is_timed_is_found(self):
         code, findings, _ = run("timing", FAKE_CUDA_FLAW="every")
         self.assertEqual((code, len(names(findings, "check", ok=False))), (1, LINES))
-        for only, count in ((ONE_PASS, STEPS), ("1", STEPS)):
+        for only, count in ((ONE_PASS, STEPS + 1), ("1", STEPS + 1)):  # one experimental way of each
             findings = run("timing", FAKE_CUDA_FLAW="every", FAKE_CUDA_FLAW_PATH=only)[1]
             wrong = [name for name in names(findings, "check", ok=False) if " pass" in name]  # of steps, not of halves
             self.assertEqual(len(wrong), count)

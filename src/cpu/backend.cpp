@@ -55,7 +55,7 @@ class CpuBackend final : public Backend, private LayerWorkers {
 
   void set_layers(const std::vector<LayerOptions>& layers) override { layer_options_ = layers; }
   void reset() override {}
-  BackendFacts facts() const override { return {threads_, isa_, 0, LAYERWISE_PATH_CPU, 0, 0}; }
+  BackendFacts facts() const override { return {threads_, isa_, 0, LAYERWISE_PATH_CPU, 0, 0, 0}; }
 
   void novograd(const NovogradStep& step, void*) override { start(functions_.novograd, step); }
   void larc(const LarcStep& step, void*) override { start(functions_.larc, step); }

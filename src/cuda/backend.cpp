@@ -19,8 +19,8 @@ int device_count(cudaError_t* why) {
   return *why == cudaSuccess ? count : 0;
 }
 
-// The kernels are compiled for compute capability 7.5 and newer.
-constexpr int kOldestCapability = 75;
+// The kernels are compiled for compute capability 7.5 and newer; experimental ways of running them need 9.0.
+constexpr int kOldestCapability = 75, kOldestExperimental = 90;
 
 int capability_of(int device) {
   return 10 * attribute(cudaDevAttrComputeCapabilityMajor, device) +
@@ -84,14 +84,15 @@ class CudaBackend final : public Backend {
         layout_(plan.layout, allows_one_pass(plan)),
         workspace_(plan.device, plan.workspace, plan.workspace_bytes, layout_.bytes),
         plan_(layout_.device_plan(plan.layout, workspace_.address())),
-        kernels_(plan.dtypes),
-        limits_{usable_multiprocessors(plan)} {
+        experimental_(capability_of(device_) < kOldestExperimental ? 0 : plan.experimental),
+        kernels_(plan.dtypes, (experimental_ & LAYERWISE_EXPERIMENTAL_BULK_COPY) != 0),
+        limits_{usable_multiprocessors(plan), (experimental_ & LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH) != 0} {
     CurrentDevice current(device_);
     check_code(kernels_.sums.load(), device_);
-    LAYERWISE_CUDA(kernels_.novograd.load);
-    LAYERWISE_CUDA(kernels_.larc_novograd.load);
-    LAYERWISE_CUDA(kernels_.sgd.load);
-    LAYERWISE_CUDA(kernels_.scale.load);
+    for_each(kernels_, [](const auto& of_step) {
+      LAYERWISE_CUDA(of_step.load);
+      LAYERWISE_CUDA(of_step.one_pass.load);
+    });
     const Worklist list = build_worklist(plan.layout);
     plan_.units = static_cast<int64_t>(list.update_units.size());
     plan_.extra_dtype = plan.dtypes.weights_extra;
@@ -127,7 +128,7 @@ class CudaBackend final : public Backend {
   }
 
   BackendFacts facts() const override {
-    return {0, 0, layout_.bytes, path_, one_pass_.held_grads(), one_pass_.held_weights()};
+    return {0, 0, layout_.bytes, path_, one_pass_.held_grads(), one_pass_.held_weights(), experimental_};
   }
 
  private:
@@ -152,7 +153,7 @@ class CudaBackend final : public Backend {
     if (!planned || attribute(cudaDevAttrMultiProcessorCount, device_) < limits_.multiprocessors) return false;
     // A launch that is captured is refused when its graph is made, and by then it is too late.
     if (is_capturing(stream) && !fits(kernels, planned->shape)) return false;
-    const cudaError_t status = kernels.one_pass(plan_, planned->work, planned->shape, step, stream);
+    const cudaError_t status = kernels.one_pass.launch(plan_, planned->work, planned->shape, step, stream);
     if (was_refused(status)) {
       cudaGetLastError();  // not an error of the caller's
       return false;
@@ -167,7 +168,7 @@ class CudaBackend final : public Backend {
   template <class Step>
   bool fits(const StepKernels<Step>& kernels, const OnePassShape& shape) const {
     int blocks = 0;
-    if (kernels.resident_blocks(shape.shared_bytes, &blocks) != cudaSuccess) {
+    if (kernels.one_pass.resident_blocks(shape.shared_bytes, &blocks) != cudaSuccess) {
       cudaGetLastError();
       return false;
     }
@@ -177,6 +178,7 @@ class CudaBackend final : public Backend {
   const WorkspaceLayout layout_;
   const Workspace workspace_;
   DevicePlan plan_;
+  const int64_t experimental_;  // LAYERWISE_EXPERIMENTAL_ flags
   const PlanKernels kernels_;
   const DeviceLimits limits_;
   OnePass one_pass_;

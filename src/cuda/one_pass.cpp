@@ -13,21 +13,12 @@ SharedMemory shared_memory(int device) {
           attribute(cudaDevAttrReservedSharedMemoryPerBlock, device)};
 }
 
-// Calls of(kernels) for the kernels of each step.
-template <class Of>
-void for_each(const PlanKernels& kernels, Of&& of) {
-  of(kernels.novograd);
-  of(kernels.larc_novograd);
-  of(kernels.sgd);
-  of(kernels.scale);
-}
-
 // The fewest blocks a multiprocessor holds of any of this plan's one-pass kernels.
 int resident_blocks(const PlanKernels& kernels, int shared_bytes) {
   int fewest = kOnePassBlocks;
   for_each(kernels, [&](const auto& of_step) {
     int blocks = 0;
-    LAYERWISE_CUDA(of_step.resident_blocks, shared_bytes, &blocks);
+    LAYERWISE_CUDA(of_step.one_pass.resident_blocks, shared_bytes, &blocks);
     fewest = std::min(fewest, blocks);
   });
   return fewest;
@@ -64,18 +55,20 @@ int usable_multiprocessors(const PlanDescription& plan) {
   return plan.multiprocessors > 0 ? static_cast<int>(std::min<int64_t>(all, plan.multiprocessors)) : all;
 }
 
-PlanKernels::PlanKernels(const Dtypes& dtypes)
+PlanKernels::PlanKernels(const Dtypes& dtypes, bool copies_in_bulk)
     : novograd(novograd_kernels(dtypes)),
       larc_novograd(larc_novograd_kernels(dtypes)),
       sgd(sgd_kernels(dtypes)),
       scale(scale_kernels(dtypes)),
-      sums(sum_kernels(dtypes)) {}
+      sums(sum_kernels(dtypes)) {
+  if (copies_in_bulk) for_each(*this, [](auto& of_step) { of_step.one_pass = of_step.bulk_pass; });
+}
 
 OnePass::OnePass(const PlanDescription& plan, const PlanKernels& kernels, const WorkspaceLayout& layout,
                  const Workspace& workspace) {
   if (!attribute(cudaDevAttrCooperativeLaunch, plan.device)) return;
   const SharedMemory memory = shared_memory(plan.device);
-  for_each(kernels, [&](const auto& of_step) { LAYERWISE_CUDA(of_step.allow_shared, memory.per_block); });
+  for_each(kernels, [&](const auto& of_step) { LAYERWISE_CUDA(of_step.one_pass.allow_shared, memory.per_block); });
   launches_[0] = planned_launch(plan, kernels, memory, layout, workspace, 0, false);
   // Split weights are read in two halves each time.
   if (plan.dtypes.weights_extra != Dtype::kRemainder16)

@@ -15,13 +15,23 @@ struct PlanKernels {
   StepKernels<LarcStep> sgd, scale;
   SumKernels sums;
 
-  explicit PlanKernels(const Dtypes& dtypes);
+  // copies_in_bulk: a step in one pass is the bulk pass.
+  PlanKernels(const Dtypes& dtypes, bool copies_in_bulk);
 
   const StepKernels<NovogradStep>& of(const NovogradStep& step) const {
     return step.applies_larc ? larc_novograd : novograd;
   }
   const StepKernels<LarcStep>& of(const LarcStep& step) const { return step.applies_sgd ? sgd : scale; }
 };
+
+// Calls of(kernels) for the kernels of each step.
+template <class Kernels, class Of>
+void for_each(Kernels& kernels, Of&& of) {
+  of(kernels.novograd);
+  of(kernels.larc_novograd);
+  of(kernels.sgd);
+  of(kernels.scale);
+}
 
 struct OnePassLaunch {
   OnePassWork work;

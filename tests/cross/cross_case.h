@@ -1,6 +1,8 @@
 // One random model stepped by a CPU plan and by a CUDA plan, in one pass or two, drawn from one number.
 #pragma once
 
+#include <optional>
+
 #include "../oracle/random_case.h"
 #include "device_model.h"
 #include "same_bits.h"
@@ -14,14 +16,14 @@ enum class Halves { kTogether, kApart, kOfShard };
 
 class Case {
  public:
-  // path: as a DeviceModel's; without it, a path drawn from the seed, one pass in two of three.
-  Case(uint64_t seed, Step step, const oracle::Layout& layout, Halves halves = Halves::kTogether, int32_t path = -1)
+  // Without a way, one drawn from the seed: one pass in two of three, the experimental ones in half the cases.
+  Case(uint64_t seed, Step step, const oracle::Layout& layout, Halves halves = Halves::kTogether,
+       std::optional<Way> way = {})
       : random_(seed),
         step_(step),
         halves_(halves),
-        path_(path >= 0       ? path
-              : seed % 3 == 1 ? LAYERWISE_PATH_TWO_PASS
-                              : LAYERWISE_PATH_ONE_PASS),
+        way_(way.value_or(Way(seed % 3 == 1 ? LAYERWISE_PATH_TWO_PASS : LAYERWISE_PATH_ONE_PASS,
+                              seed / 3 % 2 ? kEveryExperiment : 0))),
         cpu_(layout),
         scales_(oracle::fill_state(random_, cpu_, random_.one_in(4))),
         novograd_(oracle::random_novograd(random_)),
@@ -50,7 +52,7 @@ class Case {
   // Steps both, and returns the first difference.
   std::string run() {
     const bool nonfinite = random_.one_in(5);
-    DeviceModel device(cpu_, 0, path_);
+    DeviceModel device(cpu_, 0, way_);
     oracle::Model gpu = cpu_;
     if (halves_ == Halves::kOfShard) make_shard(device.plan());
     for (int64_t count = 1 + random_.below(2); count > 0; --count) {
@@ -170,7 +172,7 @@ class Case {
   oracle::Random random_;
   const Step step_;
   const Halves halves_;
-  const int32_t path_;
+  const Way way_;
   oracle::Model cpu_;
   const std::vector<double> scales_;
   layerwise_novograd_options novograd_;

@@ -52,10 +52,19 @@ Options moved(Options options, const Scalars& from, Scalars* to) {
   return options;
 }
 
+// How a plan is asked to run its steps; 0 is its own choice.
+struct Way {
+  int32_t path = 0;
+  int64_t experimental = 0;
+  Way(int32_t path = 0, int64_t experimental = 0) : path(path), experimental(experimental) {}
+};
+
+constexpr int64_t kEveryExperiment = LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH | LAYERWISE_EXPERIMENTAL_BULK_COPY;
+
 class DeviceModel {
  public:
-  // path: how the plan is asked to run its steps; 0 is its own choice. plan: the caller's, in place of one made here.
-  explicit DeviceModel(const oracle::Model& host, int32_t device = 0, int32_t path = 0, oracle::PlanHandle plan = {})
+  // plan: the caller's, in place of one made here.
+  explicit DeviceModel(const oracle::Model& host, int32_t device = 0, const Way& way = {}, oracle::PlanHandle plan = {})
       : layout_(host.layout),
         weights_(host.weights),
         grads_(host.grads),
@@ -71,7 +80,8 @@ class DeviceModel {
     auto options = oracle::plan_options(layout_);
     options.device = device;
     options.threads = 0;
-    options.path = path;
+    options.path = way.path;
+    options.experimental = way.experimental;
     plan_ = plan ? plan : oracle::create_plan(options);
     layerwise_layer_options layers;
     REQUIRE_OK(layerwise_layer_options_init(&layers, sizeof layers));

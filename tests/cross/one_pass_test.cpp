@@ -21,15 +21,19 @@ void shape(int sms, int blocks_per_sm) {
   simt::options().blocks_per_sm = blocks_per_sm;
 }
 
+// Sizes of a layer of float32, behind which the next one's tiles lie at multiples of 16 bytes, or do not.
+constexpr int64_t kAligned = 4, kUnaligned = 3;
+
 // Tiles that all blocks of a one-pass step of float32 gradients hold.
 int64_t capacity(int sms, int blocks_per_sm) {
   const layerwise::HoldShape wanted = layerwise::hold_shape(kPretended, kTile * sizeof(float));
   return static_cast<int64_t>(sms) * std::min(blocks_per_sm, wanted.blocks) * wanted.slots;
 }
 
-oracle::Layout tiles_and(int64_t tiles, int64_t elements) {
+// before: elements of a first layer, whose size decides where the second's tiles are aligned.
+oracle::Layout tiles_and(int64_t tiles, int64_t elements, int64_t before = kUnaligned) {
   oracle::Layout layout;
-  layout.sizes = {3, tiles * kTile + elements, 5};
+  layout.sizes = {before, tiles * kTile + elements, 5};
   return layout;
 }
 
@@ -70,15 +74,49 @@ TEST_CASE("a layer of exactly what the blocks hold, of more and of less, has the
   uint64_t seed = 1;
   for (const Grid& grid : grids)
     for (const Step step : {Step::kNovograd, Step::kLarcScale, Step::kLarcSgd, Step::kLarcNovograd})
-      for (const int64_t elements : {int64_t{-1}, int64_t{0}, int64_t{1}, kTile + 1}) {
-        shape(grid.sms, grid.blocks_per_sm);
-        simt::set_seed(seed);
-        CAPTURE(grid.sms, grid.blocks_per_sm, step, elements, seed);
-        const oracle::Layout layout = tiles_and(capacity(grid.sms, grid.blocks_per_sm), elements);
-        const std::string found = Case(seed++, step, layout, Halves::kTogether, LAYERWISE_PATH_ONE_PASS).run();
-        INFO(found);
-        REQUIRE(found.empty());
-      }
+      for (const int64_t elements : {int64_t{-1}, int64_t{0}, int64_t{1}, kTile + 1})
+        for (const bool in_bulk : {false, true}) {
+          shape(grid.sms, grid.blocks_per_sm);
+          simt::set_seed(seed);
+          CAPTURE(grid.sms, grid.blocks_per_sm, step, elements, in_bulk, seed);
+          const oracle::Layout layout =
+              tiles_and(capacity(grid.sms, grid.blocks_per_sm), elements, in_bulk ? kAligned : kUnaligned);
+          const Way way(LAYERWISE_PATH_ONE_PASS, in_bulk ? LAYERWISE_EXPERIMENTAL_BULK_COPY : 0);
+          const std::string found = Case(seed++, step, layout, Halves::kTogether, way).run();
+          INFO(found);
+          REQUIRE(found.empty());
+        }
+}
+
+// Hazard: a bulk pass that fetches nothing is right on every schedule. Its tiles are fetched where they are whole and lie at
+// multiples of 16 bytes: gradients, and where there is room for them LARC's weights.
+TEST_CASE("a bulk pass fetches every whole tile that is aligned", "[one_pass]") {
+  constexpr int64_t kTiles = 5;
+  const auto copies_of = [](const oracle::Layout& layout, auto step) {
+    const oracle::Model model = filled(layout);
+    shape(3, 2);
+    DeviceModel device(model, 0, {LAYERWISE_PATH_ONE_PASS, LAYERWISE_EXPERIMENTAL_BULK_COPY});
+    const uint64_t before = simt::statistics().copies;
+    REQUIRE_OK(step(device));
+    return simt::statistics().copies - before;
+  };
+  const auto by_novograd = [](DeviceModel& device) { return device.novograd(novograd()); };
+  CHECK(copies_of(tiles_and(kTiles, 0, kAligned), by_novograd) == kTiles);
+  CHECK(copies_of(tiles_and(kTiles, 1, kAligned), by_novograd) == kTiles);
+  CHECK(copies_of(tiles_and(kTiles, 0, kUnaligned), by_novograd) == 0);
+  oracle::Layout half = tiles_and(kTiles, 0, kAligned);  // 4 elements of bfloat16 are 8 bytes
+  half.grads = LAYERWISE_DTYPE_BFLOAT16;
+  CHECK(copies_of(half, by_novograd) == 0);
+  half.sizes[0] = 2 * kAligned;
+  CHECK(copies_of(half, by_novograd) == kTiles);
+  oracle::Layout larc = half;  // a tile of weights and of gradients are 32 KiB
+  larc.weights = LAYERWISE_DTYPE_BFLOAT16;
+  layerwise_larc_options options;
+  REQUIRE_OK(layerwise_larc_options_init(&options, sizeof options));
+  options.lr = 0.1;
+  layerwise_sgd_options sgd;
+  REQUIRE_OK(layerwise_sgd_options_init(&sgd, sizeof sgd));
+  CHECK(copies_of(larc, [&](DeviceModel& device) { return device.larc_sgd(options, sgd); }) == 2 * kTiles);
 }
 
 TEST_CASE("what a one-pass step holds is what its blocks have room for", "[one_pass]") {
@@ -251,11 +289,14 @@ TEST_CASE("a work list that holds more than there is room for is caught", "[one_
     work.slots = slots;
     const int shared = slots * kTile * static_cast<int>(sizeof(float));
     const auto kernels = layerwise::novograd_kernels(dtypes);
-    REQUIRE_CUDA(kernels.allow_shared(kPretended.per_block));
-    const cudaError_t ran =
-        kernels.one_pass(places.device_plan(layout, workspace.data()), work, {blocks, shared}, step, nullptr);
-    CHECK((ran == cudaSuccess) == (more == 0));
-    if (more) CHECK(simt::last_report().find("LOCK") != std::string::npos);
+    for (const auto& kernel : {kernels.one_pass, kernels.bulk_pass}) {
+      REQUIRE_CUDA(cudaMemcpy(workspace.data(), image.data(), image.size(), cudaMemcpyHostToDevice));
+      REQUIRE_CUDA(kernel.allow_shared(kPretended.per_block));
+      const cudaError_t ran =
+          kernel.launch(places.device_plan(layout, workspace.data()), work, {blocks, shared}, step, nullptr);
+      CHECK((ran == cudaSuccess) == (more == 0));
+      if (more) CHECK(simt::last_report().find("LOCK") != std::string::npos);
+    }
   }
   simt::reset();
 }

@@ -5,6 +5,7 @@
 
 #include "cross_case.h"
 #include "device_under_test.h"
+#include "same_bits.h"
 
 namespace {
 
@@ -96,6 +97,27 @@ TEST_CASE("sums are one launch, and applying them is two", "[runtime]") {
   CHECK(launches_of([&] { return device.novograd_apply(novograd()); }) == 2);
   CHECK(launches_of([&] { return device.larc_apply(larc, &sgd); }) == 2);
   CHECK(launches_of([&] { return device.larc_apply(larc, nullptr); }) == 2);
+}
+
+// Hazard: a device that has no such way refuses the launch, or takes it and gives other bits.
+TEST_CASE("experimental ways are taken where the device has them", "[runtime]") {
+  for (const int64_t asked : {int64_t{0}, int64_t{LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH}, kEveryExperiment})
+    for (const int capability : {75, 90})
+      for (const int32_t path : {LAYERWISE_PATH_TWO_PASS, LAYERWISE_PATH_ONE_PASS}) {
+        simt::reset();
+        simt::options().compute_capability = capability;
+        CAPTURE(asked, capability, path);
+        oracle::Model expected = filled_model();
+        DeviceModel device(expected, 0, {path, asked});
+        CHECK(device.query(LAYERWISE_QUERY_EXPERIMENTAL) == (capability < 90 ? 0 : asked));
+        REQUIRE_OK(device.novograd(novograd()));
+        CHECK(device.query(LAYERWISE_QUERY_PATH) == path);
+        REQUIRE_OK(expected.novograd(novograd()));
+        oracle::Model stepped = filled_model();
+        Scalars scalars;
+        device.pull(stepped, scalars);
+        CHECK(difference(expected, stepped) == "");
+      }
 }
 
 // Hazard: a copy from pageable memory that is still on its way when the call returns, and a step that overtakes it.

@@ -148,7 +148,8 @@ TEST_CASE("selectors, flags and reserved fields of a plan", "[bad_input]") {
   refuse([](auto& o) { o.path = 3; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"path", "3"});
   refuse([](auto& o) { o.path = -1; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"path", "-1"});
   refuse([](auto& o) { o.path = LAYERWISE_PATH_ONE_PASS; }, LAYERWISE_ERROR_COMBINATION, {"path", "2", "CPU"});
-  refuse([](auto& o) { o.reserved2 = -3; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"reserved2", "-3"});
+  refuse([](auto& o) { o.experimental = 1 << 20; }, LAYERWISE_ERROR_UNKNOWN_FLAG, {"experimental", "1048576"});
+  refuse([](auto& o) { o.experimental = 1; }, LAYERWISE_ERROR_COMBINATION, {"experimental", "1", "CPU"});
   refuse([](auto& o) { o.multiprocessors = -1; }, LAYERWISE_ERROR_INVALID_VALUE, {"multiprocessors", "-1"});
   refuse([](auto& o) { o.multiprocessors = 4; }, LAYERWISE_ERROR_INVALID_VALUE, {"multiprocessors", "4", "CPU"});
   refuse([](auto& o) { o.device = -2; }, LAYERWISE_ERROR_INVALID_VALUE, {"device", "-2"});

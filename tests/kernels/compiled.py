@@ -57,7 +57,7 @@ def from_ptxas(logs, tuning):
         spilled = usage.stack + usage.spill_stores + usage.spill_loads + usage.local
         rows.setdefault(architecture, {})[short(names[function])] = {
             "registers": str(usage.registers), "spilled": str(spilled), "shared": str(usage.shared),
-            "blocks": str(blocks_an_sm(usage, architecture, threads))}
+            "blocks": str(blocks_an_sm(usage, architecture, resources.threads_of(function, threads)))}
     return rows
 
 

@@ -42,7 +42,7 @@ class FakeBackend final : public Backend {
 
   void set_layers(const std::vector<LayerOptions>& layers) override { cpu_->set_layers(layers); }
   void reset() override {}
-  BackendFacts facts() const override { return {0, 0, 256, path_, held_grads_, held_weights_}; }
+  BackendFacts facts() const override { return {0, 0, 256, path_, held_grads_, held_weights_, plan_.experimental}; }
 
   void novograd(const NovogradStep& step, void* stream) override {
     const int64_t path = take_path(step.given.grads != nullptr);

@@ -192,6 +192,8 @@ const LAYERWISE_QUERY_HELD_WEIGHTS = Int32(12)
 # a hash of whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded model, however it
 # is cut
 const LAYERWISE_QUERY_GLOBAL_FINGERPRINT = Int32(13)
+# LAYERWISE_EXPERIMENTAL_ flags: those that the plan was given and its device has
+const LAYERWISE_QUERY_EXPERIMENTAL = Int32(14)
 
 # one thread for a layer that fits the cache; threads share larger layers
 const LAYERWISE_PATH_CPU = Int32(0)
@@ -199,6 +201,11 @@ const LAYERWISE_PATH_CPU = Int32(0)
 const LAYERWISE_PATH_TWO_PASS = Int32(1)
 # CUDA: one cooperative launch; gradients stay in shared memory until their layer's norm is known
 const LAYERWISE_PATH_ONE_PASS = Int32(2)
+
+# two passes: the update's launch begins while the norms' ends (programmatic dependent launch)
+const LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH = Int32(1)
+# one pass: a warp of its own fetches tiles by asynchronous bulk copies, ahead of those that sum and update them
+const LAYERWISE_EXPERIMENTAL_BULK_COPY = Int32(2)
 
 # numbers at the start of a claim, about what must agree; two for each layer follow
 const LAYERWISE_CLAIM_HEAD = Int32(17)
@@ -251,8 +258,9 @@ mutable struct PlanOptions
     # spreads them over all multiprocessors, so that each has room left for a communication kernel beside the step, and
     # none is left out
     multiprocessors::Int64
-    # 0
-    reserved2::Int64
+    # CUDA: a sum of LAYERWISE_EXPERIMENTAL_ flags; 0 (default): none. What the device does not have (compute capability
+    # 9.0 or newer) is left out. The bits are the same with each
+    experimental::Int64
 
     PlanOptions() = new()
 end

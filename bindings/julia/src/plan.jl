@@ -9,7 +9,7 @@ const QUERIES = (layers = LAYERWISE_QUERY_LAYERS, elements = LAYERWISE_QUERY_ELE
                  workspace = LAYERWISE_QUERY_WORKSPACE, fingerprint = LAYERWISE_QUERY_FINGERPRINT,
                  global_fingerprint = LAYERWISE_QUERY_GLOBAL_FINGERPRINT,
                  path = LAYERWISE_QUERY_PATH, held_grads = LAYERWISE_QUERY_HELD_GRADS,
-                 held_weights = LAYERWISE_QUERY_HELD_WEIGHTS)
+                 held_weights = LAYERWISE_QUERY_HELD_WEIGHTS, experimental = LAYERWISE_QUERY_EXPERIMENTAL)
 const PATHS = (auto = Int32(0), two_pass = LAYERWISE_PATH_TWO_PASS, one_pass = LAYERWISE_PATH_ONE_PASS)
 
 function selected(table, name, what)
@@ -19,14 +19,15 @@ end
 
 """
     Plan(sizes; offsets, device, layout, weights, grads, first_moment, second_moment, weights_extra, threads,
-         instruction_set, path, multiprocessors)
+         instruction_set, path, multiprocessors, experimental)
 
 The layout of a model's layers, their element types and where they run. `sizes` and `offsets` count elements, from 0;
 without offsets one layer follows the other, and a buffer has exactly their elements. `device` is `-1` for the CPU or a
 CUDA ordinal; `layout` is `:packed` or `:scattered`; `weights`, `grads`, `first_moment`, `second_moment` and
 `weights_extra` are element types, `nothing` for no low-precision copy. On CUDA `path` says how a step runs, `:auto`,
-`:two_pass` or `:one_pass`; a step launches no more blocks than `multiprocessors` hold, 0 for all. One task at a time may
-use a plan. On CUDA keep it until its steps have finished.
+`:two_pass` or `:one_pass`; a step launches no more blocks than `multiprocessors` hold, 0 for all; `experimental` is a sum
+of the header's flags for ways of running a step that no GPU has yet shown to be right. One task at a time may use a plan.
+On CUDA keep it until its steps have finished.
 """
 mutable struct Plan
     handle::Ptr{Cvoid}
@@ -39,11 +40,11 @@ mutable struct Plan
 
     function Plan(sizes; offsets = nothing, device = -1, layout = :packed, weights = Float32, grads = Float32,
                   first_moment = Float32, second_moment = Float32, weights_extra = nothing, threads = 0,
-                  instruction_set = :auto, path = :auto, multiprocessors = 0)
+                  instruction_set = :auto, path = :auto, multiprocessors = 0, experimental = 0)
         types = (; weights, grads, first_moment, second_moment, weights_extra)
         layer_sizes = collect(Int64, sizes)
         layer_offsets = offsets === nothing ? nothing : collect(Int64, offsets)
-        options = plan_options(types, device, layout, threads, instruction_set, path, multiprocessors)
+        options = plan_options(types, device, layout, threads, instruction_set, path, multiprocessors, experimental)
         handle = create(options, layer_sizes, layer_offsets)
         scattered = layout === :scattered
         starts = layer_offsets !== nothing ? layer_offsets :
@@ -55,7 +56,7 @@ mutable struct Plan
     end
 end
 
-function plan_options(types, device, layout, threads, instruction_set, path, multiprocessors)
+function plan_options(types, device, layout, threads, instruction_set, path, multiprocessors, experimental)
     options = PlanOptions()
     check(layerwise_plan_options_init(options, sizeof(PlanOptions)))
     options.device = device
@@ -69,6 +70,7 @@ function plan_options(types, device, layout, threads, instruction_set, path, mul
     options.isa_ = selected(ISAS, instruction_set, "instruction_set")
     options.path = selected(PATHS, path, "path")
     options.multiprocessors = multiprocessors
+    options.experimental = experimental
     return options
 end
 

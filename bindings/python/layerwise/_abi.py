@@ -99,9 +99,12 @@ CONSTANTS = {
     "LAYERWISE_QUERY_HELD_GRADS": 11,
     "LAYERWISE_QUERY_HELD_WEIGHTS": 12,
     "LAYERWISE_QUERY_GLOBAL_FINGERPRINT": 13,
+    "LAYERWISE_QUERY_EXPERIMENTAL": 14,
     "LAYERWISE_PATH_CPU": 0,
     "LAYERWISE_PATH_TWO_PASS": 1,
     "LAYERWISE_PATH_ONE_PASS": 2,
+    "LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH": 1,
+    "LAYERWISE_EXPERIMENTAL_BULK_COPY": 2,
     "LAYERWISE_CLAIM_HEAD": 17,
 }
 
@@ -218,12 +221,20 @@ QUERY = {
     # a hash of whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded model, however
     # it is cut
     "global_fingerprint": 13,
+    "experimental": 14,  # LAYERWISE_EXPERIMENTAL_ flags: those that the plan was given and its device has
 }
 
 PATH = {
     "cpu": 0,  # one thread for a layer that fits the cache; threads share larger layers
     "two_pass": 1,  # CUDA: norms, then the update: two launches for the whole model
     "one_pass": 2,  # CUDA: one cooperative launch; gradients stay in shared memory until their layer's norm is known
+}
+
+EXPERIMENTAL = {
+    # two passes: the update's launch begins while the norms' ends (programmatic dependent launch)
+    "dependent_launch": 1,
+    # one pass: a warp of its own fetches tiles by asynchronous bulk copies, ahead of those that sum and update them
+    "bulk_copy": 2,
 }
 
 VERSION_MAJOR = 0  # The version of this header. The library a program runs with may be newer: layerwise_version().
@@ -299,7 +310,7 @@ class PlanOptions(Struct):
         ("workspace", c_void_p),
         ("workspace_bytes", c_int64),
         ("multiprocessors", c_int64),
-        ("reserved2", c_int64),
+        ("experimental", c_int64),
     ]
 
 

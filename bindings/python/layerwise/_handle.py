@@ -46,7 +46,7 @@ class PlanHandle:
     starts its threads there anew."""
 
     def __init__(self, sizes: Any, offsets: Any, device: Any, layout: str, dtypes: dict[str, Any], threads: int,
-                 isa: str, path: str, multiprocessors: int, workspace: Any) -> None:
+                 isa: str, path: str, multiprocessors: int, experimental: Any, workspace: Any) -> None:
         self._finalizer: weakref.finalize[Any, Any] | None = None
         self._lock = threading.Lock()
         _plans.add(self)
@@ -67,6 +67,7 @@ class PlanHandle:
         options.isa = selector(isa, "isa", _abi.ISA)
         options.path = selector(path, "path", _PATH_CHOICES)
         options.multiprocessors = integer(multiprocessors, "multiprocessors")
+        options.experimental = sum({selector(way, "experimental", _abi.EXPERIMENTAL) for way in _names(experimental)})
         self._workspace = workspace
         options.workspace, options.workspace_bytes = _buffers.workspace(workspace, options.device)
         with called({f"device is {options.device}": f"device is {device!r}"}):
@@ -281,6 +282,12 @@ class PlanHandle:
         return self._query("held_weights")
 
     @property
+    def experimental(self) -> list[str]:
+        """Of the experimental ways that the plan was given, those that its device has."""
+        flags = self._query("experimental")
+        return [name for name, flag in _abi.EXPERIMENTAL.items() if flags & flag]
+
+    @property
     def workspace_bytes(self) -> int:
         """Bytes of device scratch memory; 0 on the CPU."""
         return self._query("workspace")
@@ -295,6 +302,12 @@ class PlanHandle:
         """A hash of the whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded
         model, however it is cut."""
         return self._query("global_fingerprint")
+
+
+def _names(experimental: Any) -> Any:
+    if isinstance(experimental, str):
+        raise TypeError(f"experimental is {experimental!r}: it must be a list of names, [{experimental!r}]")
+    return experimental
 
 
 def _destroy(loaded: ctypes.CDLL, handle: int, owner: int | None) -> None:

@@ -44,6 +44,10 @@ class Plan(PlanHandle):
     isa        "auto", "baseline", "avx2", "avx512" or "neon"; the bits are the same with each
     path       CUDA: "auto", "two_pass" or "one_pass" (where the device can); the bits are the same with each
     multiprocessors  CUDA: a step launches no more blocks than this many hold, so that each has room left; 0: than all
+    experimental  CUDA: ways of running a step that no GPU has yet shown to be right and faster, left out where the device
+               (compute capability 9.0 or newer) has none; the bits are the same with each. "dependent_launch": of two
+               passes the update's launch begins while the norms' ends; "bulk_copy": in one pass a warp of its own fetches
+               tiles by asynchronous bulk copies
     workspace  CUDA: a uint8 array on the device, aligned to 256 bytes, of workspace_bytes of a like plan; None: the
                plan allocates its own
 
@@ -67,11 +71,11 @@ class Plan(PlanHandle):
                  layout: Literal["packed", "scattered"] = "packed", threads: int = 0,
                  isa: Literal["auto", "baseline", "avx2", "avx512", "neon"] = "auto",
                  path: Literal["auto", "two_pass", "one_pass"] = "auto", multiprocessors: int = 0,
-                 workspace: Array | None = None) -> None:
+                 experimental: Sequence[Literal["dependent_launch", "bulk_copy"]] = (), workspace: Array | None = None) -> None:
         dtypes = {"weights_dtype": weights_dtype, "grads_dtype": grads_dtype, "first_moment_dtype": first_moment_dtype,
                   "second_moment_dtype": second_moment_dtype, "weights_extra_dtype": weights_extra_dtype}
         super().__init__(sizes, offsets, device, layout, dtypes, threads, isa, path, multiprocessors,
-                         workspace)
+                         experimental, workspace)
 
     @takes(_abi.NovogradOptions)
     def novograd_step(

@@ -193,6 +193,8 @@ constants! {
     /// a hash of whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded model,
     /// however it is cut
     LAYERWISE_QUERY_GLOBAL_FINGERPRINT = 13;
+    /// LAYERWISE_EXPERIMENTAL_ flags: those that the plan was given and its device has
+    LAYERWISE_QUERY_EXPERIMENTAL = 14;
 
     /// one thread for a layer that fits the cache; threads share larger layers
     LAYERWISE_PATH_CPU = 0;
@@ -200,6 +202,11 @@ constants! {
     LAYERWISE_PATH_TWO_PASS = 1;
     /// CUDA: one cooperative launch; gradients stay in shared memory until their layer's norm is known
     LAYERWISE_PATH_ONE_PASS = 2;
+
+    /// two passes: the update's launch begins while the norms' ends (programmatic dependent launch)
+    LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH = 1;
+    /// one pass: a warp of its own fetches tiles by asynchronous bulk copies, ahead of those that sum and update them
+    LAYERWISE_EXPERIMENTAL_BULK_COPY = 2;
 
     /// numbers at the start of a claim, about what must agree; two for each layer follow
     LAYERWISE_CLAIM_HEAD = 17;

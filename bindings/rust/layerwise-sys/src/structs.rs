@@ -51,8 +51,9 @@ structs! {
         /// hardware spreads them over all multiprocessors, so that each has room left for a communication kernel beside
         /// the step, and none is left out
         multiprocessors: i64,
-        /// 0
-        reserved2: i64,
+        /// CUDA: a sum of LAYERWISE_EXPERIMENTAL_ flags; 0 (default): none. What the device does not have (compute
+        /// capability 9.0 or newer) is left out. The bits are the same with each
+        experimental: i64,
     }
 
     /// Options that differ from layer to layer.

@@ -152,6 +152,14 @@ impl<'a> PlanOptions<'a> {
         self
     }
 
+    /// CUDA: a sum of the `LAYERWISE_EXPERIMENTAL_` flags of [`sys`], ways of running a step that no GPU has yet shown to
+    /// be right and faster; 0 (default): none. What the device does not have is left out.
+    #[must_use]
+    pub fn experimental(mut self, flags: i64) -> Self {
+        self.raw.experimental = flags;
+        self
+    }
+
     /// CUDA: the caller's scratch memory, of [`workspace_size`](Self::workspace_size) bytes. Default: the plan's own.
     ///
     /// # Safety

@@ -32,4 +32,6 @@ pub enum Query {
     HeldGrads = sys::LAYERWISE_QUERY_HELD_GRADS,
     /// Elements of which a one-pass step of LARC and SGD reads the weight once too.
     HeldWeights = sys::LAYERWISE_QUERY_HELD_WEIGHTS,
+    /// The `LAYERWISE_EXPERIMENTAL_` flags of [`sys`] that the plan was given and its device has.
+    Experimental = sys::LAYERWISE_QUERY_EXPERIMENTAL,
 }

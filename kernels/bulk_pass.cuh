@@ -1,0 +1,226 @@
+// A step in one pass whose tiles come by asynchronous bulk copies. Where the device has them (compute capability 9.0 and
+// newer) and the plan asks for it; the same work list as one_pass.cuh, the same bits, and its traffic:
+//
+//   reads    gradients (LARC: and weights) once, by copies straight into shared memory, up to a slot ahead of what is
+//            summed; weights and moments as one_pass.cuh does, from L2, where the producer has them brought while the
+//            tile before is updated; a tile that is not whole or not aligned to 16 bytes as in one_pass.cuh
+//   grid     every block is resident; one warp of a block, the producer, draws tickets and fetches their tiles, the
+//            others, the consumers, sum and update them
+//
+// The block's slots are a ring, filled in the order of the tickets. The producer draws only when the ring's next slot is
+// free. The consumers wait for a layer only when that slot is not free, or the list is at its end: a tile that was drawn
+// is summed and its sum handed on before anything is waited for, as one_pass.cuh needs it. Until the next tile is there
+// they update the oldest, if its layer is finished.
+#pragma once
+
+#include "kernels/one_pass.cuh"
+
+namespace layerwise {
+
+inline constexpr int kBulkThreads = kBlockThreads + kWarpThreads;
+
+// The warps that sum and update, without the producer.
+struct Consumers {
+  static constexpr int kThreads = kBlockThreads;
+  static __device__ __forceinline__ int rank() { return static_cast<int>(threadIdx.x); }
+  static __device__ __forceinline__ void sync() { meet_on_barrier_1<kBlockThreads>(); }
+};
+
+// What a slot holds: a tile to sum, to sum and update, or to update; or the end of the list.
+struct SlotTile {
+  Tile tile;
+  WorkKind kind;
+  bool is_fetched;  // its bytes are in the slot when the slot is full; else they are read from memory
+  bool is_end;
+};
+
+struct BulkBlock {
+  uint64_t launch;                           // the number of this one
+  TransactionBarrier full[kMostHeldTiles];   // the producer's: ends when a slot's tile is there
+  TransactionBarrier empty[kMostHeldTiles];  // each consumer warp's: ends when none of them needs the slot any more
+  SlotTile tiles[kMostHeldTiles];
+  bool updates[2];  // in place of waiting for the next tile: one for each choice in turn, since warps read it later
+};
+
+// A place in the ring, and the parity of the round that it is in.
+struct RingPlace {
+  int slot = 0;
+  unsigned parity = 0;
+
+  __device__ __forceinline__ void advance(int slots) {
+    if (++slot < slots) return;
+    slot = 0;
+    parity ^= 1;
+  }
+};
+
+// ---- The producer: one thread ----
+
+template <class W, class G, bool kWithWeights>
+__device__ __forceinline__ void fetch_tile(const DevicePlan& plan, const OnePassWork& work, const StepBuffers& buffers,
+                                           unsigned char* memory, BulkBlock& block, int slot, const Tile& tile,
+                                           WorkKind kind) {
+  const G* const grads = tile_address<const G>(plan, tile, buffers.grads);
+  const FetchedTile<W, G, kWithWeights> at{held_in<W, G, kWithWeights>(memory, work, slot), true};
+  const W* const weights = at.weights ? tile_address<const W>(plan, tile, buffers.weights) : nullptr;
+  const bool is_fetched = tile.count == kTileElements && can_be_fetched(grads) && can_be_fetched(weights);
+  block.tiles[slot] = {tile, kind, is_fetched, false};
+  if (!is_fetched) return arrive(block.full[slot]);
+  constexpr int kGrads = kTileElements * sizeof(G), kWeights = kTileElements * sizeof(W);
+  arrive_expecting(block.full[slot], at.weights ? kGrads + kWeights : kGrads);
+  fetch(at.grads, grads, kGrads, block.full[slot]);
+  if (at.weights) fetch(at.weights, weights, kWeights, block.full[slot]);
+}
+
+template <Norm N, Update U, class W, class G>
+__device__ __forceinline__ void produce(const DevicePlan& plan, const OnePassWork& work, const typename U::Step& step,
+                                        unsigned char* memory, BulkBlock& block) {
+  RingPlace at;
+  int filled = 0;  // slots, of the ring's first round
+  for (;;) {
+    wait_for_end(block.empty[at.slot], at.parity ^ 1);
+    const uint32_t ticket =
+        DeviceAtomic<uint32_t>(work.control->next_ticket).fetch_add(1, cuda::std::memory_order_relaxed);
+    if (ticket >= work.count) break;
+    const WorkItem item = work.items[ticket];
+    if (is_masked(step.buffers, plan.scattered, item.layer)) continue;
+    for (int t = 0; t < item.tiles; ++t) {
+      if (t > 0) wait_for_end(block.empty[at.slot], at.parity ^ 1);
+      const Tile tile = tile_of_layer(plan, item.layer, static_cast<uint32_t>(item.tile + t));
+      fetch_tile<W, G, N::kSums == 2>(plan, work, step.buffers, memory, block, at.slot, tile, item.kind);
+      filled += filled < work.slots;
+      at.advance(work.slots);
+      // The slot at this place is the next to be updated, and the update of the one behind it is on its way to L2 then.
+      const int second = at.slot + 1 < work.slots ? at.slot + 1 : 0;
+      const SlotTile& later = block.tiles[second];
+      if (filled == work.slots && later.kind != WorkKind::kNorm && later.tile.count == kTileElements)
+        U::prefetch(plan, step, later.tile, !work.holds_weights);
+    }
+  }
+  block.tiles[at.slot].is_end = true;
+  arrive(block.full[at.slot]);
+}
+
+// ---- The consumers ----
+
+// The slots that wait for their update, of a ring.
+class HeldSlots {
+ public:
+  __device__ __forceinline__ bool any() const { return held_ != 0; }
+  __device__ __forceinline__ bool has(int slot) const { return held_ >> slot & 1; }
+  __device__ __forceinline__ void add(int slot) { held_ |= 1u << slot; }
+  __device__ __forceinline__ void remove(int slot) { held_ &= ~(1u << slot); }
+  // The first to be filled of those there are, where next will be filled next.
+  __device__ __forceinline__ int oldest(int next) const {
+    const uint32_t from_next = held_ >> next << next;
+    return __ffs(static_cast<int>(from_next ? from_next : held_)) - 1;
+  }
+
+ private:
+  uint32_t held_ = 0;
+};
+
+// A tile's layer: finished, as every consumer has seen, or waited for by all of them.
+template <class Coefficients>
+struct ConsumersLayer {
+  static constexpr bool kMayWait = true, is_for_warp = false;
+  const DevicePlan& plan;
+  const OnePassWork& work;
+  const BulkBlock& block;
+  uint32_t layer;
+  bool is_finished;
+
+  __device__ __forceinline__ LayerConstants<Coefficients> wait() const {
+    if (!is_finished) wait_for_layer<Consumers>(work, block.launch, layer);
+    return load_constants<Coefficients>(plan, layer);
+  }
+  __device__ __forceinline__ void begin() const {}
+  __device__ __forceinline__ void go_on() const {}
+};
+
+// By every consumer, which reads nothing of the slot after it.
+__device__ __forceinline__ void give_back(BulkBlock& block, int slot, bool was_written) {
+  if (was_written) let_copies_overwrite();
+  __syncwarp();
+  if (lane() == 0) arrive(block.empty[slot]);
+}
+
+template <Norm N, Update U, class W, class G>
+__device__ __forceinline__ void consume(const DevicePlan& plan, const OnePassWork& work, const typename U::Step& step,
+                                        const typename N::End::Call& call, unsigned char* memory, BulkBlock& block) {
+  constexpr bool kWithWeights = N::kSums == 2;
+  // A tile that is summed alone, or updated, and was not fetched is read from memory each time.
+  const auto in_slot = [&](int slot, const SlotTile& tile) {
+    const bool is_there = tile.is_fetched || tile.kind == WorkKind::kHold;
+    return FetchedTile<W, G, kWithWeights>{
+        is_there ? held_in<W, G, kWithWeights>(memory, work, slot) : HeldTile<W, G, kWithWeights>{nullptr, nullptr},
+        tile.is_fetched};
+  };
+  HeldSlots held;
+  RingPlace next;
+  bool is_at_end = false, choice = false;
+  for (;;) {
+    const bool may_come = !is_at_end && !held.has(next.slot);
+    if (!may_come && !held.any()) break;
+    bool updates = !may_come;
+    if (may_come && held.any()) {
+      if (threadIdx.x == 0) {
+        const uint32_t layer = block.tiles[held.oldest(next.slot)].tile.layer;
+        block.updates[choice] = !has_ended(block.full[next.slot], next.parity) && is_finished(work, block.launch, layer);
+      }
+      Consumers::sync();
+      updates = block.updates[choice];
+      choice = !choice;
+    }
+    if (updates) {
+      const int slot = held.oldest(next.slot);
+      const SlotTile tile = block.tiles[slot];
+      U::of_tile(plan, step, tile.tile, in_slot(slot, tile),
+                 ConsumersLayer<typename U::Coefficients>{plan, work, block, tile.tile.layer, may_come});
+      held.remove(slot);
+      give_back(block, slot, !tile.is_fetched);
+      continue;
+    }
+    wait_for_end(block.full[next.slot], next.parity);
+    const SlotTile tile = block.tiles[next.slot];
+    is_at_end = tile.is_end;
+    if (is_at_end) continue;
+    if (tile.kind != WorkKind::kUpdate) {
+      auto sums = N::template of_tile<Consumers>(plan, step, tile.tile, in_slot(next.slot, tile));
+      hand_on<N>(plan, work, block.launch, step, call, tile.tile, sums);
+    }
+    if (tile.kind == WorkKind::kNorm)
+      give_back(block, next.slot, !tile.is_fetched);
+    else
+      held.add(next.slot);
+    next.advance(work.slots);
+  }
+  leave(work, block.launch, step.buffers);
+}
+
+template <Norm N, Update U, class W, class G>
+__global__ void __launch_bounds__(kBulkThreads, kOnePassBlocks)
+    bulk_pass(const __grid_constant__ DevicePlan plan, const __grid_constant__ OnePassWork work,
+              const __grid_constant__ typename U::Step step) {
+#if defined(SIMT_HARNESS) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900)
+  if (step_is_cancelled_for_block(step.buffers)) return;
+  LAYERWISE_DYNAMIC_SHARED(memory);
+  LAYERWISE_SHARED(block, BulkBlock);
+  if (threadIdx.x == 0) {
+    block.launch = work.control->launches + 1;
+    for (int slot = 0; slot < work.slots; ++slot) {
+      init_barrier(block.full[slot], 1);
+      init_barrier(block.empty[slot], kWarps);
+    }
+    let_copies_see_barriers();
+  }
+  const typename N::End::Call& call = call_for_block<typename N::End>(step);
+  __syncthreads();
+  if (warp() < kWarps)
+    consume<N, U, W, G>(plan, work, step, call, memory, block);
+  else if (lane() == 0)
+    produce<N, U, W, G>(plan, work, step, memory, block);
+#endif
+}
+
+}  // namespace layerwise
