@@ -117,8 +117,8 @@ macro_rules! updating_setters {
 
 macro_rules! larc_sums_setter {
     () => {
-        /// What [`Plan::partial_norms`](crate::Plan::partial_norms) gives or the caller has, one a layer: the step then
-        /// does not sum.
+        /// What [`Plan::partial_norms`](crate::Plan::partial_norms) gives or the caller has, one a layer: a step with
+        /// LARC then does not sum.
         #[must_use]
         pub fn sums(mut self, of_grads: &'a [f64], of_weights: &'a [f64]) -> Self {
             self.shared.grad_sums = Some(of_grads);
@@ -186,6 +186,7 @@ impl<'a> NovogradBuffers<'a> {
         self.shared.grad_sums = Some(sums);
         self
     }
+    larc_sums_setter!();
     updating_setters!();
     shared_setters!();
 }

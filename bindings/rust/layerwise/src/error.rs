@@ -15,6 +15,28 @@ pub struct Error {
     message: String,
 }
 
+/// The families of errors, and those that a program may want to tell apart from their family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument, an option or a buffer breaks a rule.
+    Argument,
+    /// The sizes or offsets of the layers do not describe a layout.
+    Layout,
+    /// Ranks that share layers disagree, or their pieces do not make up whole layers. Every rank gets this error.
+    RanksDisagree,
+    /// A dtype that is unknown, or that this buffer cannot have.
+    Dtype,
+    /// No CUDA here, an instruction set that is missing, or a plan that failed.
+    Backend,
+    /// Host or device memory could not be allocated.
+    OutOfMemory,
+    /// A CUDA call failed.
+    Cuda,
+    /// A status that this crate does not know.
+    Other,
+}
+
 impl Error {
     /// A refusal of this crate's own, in the library's terms.
     pub(crate) fn refusal(status: i32, message: String) -> Self {
@@ -25,6 +47,20 @@ impl Error {
     /// arguments, layout, dtypes, backend, CUDA.
     pub fn status(&self) -> i32 {
         self.status
+    }
+
+    /// What went wrong, for callers that act on it.
+    pub fn kind(&self) -> ErrorKind {
+        match self.status {
+            sys::LAYERWISE_ERROR_RANKS_DISAGREE => ErrorKind::RanksDisagree,
+            sys::LAYERWISE_ERROR_OUT_OF_MEMORY => ErrorKind::OutOfMemory,
+            100..=199 => ErrorKind::Argument,
+            200..=299 => ErrorKind::Layout,
+            300..=399 => ErrorKind::Dtype,
+            400..=499 => ErrorKind::Backend,
+            500..=599 => ErrorKind::Cuda,
+            _ => ErrorKind::Other,
+        }
     }
 
     /// The name of the status, such as `LAYERWISE_ERROR_LAYER_OVERLAP`.

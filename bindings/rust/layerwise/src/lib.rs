@@ -11,11 +11,12 @@ mod plan;
 mod plan_options;
 mod pointers;
 mod query;
+mod shard;
 mod step;
 
 pub use buffers::{LarcBuffers, LarcSgdBuffers, NormBuffers, NovogradBuffers};
 pub use dtype::{Bf16, Dtype, Element, LayerStats, Remainder16, F16};
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use layerwise_sys as sys;
 pub use memory::{Buffer, BufferMut, PerLayerMut};
 pub use options::{
@@ -26,6 +27,7 @@ pub use plan::Plan;
 pub use plan_options::{Device, Isa, Layout, PlanOptions};
 pub use pointers::{LarcPointers, LarcSgdPointers, NormPointers, NovogradPointers, ScalarPointers};
 pub use query::Query;
+pub use shard::ShardOptions;
 
 use error::static_text;
 

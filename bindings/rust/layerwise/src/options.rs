@@ -1,8 +1,20 @@
 //! The hyper-parameters of the steps, named as in layerwise.h and filled with its defaults.
 
+use std::mem::{size_of, MaybeUninit};
+
 use layerwise_sys as sys;
 
 use crate::error::check;
+
+/// A struct of the library's, filled by its own init function.
+pub(crate) fn defaults<T>(init: unsafe extern "C" fn(*mut T, i64) -> i32) -> T {
+    let mut options = MaybeUninit::<T>::uninit();
+    // SAFETY: an init function writes the bytes it is told of, which are the struct's.
+    let status = unsafe { init(options.as_mut_ptr(), size_of::<T>() as i64) };
+    check(status).expect("a library that knows this struct");
+    // SAFETY: filled whole.
+    unsafe { options.assume_init() }
+}
 
 /// The norm that NovoGrad divides by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,16 +130,19 @@ macro_rules! options {
 
         impl Default for $name {
             fn default() -> Self {
-                let mut options = std::mem::MaybeUninit::<sys::$raw>::uninit();
-                // SAFETY: writes the bytes it is told of, which are the struct's.
-                let status = unsafe { sys::$init(options.as_mut_ptr(), std::mem::size_of::<sys::$raw>() as i64) };
-                check(status).expect("a library that knows this struct");
-                // SAFETY: filled whole.
-                $name(unsafe { options.assume_init() })
+                $name(defaults(sys::$init))
             }
         }
 
         impl $name {
+            /// The options as bytes, for [`Plan::shard_claim`](crate::Plan::shard_claim): equal on two ranks exactly if
+            /// their options are.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8] {
+                let start: *const sys::$raw = &self.0;
+                // SAFETY: the struct has no padding, so that every byte of it is set.
+                unsafe { std::slice::from_raw_parts(start.cast(), size_of::<sys::$raw>()) }
+            }
             $($(#[$doc])*
             #[must_use]
             pub fn $field(mut self, value: $kind) -> Self {

@@ -8,7 +8,7 @@ use layerwise_sys as sys;
 use crate::buffers::{LarcBuffers, LarcSgdBuffers, NormBuffers, NovogradBuffers};
 use crate::error::{check, Result};
 use crate::lowering::{check_layers, Lowering, Shape};
-use crate::options::{LarcOptions, LayerOptions, Norm, NovogradOptions, SgdOptions};
+use crate::options::{defaults, LarcOptions, LayerOptions, Norm, NovogradOptions, SgdOptions};
 use crate::plan_options::PlanOptions;
 use crate::pointers::{LarcPointers, LarcSgdPointers, NormPointers, NovogradPointers};
 use crate::query::Query;
@@ -22,7 +22,7 @@ use crate::step;
 /// ```
 #[derive(Debug)]
 pub struct Plan {
-    handle: NonNull<sys::layerwise_plan>,
+    pub(crate) handle: NonNull<sys::layerwise_plan>,
     shape: Shape,
 }
 
@@ -80,12 +80,7 @@ impl Plan {
     /// Sets what differs from layer to layer, replacing what was set before. The lists are copied. On CUDA the caller
     /// must ensure that no step of this plan is running.
     pub fn set_layers(&mut self, options: &LayerOptions<'_>) -> Result<()> {
-        let mut raw = std::mem::MaybeUninit::<sys::layerwise_layer_options>::uninit();
-        let size = std::mem::size_of::<sys::layerwise_layer_options>() as i64;
-        // SAFETY: writes the bytes it is told of, which are the struct's.
-        check(unsafe { sys::layerwise_layer_options_init(raw.as_mut_ptr(), size) })?;
-        // SAFETY: filled whole.
-        let mut raw = unsafe { raw.assume_init() };
+        let mut raw = defaults(sys::layerwise_layer_options_init);
         let layers = self.layers();
         let numbers = |name, values: Option<&[f64]>| match values {
             None => Ok(null()),
@@ -115,8 +110,8 @@ impl Plan {
         unsafe { step::novograd(self.handle, &pointers, options, null_mut()) }
     }
 
-    /// Applies LARC and then NovoGrad, on the CPU. The buffers' sums are not used; of `larc` eta, eps, min_update, mode
-    /// and zero_norm alone may be set, from `LarcOptions::default()`.
+    /// Applies LARC and then NovoGrad, on the CPU. Only eta, eps, min_update, max_update, mode, zero_norm,
+    /// zero_grad_norm and weight_norm_threshold of `larc` may be set, from `LarcOptions::default()`.
     pub fn larc_novograd_step(
         &mut self,
         mut buffers: NovogradBuffers<'_>,
@@ -279,6 +274,7 @@ fn novograd_pointers(
         layer_mask: lowering.layer_mask(&buffers.shared)?,
         layer_stats: lowering.layer_stats(&mut buffers.shared)?,
         grad_sums: lowering.sums("grad_sums", buffers.shared.grad_sums)?,
+        weight_sums: lowering.sums("weight_sums", buffers.shared.weight_sums)?,
         scalars: lowering.scalars(&mut buffers.shared),
     })
 }

@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use layerwise_sys as sys;
 
 use crate::error::{check, Error, Result};
+use crate::options::defaults;
 use crate::Dtype;
 
 /// Where a plan runs and its buffers lie.
@@ -54,12 +55,7 @@ impl<'a> PlanOptions<'a> {
     /// Layers of these sizes, in elements.
     #[must_use]
     pub fn new(sizes: &'a [i64]) -> Self {
-        let mut raw = std::mem::MaybeUninit::<sys::layerwise_plan_options>::uninit();
-        let size = std::mem::size_of::<sys::layerwise_plan_options>() as i64;
-        // SAFETY: writes the bytes it is told of, which are the struct's.
-        check(unsafe { sys::layerwise_plan_options_init(raw.as_mut_ptr(), size) }).expect("a library of this ABI");
-        // SAFETY: filled whole.
-        PlanOptions { sizes, offsets: None, raw: unsafe { raw.assume_init() } }
+        PlanOptions { sizes, offsets: None, raw: defaults(sys::layerwise_plan_options_init) }
     }
 
     /// Elements from the start of every packed buffer, in any order, gaps allowed, no overlap; default: one layer after

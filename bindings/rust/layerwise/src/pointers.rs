@@ -56,6 +56,8 @@ pointers! {
         layer_stats: *mut LayerStats,
         /// In, one a layer: the gradients' sums, which the step then does not take itself; may be null.
         grad_sums: *const f64,
+        /// In, one a layer: the weights' sums, with LARC before NovoGrad, where grad_sums is given; else null.
+        weight_sums: *const f64,
         /// Numbers in memory.
         scalars: ScalarPointers,
     }

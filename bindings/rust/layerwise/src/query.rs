@@ -24,7 +24,8 @@ pub enum Query {
     Workspace = sys::LAYERWISE_QUERY_WORKSPACE,
     /// A hash of sizes, offsets and dtypes, the same on every backend.
     Fingerprint = sys::LAYERWISE_QUERY_FINGERPRINT,
-    /// A hash of whole layers' sizes and dtypes, the same on every rank of a sharded model.
+    /// A hash of whole layers' sizes, dtypes and the numerics version: the same on every rank of a sharded model,
+    /// however it is cut.
     GlobalFingerprint = sys::LAYERWISE_QUERY_GLOBAL_FINGERPRINT,
     /// How the last step ran; before the first, how NovoGrad would: a `LAYERWISE_PATH_` constant of [`sys`].
     Path = sys::LAYERWISE_QUERY_PATH,

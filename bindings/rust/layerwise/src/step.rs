@@ -5,7 +5,7 @@ use std::ptr::{null, null_mut, NonNull};
 
 use layerwise_sys as sys;
 
-use crate::error::{check, Result};
+use crate::error::{check, Error, Result};
 use crate::options::{LarcOptions, Norm, NovogradOptions, SgdOptions};
 use crate::pointers::{LarcPointers, LarcSgdPointers, NormPointers, NovogradPointers, ScalarPointers};
 
@@ -30,6 +30,10 @@ pub(crate) unsafe fn novograd(
     options: &NovogradOptions,
     stream: *mut c_void,
 ) -> Result<()> {
+    if !to.weight_sums.is_null() {
+        let message = "weight_sums is given; NovoGrad without LARC needs grad_sums alone".to_string();
+        return Err(Error::refusal(sys::LAYERWISE_ERROR_COMBINATION, message));
+    }
     let options = novograd_with(options, &to.scalars);
     let (v, maximum, extra) = (to.second_moment, to.max_second_moment, to.weights_extra);
     let (mask, stats, sums) = (to.layer_mask, to.layer_stats.cast(), to.grad_sums);
@@ -54,22 +58,18 @@ pub(crate) unsafe fn larc_novograd(
     stream: *mut c_void,
 ) -> Result<()> {
     let options = novograd_with(options, &to.scalars);
+    let (w, g, m, v, maximum) = (to.weights, to.grads, to.first_moment, to.second_moment, to.max_second_moment);
+    let (extra, mask, stats) = (to.weights_extra, to.layer_mask, to.layer_stats.cast());
+    let (plan, of_grads, of_weights, kind) = (plan.as_ptr(), to.grad_sums, to.weight_sums, sys::LAYERWISE_SUMS_LAYERS);
     // SAFETY: the caller's.
     check(unsafe {
-        sys::layerwise_larc_novograd_step(
-            plan.as_ptr(),
-            to.weights,
-            to.grads,
-            to.first_moment,
-            to.second_moment,
-            to.max_second_moment,
-            to.weights_extra,
-            to.layer_mask,
-            to.layer_stats.cast(),
-            &larc.0,
-            &options,
-            stream,
-        )
+        if of_grads.is_null() && of_weights.is_null() {
+            sys::layerwise_larc_novograd_step(plan, w, g, m, v, maximum, extra, mask, stats, &larc.0, &options, stream)
+        } else {
+            sys::layerwise_larc_novograd_apply(
+                plan, w, g, m, v, maximum, extra, mask, stats, of_grads, of_weights, kind, &larc.0, &options, stream,
+            )
+        }
     })
 }
 

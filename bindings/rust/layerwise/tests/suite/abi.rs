@@ -74,6 +74,14 @@ fn structs_are_laid_out_as_the_librarys() {
     }
 }
 
+/// `as_bytes` of the options reads every byte, and padding has no value.
+#[test]
+fn structs_have_no_padding() {
+    for ours in abi::STRUCTS {
+        assert_eq!(ours.fields.iter().map(|field| field.size).sum::<usize>(), ours.size, "{}", ours.name);
+    }
+}
+
 #[test]
 fn functions_have_the_librarys_signatures() {
     let description = description();

@@ -5,5 +5,6 @@ mod errors;
 mod halves;
 mod json;
 mod literals;
+mod shards;
 mod steps;
 mod vectors;
