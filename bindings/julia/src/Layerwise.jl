@@ -10,8 +10,9 @@ module Layerwise
 
 using Libdl
 
-export Plan, LayerwiseError, STATISTICS
-export novograd_step!, larc_scale!, larc_sgd_step!, set_layers!, reset!, query, pointer_table
+export Plan, LayerwiseError, RanksDisagreeError, STATISTICS
+export novograd_step!, larc_scale!, larc_sgd_step!, partial_norms!, set_layers!, reset!, query, pointer_table
+export set_shard!, shard_claim, shard_verify
 export version, numerics_version, build_info, abi_description
 
 include("abi.jl")
@@ -19,6 +20,7 @@ include("library.jl")
 include("calls.jl")
 include("memory.jl")
 include("plan.jl")
+include("shard.jl")
 include("steps.jl")
 
 end

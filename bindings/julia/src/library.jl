@@ -18,7 +18,17 @@ symbol(name::Symbol) = Libdl.dlsym(library(), name)
 A call was refused or failed; what was refused has changed nothing. `status` is one of the `LAYERWISE_ERROR_` constants,
 `name` its name; `message` names the argument, the value received and the rule.
 """
-struct LayerwiseError <: Exception
+abstract type LayerwiseError <: Exception end
+
+"A [`LayerwiseError`](@ref) that has no type of its own."
+struct CallError <: LayerwiseError
+    status::Int32
+    name::String
+    message::String
+end
+
+"Ranks that share layers disagree, or their pieces do not make up whole layers. Every rank gets this error."
+struct RanksDisagreeError <: LayerwiseError
     status::Int32
     name::String
     message::String
@@ -26,7 +36,10 @@ end
 
 Base.showerror(io::IO, error::LayerwiseError) = print(io, error.message, " [", error.name, ", ", error.status, "]")
 
-refuse(status, message) = throw(LayerwiseError(status, unsafe_string(layerwise_status_name(status)), message))
+function refuse(status, message)
+    kind = status == LAYERWISE_ERROR_RANKS_DISAGREE ? RanksDisagreeError : CallError
+    throw(kind(status, unsafe_string(layerwise_status_name(status)), message))
+end
 
 function check(status)
     status == LAYERWISE_OK && return nothing

@@ -117,12 +117,7 @@ function set_layers!(plan::Plan; lr_mult = nothing, wd_mult = nothing, skip_larc
     options = LayerOptions()
     check(layerwise_layer_options_init(options, sizeof(LayerOptions)))
     GC.@preserve plan values begin
-        for (name, list) in pairs(values)
-            list === nothing && continue
-            length(list) == length(plan.ends) ||
-                refuse(LAYERWISE_ERROR_INVALID_VALUE, "$name has $(length(list)) values; it must have one a layer")
-            setfield!(options, name, pointer(list))
-        end
+        point_at!(options, plan, values)
         check(layerwise_plan_set_layers(plan.handle, options))
     end
     return plan
@@ -130,3 +125,14 @@ end
 
 converted(::Type, ::Nothing) = nothing
 converted(::Type{T}, values) where {T} = collect(T, values)
+
+# Lists of one value a layer, which the caller preserves.
+function point_at!(options, plan, lists)
+    for (name, list) in pairs(lists)
+        list === nothing && continue
+        length(list) == length(plan.ends) ||
+            refuse(LAYERWISE_ERROR_INVALID_VALUE, "$name has $(length(list)) values; it must have one a layer")
+        setfield!(options, name, pointer(list))
+    end
+    return options
+end

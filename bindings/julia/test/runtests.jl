@@ -12,6 +12,7 @@ include("vectors.jl")
     end
     names = Dict("layerwise_plan_options" => Layerwise.PlanOptions, "layerwise_layer_options" => Layerwise.LayerOptions,
                  "layerwise_novograd_options" => Layerwise.NovogradOptions,
+                 "layerwise_shard_options" => Layerwise.ShardOptions,
                  "layerwise_larc_options" => Layerwise.LarcOptions, "layerwise_sgd_options" => Layerwise.SgdOptions)
     for (name, there) in description["structs"]
         @test sizeof(names[name]) == there["size"]
@@ -79,4 +80,54 @@ end
                    step_ptr = completed, advance_step = true)
     @test completed == [1]
     @test weights == [3] # the factor is cut to 1
+end
+
+# Two ranks in this process: their sums are added in rank order. One plan of the whole that is given the same sums has
+# the same bits.
+@testset "ranks with pieces" begin
+    sizes, cuts = [4, 2], (((0, 1), (0, 0)), ((1, 3), (0, 2))) # by rank and layer: begin and size
+    places = ([1], [2, 3, 4, 5, 6])
+    start, grads = Float32[1, 2, 3, 4, 5, 6], Float32[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    plans = [set_shard!(Plan([last(piece) for piece in cut]), sizes; layer_begins = [first(piece) for piece in cut])
+             for cut in cuts]
+    claims = [shard_claim(plan, reinterpret(UInt8, [0.01])) for plan in plans]
+    foreach((plan, claim) -> shard_verify(plan, claim, sum(claims)), plans, claims)
+    @test query(plans[1], :global_fingerprint) == query(Plan(sizes), :global_fingerprint)
+    of_grads, of_weights = zeros(2), zeros(2)
+    for (plan, place) in zip(plans, places)
+        weight_sums = fill(NaN, 2)
+        of_grads .+= partial_norms!(plan, grads[place], fill(NaN, 2); weights = start[place], weight_sums)
+        of_weights .+= weight_sums
+    end
+    @test of_weights == [30, 61]
+    for larc in (nothing, (eta = 0.1,))
+        given = (lr = 0.01, larc, grad_sums = of_grads, weight_sums = larc === nothing ? nothing : of_weights)
+        whole, second = copy(start), zeros(Float32, 2)
+        novograd_step!(Plan(sizes), whole, grads, zeros(Float32, 6), second; given...)
+        for (plan, place) in zip(plans, places)
+            weights, own = start[place], zeros(Float32, 2)
+            novograd_step!(plan, weights, grads[place], zero(weights), own; given...)
+            @test weights == whole[place]
+            @test own == second
+        end
+    end
+    @test_throws LayerwiseError novograd_step!(plans[1], start[[1]], grads[[1]], zeros(Float32, 1), zeros(Float32, 2);
+                                               lr = 0.01)
+    others = [shard_claim(plans[1], [0x01]), shard_claim(plans[2], [0x02])]
+    foreach((plan, claim) -> (@test_throws RanksDisagreeError shard_verify(plan, claim, sum(others))), plans, others)
+end
+
+@testset "LARC with sums" begin
+    plan = Plan([2])
+    weights, grads, of_grads, of_weights = Float32[3, 4], Float32[0.6, 0.8], zeros(1), zeros(1)
+    partial_norms!(plan, grads, of_grads; weights, weight_sums = of_weights)
+    whole, halves = copy(grads), copy(grads)
+    larc_scale!(plan, weights, whole; lr = 1, eta = 0.1)
+    larc_scale!(plan, weights, halves; lr = 1, eta = 0.1, grad_sums = of_grads, weight_sums = of_weights)
+    @test whole == halves ≈ Float32[0.3, 0.4]
+    at_once, by_halves = copy(weights), copy(weights)
+    larc_sgd_step!(plan, at_once, grads, nothing; lr = 1, momentum = 0)
+    larc_sgd_step!(plan, by_halves, grads, nothing; lr = 1, momentum = 0, grad_sums = of_grads,
+                   weight_sums = of_weights)
+    @test at_once == by_halves
 end
