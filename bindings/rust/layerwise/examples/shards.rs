@@ -6,8 +6,8 @@ use std::sync::{Barrier, Mutex};
 use layerwise::{Norm, NormBuffers, NovogradBuffers, NovogradOptions, Plan, PlanOptions, ShardOptions};
 
 const SIZES: [i64; 2] = [3 * 8192, 1000];
-/// By rank: where its pieces begin and end. Cuts at multiples of 8192 leave every bit as in one plan; with any other cut
-/// the squares are added in another order, and the last bits of the sums may differ.
+/// By rank: where its pieces begin and end. Cuts at multiples of 8192 leave every bit as in one plan; with any other
+/// cut the squares are added in another order, and the last bits of the sums may differ.
 const PIECES: [[(i64, i64); 2]; 3] = [[(0, 8192), (0, 0)], [(8192, 16384), (0, 0)], [(16384, 24576), (0, 1000)]];
 const STEPS: i64 = 10;
 

@@ -23,8 +23,8 @@ impl<'a> ShardOptions<'a> {
     pub fn new(layer_sizes: &'a [i64]) -> Self {
         ShardOptions { layer_sizes, layer_begins: None, counted: None }
     }
-    /// Elements from the start of the whole layer to that of the piece, any number >= 0 where the piece is empty; -1, on
-    /// every rank, for a layer whose pieces are not contiguous. Default: -1 for every layer.
+    /// Elements from the start of the whole layer to that of the piece, any number >= 0 where the piece is empty; -1,
+    /// on every rank, for a layer whose pieces are not contiguous. Default: -1 for every layer.
     #[must_use]
     pub fn layer_begins(mut self, values: &'a [i64]) -> Self {
         self.layer_begins = Some(values);
@@ -42,9 +42,9 @@ impl Plan {
     /// Makes the plan one of a shard: its layers are this rank's pieces, of size 0 where it has none. Replaces what was
     /// set before; the lists are copied. On CUDA the caller must ensure that no step of this plan is running.
     ///
-    /// Whole steps are refused from then on. A step is taken in halves: [`partial_norms`](Self::partial_norms), a sum of
-    /// its results over the ranks (the maximum, with [`Norm::Inf`](crate::Norm::Inf)), and the step with these sums in
-    /// its buffers. All ranks must have the same masks, options and second moments.
+    /// Whole steps are refused from then on. A step is taken in halves: [`partial_norms`](Self::partial_norms), a sum
+    /// of its results over the ranks (the maximum, with [`Norm::Inf`](crate::Norm::Inf)), and the step with these sums
+    /// in its buffers. All ranks must have the same masks, options and second moments.
     pub fn set_shard(&mut self, options: &ShardOptions<'_>) -> Result<()> {
         let layers = self.layers();
         check_layers("layer_sizes", options.layer_sizes.len(), layers)?;
@@ -68,8 +68,8 @@ impl Plan {
         self.claim(agreed, sys::LAYERWISE_CLAIM_HEAD as usize + 2 * self.layers())
     }
 
-    /// The start of a claim: what must agree, without whether the pieces make up whole layers. It has as many numbers on
-    /// every rank, and is verified in the same way.
+    /// The start of a claim: what must agree, without whether the pieces make up whole layers. It has as many numbers
+    /// on every rank, and is verified in the same way.
     pub fn shard_claim_head(&self, agreed: &[u8]) -> Result<Vec<f64>> {
         self.claim(agreed, sys::LAYERWISE_CLAIM_HEAD as usize)
     }
