@@ -18,9 +18,11 @@ class Tree:
     folder: Path
     bench: Optional[Path]  # bench_gpu
     cross: Optional[Path]  # the tests' comparison of the backends
+    nccl: Optional[Path]  # the tests' example of a sharded step
     made: dict  # what bench/pack wrote about it; empty for a build tree
     bench_problem: str = ""
     cross_problem: str = ""
+    nccl_problem: str = ""
     tests_problem: str = ""  # of ctest
     device_problem: str = ""
 
@@ -56,9 +58,11 @@ def _tests_problem(folder):
 
 def find(root, folder):
     folder = folder.resolve()
-    tree = Tree(root, folder, _program(folder, "bench_gpu"), _program(folder, "cross"), made(folder))
+    programs = (_program(folder, name) for name in ("bench_gpu", "cross", "nccl"))
+    tree = Tree(root, folder, *programs, made(folder))
     tree.bench_problem = "" if tree.bench else "the build has no bench_gpu"
     tree.cross_problem = "" if tree.cross else tree.made.get("without cross") or "the build has no tests/cross"
+    tree.nccl_problem = "" if tree.nccl else tree.made.get("without nccl") or "the build has no tests/nccl"
     tree.tests_problem = _tests_problem(folder)
     return tree
 

@@ -39,7 +39,19 @@ def build(root, architectures):
         without_cross = f"it was made without tests/cross: {why}"
         print(f"bench/pack: {without_cross}; {words}", flush=True)
     return folder, {"commit": commit_of(root), "architectures": only, "machine": platform.machine(),
-                    "glibc": platform.libc_ver()[1], "without cross": without_cross}
+                    "glibc": platform.libc_ver()[1], "without cross": without_cross,
+                    "without nccl": _without_nccl(root, folder)}
+
+
+def _without_nccl(root, folder):
+    """Makes the example for NCCL where NCCL is; else says why not, and the tree is carried without it."""
+    outcome = _run(root)(["cmake", "--build", folder, "--target", "nccl"])
+    if not outcome.problem():
+        return ""
+    said = outcome.stdout + outcome.stderr
+    unknown = "unknown target" in said or "No rule to make target" in said  # Ninja's words and make's
+    why = "there was no NCCL, or there were no tests" if unknown else f"it could not be built: {outcome.last_words()}"
+    return f"it was made without tests/nccl: {why}"
 
 
 def _run(root):
@@ -58,8 +70,9 @@ def fill(root, folder, tree, made):
     if not built.bench or not library:
         raise Refused(f"{folder} holds no bench_gpu or no liblayerwise.so")
     programs = {"bench/bench_gpu": built.bench, "lib/liblayerwise.so": library}
-    if built.cross and not made["without cross"]:
-        programs["tests/cross/cross"] = built.cross
+    for name, program in (("cross", built.cross), ("nccl", built.nccl)):
+        if program and not made[f"without {name}"]:
+            programs[f"tests/{name}/{name}"] = program
     for name, source in programs.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         _copy_stripped(source, tree / name)
@@ -96,5 +109,5 @@ def weigh(tree):
         shutil.rmtree(tree)
         raise Refused(f"the tree would hold {words}")
     made = builds.made(tree)
-    return [f"{tree}: {words}", *([made["without cross"]] if made.get("without cross") else []),
+    return [f"{tree}: {words}", *(made[key] for key in ("without cross", "without nccl") if made.get(key)),
             f"run it there: {tree / 'bench' / 'gpu'}"]

@@ -1,13 +1,8 @@
 """The stages of the Python packages and of what other frameworks offer for the same work: the programs of frameworks/,
 which frameworks/together.py runs."""
 
-import os
-import shutil
-import sys
+from part import NotRun, interpreter
 
-from part import NotRun
-
-PYTHON = "LAYERWISE_BENCH_PYTHON"  # the interpreter to take, where it is not this one
 # Compared bit by bit, all at the same time; the longest first.
 COMPARED = ("torch_compiled", "jax_steps", "torch_eager", "torch_graph", "torch_scaler", "arrays")
 TIMED_LAST = 20  # seconds for what is timed once nothing else runs
@@ -34,10 +29,9 @@ def rivals_stage(part):
 
 def _run(part, seconds, *programs):
     """Within so many seconds; a time-out is nobody's fault and is listed."""
-    interpreter = os.environ.get(PYTHON) or sys.executable or shutil.which("python3")
     folder = part.tree.root / "bench" / "gpu.d" / "frameworks"
     handlers = _file(part.tree, "liblayerwise_jax.so")
-    outcome = part.command([interpreter, "-B", folder / "together.py", "--seconds", f"{max(seconds - 2, 1):.1f}",
+    outcome = part.command([interpreter(), "-B", folder / "together.py", "--seconds", f"{max(seconds - 2, 1):.1f}",
                             "--library", _library(part.tree), *(["--handlers", handlers] if handlers else []),
                             "--cache", part.tree.folder / "jax-handlers", *programs], limit=seconds)
     if outcome.timed_out:

@@ -5,6 +5,7 @@ import re
 from importlib import metadata
 
 import process
+from nccl_stage import environment as nccl_environment
 from part import NotRun, tool
 
 PACKAGES = ("torch", "jax", "optax", "cupy", "timm")
@@ -41,12 +42,14 @@ def _programs(tree):
     """Whether they can start: what another architecture or an older C library lacks is said in the loader's words."""
     tree.bench_problem = tree.bench_problem or _cannot_start(tree, tree.bench)
     tree.cross_problem = tree.cross_problem or _cannot_start(tree, tree.cross, "--help")
-    named = (("bench_gpu", tree.bench_problem), ("tests/cross", tree.cross_problem))
+    if tree.nccl and not tree.nccl_problem:
+        tree.nccl_problem = _cannot_start(tree, tree.nccl, "--help", environment=nccl_environment(tree))
+    named = (("bench_gpu", tree.bench_problem), ("tests/cross", tree.cross_problem), ("tests/nccl", tree.nccl_problem))
     return [(name, problem) for name, problem in named if problem]
 
 
-def _cannot_start(tree, program, *arguments):
-    words = process.run([program, *arguments], 10, tree.root).cannot_start()
+def _cannot_start(tree, program, *arguments, environment=None):
+    words = process.run([program, *arguments], 10, tree.root, environment).cannot_start()
     return f"{program.name} cannot start here: {words}" if words else ""
 
 

@@ -3,6 +3,7 @@
 import glob
 import os
 import shutil
+import sys
 import time
 
 import process
@@ -68,6 +69,11 @@ def cut_off(outcome):
     """How far a program came that was stopped."""
     names = [f["name"] for f in outcome.findings() if isinstance(f.get("name"), str)]
     return outcome.problem() + (f"; what it finished last: {names[-1]}" if names else "; it had finished nothing")
+
+
+def interpreter():
+    """The Python that has the frameworks: LAYERWISE_BENCH_PYTHON where it is not this one."""
+    return os.environ.get("LAYERWISE_BENCH_PYTHON") or sys.executable or shutil.which("python3")
 
 
 def tool(name):

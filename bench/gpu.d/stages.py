@@ -8,6 +8,7 @@ from pathlib import Path
 
 from frameworks_stage import python_stage, rivals_stage
 from here import look
+from nccl_stage import nccl_stage
 from part import NotRun, Part, cut_off
 from process import say
 from profiled import profile
@@ -104,7 +105,8 @@ ALL = (
     Stage("graph", 30, _program("graph")),
     Stage("soak", 25, _program("soak")),
     Stage("cross", 20, _cross),
-    Stage("timing-rest", 70, _program("timing", "--rows", "rest"), elastic=True),
+    Stage("nccl", 10, nccl_stage),
+    Stage("timing-rest", 60, _program("timing", "--rows", "rest"), elastic=True),
     Stage("rivals", 45, _rivals, elastic=True),
     Stage("large", 30, _program("large")),
     Stage("initcheck", 15, sanitize("initcheck")),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -59,6 +60,18 @@ class Driver(Pretended):
         self.assertGreater(len(calls), 3)
         for (seed, cases), (following, _) in zip(calls, calls[1:]):
             self.assertEqual(following, seed + cases)
+
+    # Hazards: an example that fails, or finds no GPU, and reads as passed; the loader not told where NCCL is.
+    def test_the_example_for_nccl_passes_fails_or_is_not_run(self):
+        self.variables["LD_LIBRARY_PATH"] = "/here"
+        for code, verdict in (("0", "passed"), ("1", "failed"), ("77", "not run")):
+            self.variables["NCCL_EXIT"] = code
+            self.assertEqual(self.run_gpu("nccl"), int(verdict == "failed"), self.text)
+            self.assertEqual(self.verdicts["nccl"], verdict)
+            self.assertIn("0.0e+00 from one plan", json.dumps(self.json))
+            shutil.rmtree(self.out)
+        told = (self.build / "tests" / "nccl" / "calls").read_text().split()
+        self.assertTrue(all(folders.split(":")[-1] == "/here" for folders in told), told)
 
     def test_a_build_without_cross_keeps_the_verdict_of_what_held(self):
         (self.build / "tests" / "cross" / "cross").unlink()

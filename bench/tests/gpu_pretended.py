@@ -31,6 +31,8 @@ GOOD = {
 }
 CROSS = """[ "$1" = --help ] && exit
 echo "$LAYERWISE_CROSS_SEED $LAYERWISE_CROSS_CASES" >>"$(dirname "$0")/calls"; sleep 0.2; echo 'All tests passed'"""
+NCCL = """[ "$1" = --help ] && exit 2
+echo "$LD_LIBRARY_PATH" >>"$(dirname "$0")/calls"; echo 'rank 0 of 1: 0.0e+00 from one plan'; exit ${NCCL_EXIT:-0}"""
 # Prints a table of the values that a test has put beside it, then does as the program under it does.
 NCU = r"""exec python3 - "$(dirname "$0")" "$@" <<'END'
 import json, os, subprocess, sys
@@ -64,6 +66,7 @@ class Pretended(unittest.TestCase):
         self.folder, self.variables = Path(folder.name).resolve(), {}
         self.build, self.out, self.path = self.folder / "tree", self.folder / "results", self.folder / "path"
         self.script(self.build / "tests" / "cross" / "cross", CROSS)
+        self.script(self.build / "tests" / "nccl" / "nccl", NCCL)
         (self.build / "CTestTestfile.cmake").touch()
         (self.build / "CMakeCache.txt").write_text(f"CMAKE_CACHEFILE_DIR:INTERNAL={self.build}\n")
         for name, body in (("compute-sanitizer", SANITIZER), ("ctest", CTEST), ("ncu", NCU),

@@ -22,7 +22,9 @@ def python_stage(part):
 
 rivals_stage = python_stage
 """
-MADE = {"commit": "abc123", "architectures": "90-real", "machine": "x86_64", "glibc": "2.36", "without cross": ""}
+MADE = {"commit": "abc123", "architectures": "90-real", "machine": "x86_64", "glibc": "2.36", "without cross": "",
+        "without nccl": ""}
+NO_NCCL = """echo 'nccl: error while loading shared libraries: libnccl.so.2: cannot open shared object file' >&2; exit 127"""
 NO_DEVICE = """words='cudaGetDeviceCount: cudaErrorNoDevice: no CUDA-capable device is detected'
 echo '{"kind": "check", "name": "facts", "ok": false, "detail": "'"$words"'"}'; echo "facts: $words" >&2; exit 3"""
 
@@ -55,7 +57,7 @@ class Tree(Carried):
         self.script(self.build / "tests" / "cross" / "cross", "exit 4")  # else it takes its time
         self.assertEqual(self.run_tree(self.fill()), 0, self.text)
         order = ["facts", "cases", "timing-first", "profile", "memcheck", "racecheck", "python", "grids", "graph",
-                 "soak", "cross", "timing-rest", "rivals", "large", "initcheck", "synccheck", "suite"]
+                 "soak", "cross", "nccl", "timing-rest", "rivals", "large", "initcheck", "synccheck", "suite"]
         self.assertEqual([stage["stage"] for stage in self.json["stages"]], order)
         self.assertEqual({name for name, verdict in self.verdicts.items() if verdict != "passed"},
                          {"python", "cross", "suite"})
@@ -65,7 +67,7 @@ class Tree(Carried):
     def test_it_holds_what_is_needed_and_no_caches_or_links(self):
         tree = self.fill()
         package = "bindings/python/layerwise"
-        for name in ("bench/bench_gpu", "tests/cross/cross", "lib/liblayerwise.so", "include/layerwise.h", "bench/gpu",
+        for name in ("bench/bench_gpu", "tests/cross/cross", "tests/nccl/nccl", "lib/liblayerwise.so", "include/layerwise.h", "bench/gpu",
                      f"{package}/__init__.py", f"{package}/jax/handlers.cpp", "tree.json"):
             self.assertTrue((tree / name).is_file(), name)
         found = [path for path in tree.rglob("*")]
@@ -90,11 +92,19 @@ class Tree(Carried):
 
     def test_one_without_cross_says_so(self):
         tree = self.fill(**{"without cross": "it was made without tests/cross: no Catch2"})
-        self.assertFalse((tree / "tests").exists())
+        self.assertFalse((tree / "tests" / "cross").exists())
         self.assertIn("no Catch2", "\n".join(carried.weigh(tree)))
         self.assertEqual(self.run_tree(tree, "--seconds", "20", "--only", "cases,cross"), 0, self.text)
         self.assertIn("missing: tests/cross: it was made without tests/cross: no Catch2", self.text)
         self.assertEqual(self.verdicts, {"facts": "passed", "cases": "passed", "cross": "not run"})
+
+    def test_one_without_nccl_says_so(self):
+        tree = self.fill(**{"without nccl": "it was made without tests/nccl: there was no NCCL"})
+        self.assertFalse((tree / "tests" / "nccl").exists())
+        self.assertIn("there was no NCCL", "\n".join(carried.weigh(tree)))
+        self.assertEqual(self.run_tree(tree, "--seconds", "20", "--only", "nccl"), 0, self.text)
+        self.assertIn("missing: tests/nccl: it was made without tests/nccl: there was no NCCL", self.text)
+        self.assertEqual(self.verdicts, {"facts": "passed", "nccl": "not run"})
 
     def test_a_checkout_takes_a_carried_tree(self):
         command = self.command("--seconds", "20", "--only", "cases")
@@ -149,10 +159,12 @@ class Missing(Carried):
         tree = self.fill()
         self.script(tree / "bench" / "bench_gpu", old_library)
         (tree / "tests" / "cross" / "cross").write_bytes(b"\x7fELF of another machine")
-        self.assertEqual(self.run_tree(tree, "--only", "cases,cross"), 0, self.text)
+        self.script(tree / "tests" / "nccl" / "nccl", NO_NCCL)
+        self.assertEqual(self.run_tree(tree, "--only", "cases,cross,nccl"), 0, self.text)
         self.said_first("missing: bench_gpu: bench_gpu cannot start here")
         self.assertIn("version `GLIBC_2.99' not found", self.text)
         self.said_first("missing: tests/cross: cross cannot start here: Exec format error")
+        self.said_first("missing: tests/nccl: nccl cannot start here: nccl: error while loading shared libraries: libnccl")
         self.assertEqual(set(self.verdicts.values()), {"not run"})
 
 

@@ -89,6 +89,10 @@ cudaError_t cudaGetDevice(int* device) {
   *device = 0;
   return entered(__func__);
 }
+cudaError_t cudaSetDevice(int device) {
+  ENTER();
+  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+}
 cudaError_t cudaDeviceSynchronize() { return entered(__func__); }
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = 13000;
@@ -147,6 +151,12 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 cudaError_t cudaMemset(void* memory, int value, size_t bytes) {
   ENTER();
   std::memset(memory, value, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  ENTER();
+  fake::launch(stream, [=] { std::memset(memory, value, bytes); });
   return cudaSuccess;
 }
 
