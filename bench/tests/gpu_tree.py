@@ -24,7 +24,7 @@ rivals_stage = python_stage
 """
 MADE = {"commit": "abc123", "architectures": "90-real", "machine": "x86_64", "glibc": "2.36", "without cross": "",
         "without nccl": ""}
-NO_NCCL = """echo 'nccl: error while loading shared libraries: libnccl.so.2: cannot open shared object file' >&2; exit 127"""
+NO_NCCL = """echo 'nccl: error while loading shared libraries: libnccl.so.2: cannot open' >&2; exit 127"""
 NO_DEVICE = """words='cudaGetDeviceCount: cudaErrorNoDevice: no CUDA-capable device is detected'
 echo '{"kind": "check", "name": "facts", "ok": false, "detail": "'"$words"'"}'; echo "facts: $words" >&2; exit 3"""
 

@@ -35,7 +35,7 @@ static void check_nccl(ncclResult_t status) {
   if (status != ncclSuccess) fail("NCCL", ncclGetErrorString(status));
 }
 
-/* ---- What an engine needs ------------------------------------------------------------------------------------------- */
+/* ---- What an engine needs ----------------------------------------------------------------------------------------- */
 
 /* Before the first step: holes, double counting, other layouts and other options are LAYERWISE_ERROR_RANKS_DISAGREE on
  * every rank. Waits for the stream, once in a training. */
@@ -71,7 +71,7 @@ static void sharded_step(layerwise_plan *plan, const Shard *shard, const layerwi
                                  NULL, NULL, NULL, shard->sums, LAYERWISE_SUMS_LAYERS, options, stream));
 }
 
-/* ---- What checks it ------------------------------------------------------------------------------------------------- */
+/* ---- What checks it ----------------------------------------------------------------------------------------------- */
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
