@@ -5,6 +5,7 @@
     python bindings/python/examples/train_torch.py --amp --clip 1 --checkpoint run.pt --stop-after 100
     python bindings/python/examples/train_torch.py --amp --clip 1 --checkpoint run.pt       goes on from there
     python bindings/python/examples/train_torch.py --compare                      four optimizers, equal budget, 3 seeds
+    python bindings/python/examples/train_torch.py --optimizer larc --plot larc.png     layers' factors over the steps
 
 digits: 8 x 8 images of scikit-learn, or drawn ones where it is not installed, and a convolutional network. text: the
 source of Python's argparse, character by character, and a recurrent network. --compare gives every optimizer the same
@@ -15,14 +16,17 @@ nor reported, and prints median, least and greatest of the test set over the see
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import math
 import statistics
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import images
+import plots
 import torch
 from torch import Tensor, nn
 
@@ -175,12 +179,16 @@ class Run:
         loss = float(nn.functional.cross_entropy(guesses, part[1]))
         return (loss if math.isfinite(loss) else math.inf), float((guesses.argmax(1) == part[1]).float().mean())
 
-    def train(self, until: int, shown: bool = False, factors: Any = None) -> None:
+    def train(self, until: int, shown: bool = False,
+              keep: Sequence[Callable[[list[plots.Row]], object]] = ()) -> None:
+        """Each of keep is given the layers' factors after every step."""
         while self.done < until:
             loss = self.step()
-            if factors is not None and hasattr(self.optimizer, "layer_stats"):
-                factors.writerows([self.done, name, row.factor, row.effective_lr]
-                                  for name, row in self.optimizer.layer_stats().items())
+            if keep:
+                rows = [(self.done, name, row.factor, row.effective_lr)
+                        for name, row in self.optimizer.layer_stats().items()]  # type: ignore[attr-defined]
+                for each in keep:
+                    each(rows)
             if shown and (self.done % max(until // 10, 1) == 0 or self.done == until):
                 width = 30 * self.done // until
                 print(f"[{'#' * width}{'.' * (30 - width)}] step {self.done:5}  loss {loss:.4f}  "
@@ -193,13 +201,17 @@ def train_one(task: Task, options: argparse.Namespace) -> None:
         run.load(options.checkpoint)
         print(f"goes on after step {run.done} of {options.checkpoint}")
     until = min(options.steps, options.stop_after or options.steps)
-    if options.factors:
-        with options.factors.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["step", "layer", "factor", "effective_lr"])
-            run.train(until, True, writer)
-    else:
-        run.train(until, True)
+    rows: list[plots.Row] = []
+    keep: list[Callable[[list[plots.Row]], object]] = [rows.extend] if options.plot else []
+    with contextlib.ExitStack() as files:
+        if options.factors:
+            table = csv.writer(files.enter_context(options.factors.open("w", newline="")))
+            table.writerow(["step", "layer", "factor", "effective_lr"])
+            keep.append(table.writerows)
+        run.train(until, True, keep)
+    if options.plot:
+        plots.draw(rows, options.plot, f"{options.optimizer} on {options.task}")
+        print(f"wrote {options.plot}")
     if options.checkpoint:
         run.save(options.checkpoint)
     loss, right = run.measure(run.task.test)
@@ -241,10 +253,20 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", type=Path, help="written at the end, and gone on from where it is there")
     parser.add_argument("--stop-after", type=int, help="steps, as if the job had been stopped there")
     parser.add_argument("--factors", type=Path, help="a CSV of each layer's factor and effective rate, step by step")
+    parser.add_argument("--plot", type=Path, help="a picture of the same, such as run.png, by matplotlib")
     parser.add_argument("--compare", action="store_true")
     parser.add_argument("--rates", type=int, default=5, help="learning rates of each optimizer in --compare")
     parser.add_argument("--seeds", type=int, default=3, help="of --compare")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    for name, path in (("--factors", options.factors), ("--plot", options.plot)):
+        if path and options.compare:
+            parser.error(f"{name} is of one run: it does not go with --compare")
+        if path and options.optimizer not in ("novograd", "larc"):
+            parser.error(f"{name} needs --optimizer novograd or larc: {options.optimizer} has no factors of layers")
+    why_not = plots.cannot_draw(options.plot) if options.plot else ""
+    if why_not:
+        parser.error(f"--plot: {why_not}")
+    return options
 
 
 def main() -> int:

@@ -23,12 +23,23 @@ def script(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def run(script: str, *arguments: object) -> str:
+def started(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run([sys.executable, "-B", PACKAGE / "examples" / script, *map(str, arguments)], text=True,
+    return subprocess.run([sys.executable, "-B", PACKAGE / "examples" / script, *map(str, arguments)], text=True,
                           env=environment, capture_output=True, timeout=300)
+
+
+def run(script: str, *arguments: object) -> str:
+    done = started(script, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def refused(script: str, *arguments: object) -> str:
+    """What it says; nothing was trained."""
+    done = started(script, *arguments)
+    assert done.returncode == 2 and not done.stdout, done.stdout + done.stderr
+    return done.stderr.splitlines()[-1]
 
 
 def test_a_network_learns_and_a_run_that_was_stopped_ends_as_one_that_was_not(script: str, tmp_path: Path) -> None:
@@ -56,6 +67,31 @@ def test_factors_of_every_layer_are_written_step_by_step(tmp_path: Path) -> None
     run("train_torch.py", "--optimizer", "larc", "--steps", 2, "--factors", table)
     header, *rows = table.read_text().split()
     assert header == "step,layer,factor,effective_lr" and len(rows) == 2 * 10 and rows[0].startswith("1,0.weight,")
+
+
+def test_what_has_no_factors_is_refused_before_it_trains(tmp_path: Path) -> None:
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    table = tmp_path / "factors.csv"
+    assert "sgd has no factors of layers" in refused("train_torch.py", "--optimizer", "sgd", "--factors", table)
+    assert "does not go with --compare" in refused("train_torch.py", "--compare", "--factors", table)
+    assert not table.exists()
+
+
+def test_factors_are_drawn_where_matplotlib_is_and_else_it_is_named(tmp_path: Path) -> None:
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    picture = tmp_path / "larc.svg"
+    if importlib.util.find_spec("matplotlib") is None:
+        said = refused("train_torch.py", "--plot", picture)
+        assert "matplotlib is not installed (pip install matplotlib); --factors writes the same" in said
+        pytest.skip("matplotlib is not installed: its absence is said, the picture was not drawn")
+    assert f"wrote {picture}" in run("train_torch.py", "--optimizer", "larc", "--steps", 3, "--plot", picture)
+    drawn = picture.read_text()
+    for words in ("larc on digits", "effective learning rate", "0.weight", "8.bias"):
+        assert f"<!-- {words} -->" in drawn, words  # SVG draws letters, and says them in comments
+    assert "has no ending of a picture" in refused("train_torch.py", "--plot", tmp_path / "larc.xyz")
+    assert "is no folder" in refused("train_torch.py", "--plot", tmp_path / "nowhere" / "larc.png")
 
 
 def test_text_trains_too() -> None:
