@@ -1,10 +1,10 @@
-// A step whose norms the caller has, in place of the first of two launches: every layer's constants from the caller's
-// sums; of layers of which a shard has no element too, whose state it keeps.
+// Replaces the norms launch when the caller already has the norms: it computes every layer's constants from the
+// caller's sums. That includes layers of which this shard has no element, because every rank keeps their second moment.
 //
 //   reads    the caller's sums, the second moment
 //   writes   the second moment, the statistics, the plan's updates
-//   bytes    some hundred a layer
-//   grid     one layer a thread
+//   bytes    about a hundred per layer
+//   grid     one thread per layer
 //   aliasing none
 #pragma once
 

@@ -1,4 +1,4 @@
-// LARC on the device, with SGD or alone: its scalars, its elements, its kernels.
+// LARC on the device, with SGD or alone: the scalars of a layer, the update of an element, and the kernels.
 #include "kernels/step_kernels.cuh"
 
 namespace layerwise {
@@ -52,7 +52,7 @@ struct SgdUpdate {
   }
 };
 
-// ---- Alone: a tile of gradients scaled in place; with folded decay the weights are read too ----
+// ---- Alone: gradients are scaled in place; weights are read only if weight decay is folded in ----
 
 template <class W, class G, Elements Gradients, Holder Held>
 struct ScaledGradients {
@@ -62,7 +62,7 @@ struct ScaledGradients {
 
   G* to;
   Gradients grads;
-  WholeWeights<W> weights;  // null without decay
+  WholeWeights<W> weights;  // null without folded weight decay
 
   __device__ __forceinline__ bool aligned() const { return is_aligned(to) && is_aligned(weights.weights); }
   __device__ __forceinline__ void load_four(int i, Quads& quads) const {

@@ -1,23 +1,23 @@
-// What a layer's sums make of it, and how the tiles of the layer learn of that.
+// From a layer's sums to its update constants, and how the constants reach the layer's tiles.
 #pragma once
 
 #include "kernels/layer_tree.cuh"
 
 namespace layerwise {
 
-// What an optimizer's kernels share, beside how an element is updated: what a call's layers have in common (worked out
-// once a block), and a layer's end, by the one thread that has its sums.
+// The scalar part of an optimizer. call() computes what all layers of a step have in common, once per block. finish(),
+// run by the one thread that ends up with a layer's sums, computes the layer's constants.
 template <class T>
 concept LayerEnd = requires(const DevicePlan& plan, const typename T::Step& step, const typename T::Call& call) {
   { T::call(step) } -> std::same_as<typename T::Call>;
   { T::is_done_for_absent_layers } -> std::convertible_to<bool>;
 };
 
-// A layer's constants from its sums to its elements, as they lie in the plan's memory: three accesses of 16 bytes.
+// The constants of a layer as they are stored in the plan's memory: 48 bytes, for three 16-byte accesses.
 template <class Coefficients>
 struct alignas(16) LayerConstants {
   Coefficients coefficients;
-  int32_t is_finite;  // 0: the layer keeps every bit
+  int32_t is_finite;  // 0: the layer is skipped and keeps every bit
 };
 
 template <class Coefficients>
@@ -30,7 +30,8 @@ __device__ __forceinline__ LayerConstants<Coefficients> load_constants(const Dev
   return bit_cast<LayerConstants<Coefficients>>(loaded);
 }
 
-// By one thread: what a step's elements and its caller see of a layer whose scalars are known.
+// Called by one thread once a layer's scalars are known: publishes its constants, and for the caller its statistics or
+// the count of skipped layers.
 template <class Coefficients>
 __device__ __forceinline__ void publish(const DevicePlan& plan, const StepBuffers& buffers, int64_t layer,
                                         const LayerUpdate<Coefficients>& update) {
@@ -46,7 +47,7 @@ __device__ __forceinline__ void publish(const DevicePlan& plan, const StepBuffer
   plan.updates[layer] = bit_cast<DeviceUpdate>(constants);
 }
 
-// A call's scalars for a whole block: thread 0 works them out, and they are there after the block's next barrier.
+// The scalars of a call, for a whole block. Thread 0 computes them; the others may read them after the next barrier.
 template <LayerEnd End>
 __device__ __forceinline__ const typename End::Call& call_for_block(const typename End::Step& step) {
   LAYERWISE_SHARED(call, typename End::Call);

@@ -1,6 +1,6 @@
-// The trees that a layer's sums meet in: of the accumulators of a tile, and of the tiles across the blocks and warps
-// that have them. Every tree over lanes and threads is here, and is the adjacent-pair tree of summation.h: neighbours
-// meet first. Which of two values is the first does not matter to a bit of what they give, NaN's own bits aside.
+// Tree reductions: over the accumulators of a tile, and over the tiles of a layer, which different blocks and warps
+// have summed. All of them are the adjacent-pair tree of summation.h, in which neighbours are combined first. The
+// operand order within a pair is free: add and max are commutative to the bit, except for the payload of a NaN.
 #pragma once
 
 #include <cuda/atomic>
@@ -9,7 +9,7 @@
 
 namespace layerwise {
 
-// How two partial results become one: SquareSum and LargestMagnitude of summation.h.
+// How two partial results are combined: SquareSum or LargestMagnitude of summation.h.
 template <class T>
 concept Reduction = requires(typename T::Accumulator sum) {
   { T::combine(sum, sum) } -> std::same_as<typename T::Accumulator>;
@@ -22,7 +22,7 @@ using DeviceAtomic = cuda::atomic_ref<T, cuda::thread_scope_device>;
 
 // ---- Over threads ----
 
-// Over values that one thread has, a power of two of them.
+// Over the values of one thread; their number is a power of two.
 template <Reduction R, int kCount, class Value>
 __device__ __forceinline__ Value value_tree(const Value (&values)[kCount]) {
   if constexpr (kCount == 1) {
@@ -35,7 +35,7 @@ __device__ __forceinline__ Value value_tree(const Value (&values)[kCount]) {
   }
 }
 
-// Over each run of count lanes of a warp, in every lane.
+// Over each group of count neighbouring lanes of a warp; every lane gets the result of its group.
 template <Reduction R, class Value>
 __device__ __forceinline__ Value lane_tree(Value value, int count = kWarpThreads) {
 #pragma unroll
@@ -44,8 +44,9 @@ __device__ __forceinline__ Value lane_tree(Value value, int count = kWarpThreads
   return value;
 }
 
-// Over all lanes, of kCount values a lane at once: lane l has the root of value l % kCount. As long as there are two
-// values a lane keeps every other one and gives its neighbour the rest, so that 32 values take 31 shuffles and not 160.
+// Over all lanes of a warp, for kCount values per lane at once; lane l gets the root of value l % kCount. As long as a
+// lane has two values or more, it keeps half of them and passes the other half to its partner in exchange for the
+// partner's, so 32 values take 31 shuffles instead of 32 trees of 5.
 template <Reduction R, int kCount, int kApart = 1, class Value>
 __device__ __forceinline__ Value lane_trees(const Value (&values)[kCount]) {
   if constexpr (kApart == kWarpThreads) {
@@ -68,26 +69,26 @@ __device__ __forceinline__ Value lane_trees(const Value (&values)[kCount]) {
 
 // ---- Over tiles ----
 
-// The gradients' sum, or theirs and the weights', of a tile, a group or a layer.
+// Sums over a tile, a group of tiles or a layer: of the gradients, or of the gradients and the weights.
 template <int kCount>
 struct Sums {
   double of[kCount];
 };
 
-// Whether this warp is the last of count to arrive; if so it sees what the others wrote before they arrived.
+// True in the last of count warps to arrive, which then sees everything that the others wrote before they arrived.
 __device__ __forceinline__ bool last_to_arrive(uint32_t* arrivals, uint32_t count) {
   uint32_t earlier = 0;
   if (lane() == 0) {
     const DeviceAtomic<uint32_t> counter(*arrivals);
     earlier = counter.fetch_add(1, cuda::std::memory_order_acq_rel);
-    if (earlier == count - 1) counter.store(0, cuda::std::memory_order_relaxed);  // for the next step
+    if (earlier == count - 1) counter.store(0, cuda::std::memory_order_relaxed);  // ready for the next step
   }
   earlier = __shfl_sync(0xffffffffu, earlier, 0);
-  __syncwarp();  // a shuffle orders no memory
+  __syncwarp();  // a shuffle does not order memory accesses
   return earlier == count - 1;
 }
 
-// One group of sums, lane by lane as summation.h has it, in every lane.
+// Reduces one group of sums with the lanes and the order of summation.h; every lane gets the result.
 __device__ __forceinline__ double warp_group_sum(const double* sums, int count, bool infinity_norm) {
   double sum = 0;
 #pragma unroll 4
@@ -98,7 +99,8 @@ __device__ __forceinline__ double warp_group_sum(const double* sums, int count, 
   return infinity_norm ? lane_tree<LargestMagnitude>(sum) : lane_tree<SquareSum>(sum);
 }
 
-// Hands a tile's sums up its layer's tree, a whole warp at a time. True in the one warp that ends with the layer's.
+// Passes a tile's sums up the tree of its layer; called by whole warps. Returns true in the one warp that ends up with
+// the sums of the layer.
 template <int kSums>
 __device__ __forceinline__ bool finish_layer(const DevicePlan& plan, const Tile& tile, Sums<kSums>& value,
                                              bool infinity_norm) {

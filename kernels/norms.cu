@@ -1,4 +1,4 @@
-// The sums alone, for the caller.
+// The sums of layerwise_partial_norms, which are written out for the caller.
 #include "kernels/two_pass.cuh"
 
 namespace layerwise {
@@ -7,7 +7,7 @@ namespace {
 struct SumsEnd {
   using Step = PartialNorms;
   struct Call {};
-  // A step leaves a layer that takes no part as it is; a caller's sums are +0 there.
+  // A step does not touch a masked layer, but its entry in the caller's sums has to be +0.
   static constexpr bool is_done_for_absent_layers = true;
 
   static __device__ __forceinline__ Call call(const Step&) { return {}; }
@@ -17,7 +17,7 @@ struct SumsEnd {
   template <int kSums>
   static __device__ __forceinline__ void finish(const DevicePlan& plan, const Step& norms, const Call&, int64_t layer,
                                                 const Sums<kSums>& sums) {
-    if (plan.options[layer].not_counted) return absent(norms, layer);  // another rank of a shard sums these elements
+    if (plan.options[layer].not_counted) return absent(norms, layer);  // another rank counts them
     norms.grad_sums[layer] = sum_for_caller(sums.of[0], norms.infinity_norm);
     if constexpr (kSums == 2) norms.weight_sums[layer] = sums.of[1];
   }

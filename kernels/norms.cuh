@@ -1,4 +1,4 @@
-// How a step norms a tile: of the gradients, or of theirs and the weights'.
+// The sums that a step takes of each tile: of the gradients, or of the gradients and the weights.
 #pragma once
 
 #include "kernels/layer_state.cuh"
@@ -6,7 +6,7 @@
 
 namespace layerwise {
 
-// How a step sums a tile, hands its sums up, and ends a layer.
+// How a step sums a tile, passes the sums up the tree, and finishes a layer.
 template <class T>
 concept Norm = LayerEnd<typename T::End> && requires {
   { T::kSums } -> std::convertible_to<int>;
@@ -27,7 +27,7 @@ struct GradNorm {
     return End::uses_infinity_norm(step) ? tile_sums<LargestMagnitude, T>(grads, tile.count)
                                          : tile_sums<SquareSum, T>(grads, tile.count);
   }
-  // By one warp; true where it ends with the layer's sums.
+  // Called by one warp; true if that warp ends up with the sums of the layer.
   static __device__ __forceinline__ bool hand_up(const DevicePlan& plan, const Step& step, const Tile& tile,
                                                  Sums<1>& sums) {
     return finish_layer(plan, tile, sums, End::uses_infinity_norm(step));

@@ -1,4 +1,5 @@
-// NovoGrad on the device, with LARC before it or without: its scalars, its elements, its kernels.
+// NovoGrad on the device, with or without LARC before it: the scalars of a layer, the update of an element, and the
+// kernels.
 #include "kernels/step_kernels.cuh"
 
 namespace layerwise {

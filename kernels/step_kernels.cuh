@@ -1,4 +1,4 @@
-// An optimizer's kernels as the backend gets them.
+// Collects an optimizer's kernels into the table that the backend launches them from.
 #pragma once
 
 #include "kernels/bulk_pass.cuh"
@@ -7,7 +7,7 @@
 
 namespace layerwise {
 
-// Whether a step of T's may come with its norms.
+// Whether the caller may provide the norms of a step.
 template <class T>
 concept TakesGivenNorms = requires(const typename T::Step& step) { T::given(step, 0); };
 

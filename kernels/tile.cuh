@@ -1,4 +1,4 @@
-// How a tile is addressed, and who works on it: a block or one of its warps.
+// How a tile is addressed, and which threads work on it: a whole block or one warp.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -11,8 +11,8 @@
 #include "kernels/tuning.h"
 #include "numerics/summation.h"
 
-// Block-shared variables are declared through these alone: compiled for a CPU, a plain __shared__ would silently
-// become each thread's own.
+// All shared memory is declared with these macros: when kernels are compiled for the CPU emulator, a plain __shared__
+// would silently give every thread its own copy.
 #if defined(SIMT_HARNESS)
 #define LAYERWISE_SHARED(name, ...) SIMT_SHARED(name, __VA_ARGS__)
 #define LAYERWISE_DYNAMIC_SHARED(name) SIMT_DYNAMIC_SHARED(name)
@@ -36,7 +36,7 @@ struct Tile {
   uint32_t index;  // in the layer
   int count;       // elements
 
-  // Element of the layer.
+  // Index of its first element in the layer.
   __device__ __forceinline__ int64_t first() const { return int64_t{index} * kTileElements; }
 };
 
@@ -45,7 +45,7 @@ __device__ __forceinline__ Tile tile_of_layer(const DevicePlan& plan, uint32_t l
   return {layer, index, left < kTileElements ? static_cast<int>(left) : kTileElements};
 }
 
-// A tile by its number in the plan.
+// The tile with this number in the plan.
 __device__ __forceinline__ Tile tile_at(const DevicePlan& plan, int64_t tile) {
   const uint32_t layer = plan.tile_layer[tile];
   return tile_of_layer(plan, layer, static_cast<uint32_t>(tile - plan.layers[layer].extent.first_tile));
@@ -57,18 +57,18 @@ __device__ __forceinline__ T* tile_address(const DevicePlan& plan, const Tile& t
                                        plan.layers[tile.layer].extent.offset + tile.first(), sizeof(T)));
 }
 
-// Whether found_inf cancels the step: by a whole block, of which one thread reads it. Were each to read it, a caller
-// who writes it meanwhile could part a block at its barriers.
+// Whether found_inf cancels the step. Called by the whole block; one thread reads the flag for all. If every thread
+// read it, a caller who writes it at that moment could make threads of one block disagree and hang at a barrier.
 __device__ __forceinline__ bool step_is_cancelled_for_block(const StepBuffers& buffers) {
   return buffers.found_inf && __syncthreads_or(threadIdx.x == 0 && step_is_cancelled(buffers));
 }
 
-// By the last launch of a step, after every read of the counter.
+// Called in the last launch of a step, when nothing reads the counter any more.
 __device__ __forceinline__ void advance_step(const StepBuffers& buffers) {
   if (buffers.advanced_step && blockIdx.x == 0 && threadIdx.x == 0) ++*buffers.advanced_step;
 }
 
-// Who shares a tile: thread rank of kThreads. More than a warp have a barrier, sync.
+// The threads that share a tile: kThreads of them, numbered by rank(). A team of several warps meets at sync().
 template <class T>
 concept TileTeam = requires {
   { T::kThreads } -> std::convertible_to<int>;
@@ -84,7 +84,7 @@ struct OneWarp {
   static __device__ __forceinline__ int rank() { return lane(); }
 };
 
-// Loads kernels onto the current device; the first error.
+// Loads kernels onto the current device and returns the first error.
 template <class... Kernels>
 cudaError_t load_kernels(Kernels*... kernels) {
   cudaFuncAttributes attributes;
@@ -94,8 +94,8 @@ cudaError_t load_kernels(Kernels*... kernels) {
   return status;
 }
 
-// A launch of at most most blocks, of which each has work. overlaps: it may begin before the launch in front of it has
-// ended, and waits for that itself.
+// Launches the wanted number of blocks, at most `most` and at least one. If it overlaps, the launch may begin before the one
+// in front of it has ended; its kernel waits for that.
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), int64_t wanted, int64_t most, bool overlaps, cudaStream_t stream,
                    const Arguments&... arguments) {

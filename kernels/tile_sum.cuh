@@ -1,4 +1,4 @@
-// A tile's sums, of the gradients or of theirs and the weights', by a whole block or by one warp: the same bits.
+// The sums of a tile, of the gradients or of gradients and weights. A block and a single warp give the same bits.
 #pragma once
 
 #include "kernels/layer_tree.cuh"
@@ -6,9 +6,9 @@
 
 namespace layerwise {
 
-// The root of the tree over count runs of neighbouring accumulators, of kSums sums, in every thread of a team. Each
-// lane brings the roots of runs: in a warp, lane l that of run l % count; in a block, lane l of warp w that of run l *
-// kWarps + w, as long as there are so many.
+// The last levels of the tree, for kSums sums at once; every thread of the team gets the roots. The inputs are the
+// roots over count runs of neighbouring accumulators. In a warp, lane l holds the root of run l % count; in a block,
+// lane l of warp w holds that of run l * kWarps + w, as far as there are that many runs.
 template <Reduction R, TileTeam T, int kSums>
 __device__ __forceinline__ void meet(typename R::Accumulator (&roots)[kSums], int count) {
   if constexpr (T::kThreads > kWarpThreads) {
@@ -19,14 +19,14 @@ __device__ __forceinline__ void meet(typename R::Accumulator (&roots)[kSums], in
     T::sync();
 #pragma unroll
     for (int s = 0; s < kSums; ++s) roots[s] = runs[s][lane() & (count - 1)];
-    T::sync();  // before the next tile's runs overwrite these
+    T::sync();  // the next tile overwrites runs
   }
 #pragma unroll
   for (int s = 0; s < kSums; ++s) roots[s] = lane_tree<R>(roots[s], count);
 }
 
-// What is summed: element i, or the four from i on, of kSums buffers as they are read, and what is to be added of them.
-// take sees each element once, before it is added, so that it can be kept.
+// What is summed. load_* read element i, or the four elements from i on, of kSums buffers. take_* then see every
+// element exactly once, before it is added: they may keep a copy and change what is added.
 template <class T>
 concept Summands = requires(const T summands, int i, FloatQuad (&quads)[T::kSums], float (&values)[T::kSums]) {
   { summands.aligned() } -> std::same_as<bool>;
@@ -37,15 +37,16 @@ concept Summands = requires(const T summands, int i, FloatQuad (&quads)[T::kSums
   summands.again();
 };
 
-// A thread's accumulators of each sum.
+// The accumulators of one thread, for each sum.
 template <class T, Reduction R, int kSums>
 using ThreadSums = typename R::Accumulator[kSums][kAccumulators / T::kThreads];
 
-// Of a whole aligned tile: thread t reads quads t, t + kThreads and so on, some of them at a time.
+// Sums a full aligned tile. Thread t reads quads t, t + kThreads and so on, with several loads in flight.
 template <Reduction R, TileTeam T, Summands S>
 __device__ __forceinline__ void add_quads(const S& summands, ThreadSums<T, R, S::kSums>& sums) {
-  constexpr int kQuads = kAccumulators / T::kThreads / kThreadElements;  // that a thread has of a row
-  // Where weights may be split two kinds of sums share a kernel, and a warp's accumulators of two sums leave less room.
+  constexpr int kQuads = kAccumulators / T::kThreads / kThreadElements;  // quads of a row per thread
+  // Fewer loads in flight where registers are short: a kernel for weights that may be split contains two versions of
+  // this loop, and a warp that takes two sums has twice the accumulators.
   constexpr int kAtOnce = kQuadsInFlight / S::kBuffers / (T::kThreads == kWarpThreads ? S::kSums : 1);
   constexpr int kTurn = kQuads > kAtOnce ? kQuads : kAtOnce;
 #pragma unroll 1
@@ -71,7 +72,7 @@ __device__ __forceinline__ void add_quads(const S& summands, ThreadSums<T, R, S:
   }
 }
 
-// Of any tile: thread t reads elements t, t + kThreads and so on, which keeps accesses of a warp together.
+// Sums any tile. Thread t reads elements t, t + kThreads and so on, so that the accesses of a warp are coalesced.
 template <Reduction R, TileTeam T, Summands S>
 __device__ __forceinline__ void add_singles(const S& summands, int count, const float (&by)[S::kSums],
                                             ThreadSums<T, R, S::kSums>& sums) {
@@ -100,7 +101,7 @@ __device__ __forceinline__ void add_singles(const S& summands, int count, const 
   }
 }
 
-// The roots of the trees over a row's accumulators, in every thread of the team.
+// Reduce the accumulators of all threads, as add_quads and add_singles leave them; every thread gets the roots.
 template <Reduction R, TileTeam T, int kSums, int kEach>
 __device__ __forceinline__ void meet_quads(const typename R::Accumulator (&sums)[kSums][kEach],
                                            typename R::Accumulator (&roots)[kSums]) {
@@ -127,8 +128,8 @@ __device__ __forceinline__ void meet_singles(const typename R::Accumulator (&sum
   meet<R, T>(roots, kAccumulators / kWarpThreads);
 }
 
-// A tile's sums, in every thread of the team, which calls this as a whole. One that left float32's comfortable range is
-// summed again, scaled, from where summands.again() says; one that had not is summed again unscaled.
+// The sums of a tile; called by the whole team, and every thread gets them. If a sum leaves the safe range of float32,
+// the tile is summed a second time, from summands.again(): that sum with scaled elements, the other one as before.
 template <Reduction R, TileTeam T, Summands S>
 __device__ __forceinline__ Sums<S::kSums> tile_sums(const S& summands, int count) {
   typename R::Accumulator roots[S::kSums];
@@ -162,7 +163,7 @@ __device__ __forceinline__ Sums<S::kSums> tile_sums(const S& summands, int count
   return widened;
 }
 
-// ---- Of gradients ----
+// ---- The sum of the gradients ----
 
 template <Elements Grads, Holder Held>
 struct GradSummands {
@@ -184,10 +185,10 @@ __device__ __forceinline__ GradSummands<Grads, Held> grad_summands(const Grads& 
   return {grads, held};
 }
 
-// ---- Of gradients and weights ----
+// ---- The sums of the gradients and the weights ----
 
-// decay multiplies w in the sum of gradients, of g + decay*w: 0 where the norm is g's alone, which it then is wherever
-// a layer is stepped, since its weights are finite.
+// The gradients' sum is that of g + decay*w. With decay 0 it is that of g alone, and w is not even multiplied by 0:
+// 0 * infinity would be NaN.
 template <Elements Grads, Elements Weights, Holder Held>
 struct BothSummands {
   static constexpr int kSums = 2, kBuffers = Weights::kMayBeTwo ? 4 : 2;
@@ -229,7 +230,8 @@ struct BothSummands {
   }
 
  private:
-  // Split weights are not held: they are float32 where they are read, and two bytes short of it where they would wait.
+  // Split weights are not held: a read joins both halves into a float32, but the slot for held weights has only the two
+  // bytes of a bfloat16.
   static constexpr bool kHoldsWeights = Held::kHoldsWeights && !cuda::std::is_same_v<Weights, SplitElements>;
 
   __device__ __forceinline__ float decayed(float g, float w) const { return decay == 0 ? g : fma(decay, w, g); }

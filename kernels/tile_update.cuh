@@ -1,4 +1,4 @@
-// A tile's update, whatever the optimizer: rows of quads of a whole aligned tile, single elements of any other.
+// The update of a tile, for any optimizer: a full aligned tile in rows of quads, any other tile element by element.
 #pragma once
 
 #include "kernels/layer_state.cuh"
@@ -6,7 +6,7 @@
 
 namespace layerwise {
 
-// The gradient, moment and weight of an element, or of four neighbours.
+// Gradient, moment and weight of one element, and of four neighbouring elements.
 struct Singles {
   float g, m, w;
 };
@@ -14,13 +14,12 @@ struct Quads {
   FloatQuad g, m, w;
 };
 
-// How an optimizer updates a tile of its buffers: what is read before the layer is known and what after it, what
-// becomes of an element, and what is written.
+// How an optimizer updates the elements of a tile: what is loaded, how an element changes, and what is stored.
 template <class T>
 concept TileUpdate = requires(const T tile, int i, Quads& quads, Singles& singles, const typename T::Coefficients& layer) {
   { T::kRowsAtOnce } -> std::convertible_to<int>;
   { T::kSinglesAtOnce } -> std::convertible_to<int>;
-  { T::kAsksEarly } -> std::convertible_to<bool>;  // for its first rows, before the layer is waited for
+  { T::kAsksEarly } -> std::convertible_to<bool>;  // load the first rows before the layer's constants are known
   { tile.aligned() } -> std::same_as<bool>;
   tile.load_four(i, quads);
   tile.load_one(i, singles);
@@ -29,8 +28,9 @@ concept TileUpdate = requires(const T tile, int i, Quads& quads, Singles& single
   tile.store_one(i, singles, layer);
 };
 
-// How a tile gets its layer's constants (wait), and what its block does meanwhile once nothing more is waited for
-// (begin) and once the next rows are on their way (go_on). Whether a warp has the tile for itself.
+// Where a tile gets the constants of its layer. wait() returns them. begin() is called as soon as the wait is over, and
+// go_on() once the following loads have been issued, so that a block can overlap other work with them. is_for_warp: the
+// tile belongs to a single warp.
 template <class T, class Coefficients>
 concept LayerSource = requires(const T source) {
   { T::kMayWait } -> std::convertible_to<bool>;
@@ -40,7 +40,7 @@ concept LayerSource = requires(const T source) {
   source.go_on();
 };
 
-// A layer that an earlier launch has finished.
+// For a layer that an earlier launch has finished: there is nothing to wait for.
 template <class Coefficients>
 struct FinishedLayer {
   static constexpr bool kMayWait = false;
@@ -81,7 +81,7 @@ __device__ __forceinline__ void update_rows(const T& tile, const Source& source)
 #pragma unroll
     for (int row = 0; row < T::kRowsAtOnce; ++row) tile.load_four(element(row), rows[row]);
     if constexpr (kAsksEarly) {
-      // What the first rows are does not depend on the layer.
+      // The first rows were requested before the wait, since loading them does not need the layer's constants.
       if (first == 0) {
         layer = source.wait();
         source.begin();
@@ -99,7 +99,7 @@ __device__ __forceinline__ void update_rows(const T& tile, const Source& source)
   }
 }
 
-// Elements first, first + kApart and so on, kCount of them.
+// Updates kCount elements: first, first + kApart and so on.
 template <int kCount, int kApart, TileUpdate T>
 __device__ __forceinline__ void update_some(const T& tile, const typename T::Coefficients& layer, int first) {
   Singles elements[kCount];
@@ -112,7 +112,7 @@ __device__ __forceinline__ void update_some(const T& tile, const typename T::Coe
   }
 }
 
-// Neighbouring threads have neighbouring elements, as many accesses a warp as the elements need.
+// Neighbouring threads take neighbouring elements, so the accesses of a warp are coalesced.
 template <TileTeam Team, TileUpdate T, LayerSource<typename T::Coefficients> Source>
 __device__ __forceinline__ void update_singles(const T& tile, int count, const Source& source) {
   const LayerConstants<typename T::Coefficients> layer = source.wait();
@@ -158,7 +158,8 @@ __device__ __forceinline__ void prefetch_weights_and_moments(const DevicePlan& p
 
 // ---- Weights and moments: what NovoGrad and SGD have in common ----
 
-// Rule: what becomes of an element's moment and weight. Weights, Gradients, Moments: where they are.
+// Rule is the formula for an element's moment and weight; Weights, Gradients and Moments say how each is read and
+// written.
 template <class Rule, class Weights, Elements Gradients, class M, class Moments, Holder Held>
 struct WeightsAndMoments {
   using Coefficients = typename Rule::Coefficients;
@@ -168,7 +169,7 @@ struct WeightsAndMoments {
   static constexpr int kSinglesAtOnce = Moments::kAreRandom   ? kRandomSinglesInFlight
                                         : Weights::kMayBeTwo ? kSplitSinglesInFlight
                                                              : kSinglesInFlight;
-  // Where registers allow it.
+  // Only where there are registers left for it.
   static constexpr bool kAsksEarly = !Held::kHoldsWeights && !cuda::std::is_same_v<Weights, SplitElements> &&
                                      !Moments::kAreRandom;
 
@@ -203,7 +204,8 @@ struct WeightsAndMoments {
   }
 };
 
-// What a tile's rows have in common is decided here, so that the loads of several rows have no branch between them.
+// Every decision that holds for the whole tile is taken here: a branch between the loads of several rows would keep the
+// compiler from issuing them together.
 template <class W, class G, class M, class Rule, Holder Held, class Source>
 __device__ __forceinline__ void update_weights(const DevicePlan& plan, const StepBuffers& buffers, const Tile& tile,
                                                const Rule& rule, const Held& held, const Source& source) {

@@ -1,90 +1,93 @@
-// Numbers that belong to the hardware, each with where it comes from.
+// Tuning parameters that depend on the hardware, each with the reason for its value.
 #pragma once
 
 namespace layerwise {
 
-// 256 threads take a tile as 8 rows of 1024 elements, 4 neighbours a thread: 16-byte accesses on float32, and each
-// thread keeps the 4 accumulators whose elements it reads.
+// A block of 256 threads processes a tile as 8 rows of 1024 elements, 4 neighbours per thread. Float32 accesses then
+// have 16 bytes, and every thread owns the 4 accumulators of the elements that it reads.
 inline constexpr int kBlockThreads = 256;
 inline constexpr int kThreadElements = 4;
 
-// Rows of a whole tile an update keeps in flight: 4 rows of weights, gradients and moments fit 80 registers without a
-// spill, and three blocks of them fill an SM; with all 8 rows ptxas spills.
+// Rows of a full tile that an update keeps in flight: 4 rows of weights, gradients and moments fit into 80 registers
+// without a spill, with which an SM holds three blocks; with all 8 rows ptxas spills.
 inline constexpr int kRowsInFlight = 4;
 
-// With random bits for the moments: a generator's counter and key are live beside them.
+// The same with stochastic rounding, where the generator's counter and key take registers too.
 inline constexpr int kRandomRowsInFlight = 2;
 
-// The same of single elements, where a tile is not whole or not aligned; where weights may be split; with random bits.
+// The same for tiles that are not full or not aligned, in single elements: in general, for weights that may be split,
+// and with stochastic rounding.
 inline constexpr int kSinglesInFlight = 4;
 inline constexpr int kSplitSinglesInFlight = 2;
 inline constexpr int kRandomSinglesInFlight = 1;
 
-// Quads that a sum keeps in flight a thread, of one buffer or of two together.
+// Quads per thread that a sum keeps in flight, in all buffers together.
 inline constexpr int kQuadsInFlight = 8;
 
-// Blocks an SM holds at once; a grid is at most this many blocks an SM. A warp that sums a tile has 32 accumulators a
-// thread and 8 quads in flight, which fit the 80 registers of 3 blocks; with the weights' 32 beside them, the 128 of 2.
-// That is 96 or 64 KiB of loads in flight on an SM, several times what hides the latency of any HBM.
+// Blocks per SM, for __launch_bounds__ and as the upper limit of a grid. A thread of a warp that sums a tile has 32
+// accumulators and 8 quads in flight, which fit into the 80 registers that 3 blocks leave; with another 32 accumulators
+// for the weights they fit into the 128 registers that 2 blocks leave. That is 96 or 64 KiB of loads in flight on an
+// SM, several times what it takes to hide the latency of any HBM.
 inline constexpr int kNormBlocks = 3;
 inline constexpr int kBothNormBlocks = 2;
 inline constexpr int kUpdateBlocks = 3;
 
-// Tiles of at most this many elements are updated by a warp each, a block's at once: four turns of a warp are as long
-// as what a block waits for before its first.
+// Tiles up to this size are updated by one warp each, so that a block updates several at once: the four rounds that a
+// warp needs for such a tile take about as long as a block waits before its first round.
 inline constexpr int kSmallTile = 1024;
 inline constexpr int kSmallTilesAUnit = kBlockThreads / 32;
 
 // ---- The one-pass step ----
 
-// A block that waits leaves the memory idle unless others of its SM work, hence two where they have room: with the 128
-// registers that leaves a thread, the end of a layer (every double formula, in one thread) fits beside the walk over
-// the work list on every architecture, and an update has four rows in flight. Three blocks of 80 spill, and hold no
-// more.
+// While a block waits, memory is idle unless another block of its SM is working; hence two blocks per SM where shared
+// memory allows it. That leaves 128 registers per thread, enough on every architecture for a layer's scalar formulas
+// (all of them in double, in one thread) beside the loop over the work list, and for four rows in flight. With three
+// blocks of 80 registers the kernel spills, and it does not hold more tiles.
 inline constexpr int kOnePassBlocks = 2;
 
-// Rows an update keeps in flight there: 2 x 48 KiB of loads on an SM. Half of that with random bits for the moments.
+// Rows that an update keeps in flight there: 2 x 48 KiB of loads per SM, and half of that with stochastic rounding.
 inline constexpr int kOnePassRowsInFlight = 4;
 inline constexpr int kOnePassRandomRowsInFlight = 2;
 
-// With a producer's warp beside them a thread of two blocks has 96 registers, and an update two rows in flight: they come
-// from L2, and there are copies of gradients in flight beside them.
+// Beside a producer warp a thread of two blocks has 96 registers, enough for an update with two rows in flight: they come
+// from L2, and copies of gradients are in flight beside them.
 inline constexpr int kBulkRowsInFlight = 2;
 
-// Tiles to sum that one ticket draws where a layer does not fit: a ticket's two round trips to L2, about 1 us, are then
-// small beside 4 times 32 KiB at an SM's share of the memory rate (4 us on an H100).
+// Tiles per work item where a layer does not fit and is only summed. Drawing an item costs two round trips to L2, about
+// 1 us; at an SM's share of the memory bandwidth 4 tiles of 32 KiB take four times as long on an H100.
 inline constexpr int kNormTilesPerTicket = 4;
 
-// One pass is chosen where two fifths of the elements at least are read once and the average tile is half full at least,
-// two passes else. By the model (bench/cost; no GPU has said it): where less is held the two differ by a few
-// hundredths, less than what the model leaves out; and a tile's way from its ticket to its update takes as long however
-// few elements it has, so that layers of 64 elements take 1.4 to 4 times as long in one pass, of 4000 about as long. A
-// test of bench/ holds both numbers to the model: with others, or with other kernels, it names the models that lose by
-// them.
+// A plan chooses one pass if at least two fifths of the elements are read only once and tiles are at least half full on
+// average, otherwise two passes. The reasons are predictions of bench/cost, not yet measured on a GPU. If less is held,
+// the two differ by a few percent, less than what the model leaves out. And the time from drawing a tile to updating it
+// does not depend on how many elements it has, so layers of 64 elements take 1.4 to 4 times as long in one pass, and
+// layers of 4000 about as long in either. A test of bench/ checks both thresholds against the model; if they or the
+// kernels change, it names the networks that would become slower.
 inline constexpr double kLeastHeldShare = 0.4;
 inline constexpr double kLeastTileShare = 0.5;
 
-// Between two looks at a layer that is not finished: a look is an L2 round trip of some 700 ns, taken by one thread.
+// Pause between two polls for a layer that is not finished. One thread polls, at an L2 round trip of some 700 ns.
 inline constexpr unsigned kPollNanoseconds = 64;
 
 inline constexpr int kMostHeldTiles = 16;
 
-// Shared memory in bytes: of a multiprocessor, the most of it that one block may have, and what the system takes of
-// each.
+// Bytes of shared memory: in a multiprocessor, the most that one block may use, and what the driver reserves for itself
+// in each block.
 struct SharedMemory {
   int per_multiprocessor, per_block, reserved_per_block;
 };
 
-// Blocks a multiprocessor holds, each with room for slots tiles; slots is 0 where not even one tile fits.
+// Resident blocks per multiprocessor, each with room for this many tiles; slots is 0 if not even one tile fits.
 struct HoldShape {
   int blocks, slots;
 };
 
-// What a one-pass kernel declares itself: 300 to 700 bytes.
+// An upper bound for the static shared memory of the one-pass kernels, which use 300 to 700 bytes.
 inline constexpr int kStaticSharedBytes = 1024;
 
-// As many tiles as possible in as many blocks as possible: one block alone must hold half as many again to be better
-// than several, since nothing works while it waits. An H100 holds 2 x 3 tiles of float32 gradients, an A100 2 x 2.
+// Holds as many tiles as possible, preferably in several blocks: a single block has to hold half as many tiles again to
+// be chosen, because nothing runs on its SM while it waits. An H100 holds 2 x 3 tiles of float32 gradients, an A100
+// 2 x 2.
 constexpr HoldShape hold_shape(const SharedMemory& memory, int tile_bytes) {
   HoldShape best{1, 0};
   for (int blocks = 1; blocks <= kOnePassBlocks; ++blocks) {
@@ -97,9 +100,9 @@ constexpr HoldShape hold_shape(const SharedMemory& memory, int tile_bytes) {
   return best;
 }
 
-// Whether weights wait beside their gradients, in this shape for both: only where another block of the SM works
-// meanwhile, and each has room for a tile beside the one whose layer it waits for. By the model the four bytes more an
-// element that are read otherwise cost less (BERT-large on an H200: 1.93 ms against 2.51).
+// Whether to hold weights beside the gradients; `both` is the shape with room for both. Only if another block of the SM
+// can work during a wait, and each block can hold one more tile than the one it waits for. Otherwise it is predicted to
+// cost less to read the weights a second time, four bytes per element (BERT-large on an H200: 1.93 ms against 2.51).
 constexpr bool is_worth_holding_weights(const HoldShape& both) { return both.blocks >= 2 && both.slots >= 2; }
 
 }  // namespace layerwise
