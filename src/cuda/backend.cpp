@@ -1,11 +1,11 @@
-// The CUDA backend: uploads a plan's tables once; a step is one launch on the caller's stream, or two, and nothing
-// else.
+// The CUDA backend. Creating a plan uploads its tables; a step is then nothing but one or two launches on the caller's
+// stream.
 #include "backend.h"
 
 #include "cuda/one_pass.h"
 #include "cuda/workspace.h"
 
-#ifndef LAYERWISE_CUDA_FOR  // what the kernels are compiled for, as CMake says it
+#ifndef LAYERWISE_CUDA_FOR  // set by CMake: the architectures that the kernels are compiled for
 #define LAYERWISE_CUDA_FOR "unknown"
 #endif
 
@@ -15,7 +15,7 @@ namespace {
 int device_count(cudaError_t* why) {
   int count = 0;
   *why = cudaGetDeviceCount(&count);
-  if (*why != cudaSuccess) cudaGetLastError();  // not an error of the caller's
+  if (*why != cudaSuccess) cudaGetLastError();  // clear it: the caller must not find our error
   return *why == cudaSuccess ? count : 0;
 }
 
@@ -41,10 +41,11 @@ void check_device(int device) {
          capability / 10, capability % 10, kOldestCapability / 10, kOldestCapability % 10);
 }
 
-// A library is often built for the GPUs of the machine that built it.
+// Libraries are often built only for the GPUs of the machine that built them, so the error says how to build for this
+// device.
 void check_code(cudaError_t loaded, int device) {
   if (loaded == cudaErrorNoKernelImageForDevice) {
-    cudaGetLastError();  // reported here
+    cudaGetLastError();  // clear it: it is reported below
     const int capability = capability_of(device);
     fail(LAYERWISE_ERROR_NO_CUDA,
          "device %d has compute capability %d.%d; this library was built for " LAYERWISE_CUDA_FOR
@@ -54,8 +55,8 @@ void check_code(cudaError_t loaded, int device) {
   check(loaded, "loading the kernels");
 }
 
-// What a launch returns that is refused for its shape, with nothing launched. A kernel's own failure may come with a
-// later launch too, and is none of these.
+// Whether a launch was refused because of its shape, so that nothing was launched. None of these can be the failure of
+// an earlier kernel, which later launches report as well.
 bool was_refused(cudaError_t status) {
   switch (status) {
     case cudaErrorCooperativeLaunchTooLarge:
@@ -72,7 +73,8 @@ bool was_refused(cudaError_t status) {
 bool is_capturing(cudaStream_t stream) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   if (cudaStreamIsCapturing(stream, &status) == cudaSuccess) return status == cudaStreamCaptureStatusActive;
-  cudaGetLastError();  // of the legacy stream while another is captured: the launch will say so
+  // This fails for the legacy stream while another stream is captured. The launch will report that; clear it here.
+  cudaGetLastError();
   return false;
 }
 
@@ -145,17 +147,17 @@ class CudaBackend final : public Backend {
     LAYERWISE_CUDA(kernels.update, plan_, step, limits_, stream);
   }
 
-  // False, with nothing launched, where this step has no one-pass launch, or it is refused.
+  // False, and nothing was launched, if this step has no one-pass launch or the launch was refused.
   template <class Step>
   bool runs_in_one_pass(const StepKernels<Step>& kernels, const Step& step, cudaStream_t stream) {
     path_ = LAYERWISE_PATH_TWO_PASS;
     const OnePassLaunch* const planned = one_pass_.of(step);
     if (!planned || attribute(cudaDevAttrMultiProcessorCount, device_) < limits_.multiprocessors) return false;
-    // A launch that is captured is refused when its graph is made, and by then it is too late.
+    // If a captured launch does not fit, instantiating the graph fails, when it is too late to fall back to two passes.
     if (is_capturing(stream) && !fits(kernels, planned->shape)) return false;
     const cudaError_t status = kernels.one_pass.launch(plan_, planned->work, planned->shape, step, stream);
     if (was_refused(status)) {
-      cudaGetLastError();  // not an error of the caller's
+      cudaGetLastError();  // clear it: the caller must not find our error
       return false;
     }
     check(status, "the launch of the one-pass step");
@@ -163,8 +165,8 @@ class CudaBackend final : public Backend {
     return true;
   }
 
-  // Whether all blocks would be resident in this context: it may have fewer multiprocessors by now (MPS, green
-  // contexts), and other limits than the one that the plan was made in.
+  // Whether all blocks would be resident in the current context. It can differ from the one that the plan was created
+  // in: under MPS or in a green context there may be fewer multiprocessors and other limits.
   template <class Step>
   bool fits(const StepKernels<Step>& kernels, const OnePassShape& shape) const {
     int blocks = 0;

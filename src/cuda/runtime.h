@@ -1,4 +1,4 @@
-// The CUDA runtime as this backend calls it: a failure is an Error, and the caller's device stays current.
+// Calls of the CUDA runtime: failures become exceptions, and the caller's current device is left as it was.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -10,13 +10,13 @@ namespace layerwise {
 
 inline void check(cudaError_t status, const char* call) {
   if (status == cudaSuccess) return;
-  cudaGetLastError();  // reported here; not left for the caller to find
+  cudaGetLastError();  // clear it: it is reported here, and the caller's next check must not find it
   const int32_t family = status == cudaErrorMemoryAllocation ? LAYERWISE_ERROR_OUT_OF_MEMORY : LAYERWISE_ERROR_CUDA;
   fail(family, "%s failed: %s (%s)", call, cudaGetErrorName(status), cudaGetErrorString(status));
 }
 #define LAYERWISE_CUDA(call, ...) check(call(__VA_ARGS__), #call)
 
-// Makes a device current while it lives; the caller's comes back.
+// Makes a device current for the lifetime of this object, then restores the caller's.
 class CurrentDevice {
  public:
   explicit CurrentDevice(int device) : device_(device) {
@@ -40,8 +40,8 @@ inline int attribute(cudaDeviceAttr which, int device) {
   return value;
 }
 
-// Waits for the copy: from pageable memory cudaMemcpy may return before it has arrived, and a step on a stream that does
-// not wait for the legacy one would overtake it.
+// Copies to the device and waits until the data are there: from pageable memory cudaMemcpy may return earlier, and a
+// step on a non-blocking stream would not wait for the copy.
 inline void upload(void* to, const void* from, size_t bytes) {
   if (bytes == 0) return;
   LAYERWISE_CUDA(cudaMemcpy, to, from, bytes, cudaMemcpyHostToDevice);

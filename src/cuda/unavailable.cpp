@@ -1,4 +1,4 @@
-// Stands in for the CUDA backend where the library is built without a CUDA compiler.
+// Replaces the CUDA backend in a library that is built without CUDA.
 #include "backend.h"
 #include "error.h"
 #include "layerwise.h"

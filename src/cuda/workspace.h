@@ -1,4 +1,4 @@
-// A plan's device memory: the caller's, or its own.
+// A plan's device memory: provided by the caller, or allocated here and freed with the plan.
 #pragma once
 
 #include "cuda/runtime.h"

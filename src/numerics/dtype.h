@@ -1,5 +1,5 @@
-// The storage dtypes: one list, from which the constants, sizes, names and the visitor follow, and the conversions
-// between each and float32. Stores round to nearest even without saturation.
+// The storage dtypes, in one list that generates their constants, sizes and names, and the conversions between each of
+// them and float32. Stores round to nearest, ties to even, and do not saturate.
 #pragma once
 
 #include "numerics/ieee.h"
@@ -17,7 +17,7 @@ struct bfloat16 {
 struct float16 {
   uint16_t bits;
 };
-// What a bfloat16 lacks of the float32 it was rounded from.
+// The low 16 bits of a float32 whose upper half is stored as a bfloat16.
 struct remainder16 {
   uint16_t bits;
 };
@@ -90,9 +90,9 @@ inline constexpr Dtype dtype_of() {
   return Dtype::kNone;
 }
 
-// The first moment's dtype in a build of the tests (LAYERWISE_PAIRWISE_DTYPES) that would take too long with all 18
-// combinations: it has 9, one for each pair of weights and gradients, chosen so that the moment still meets every dtype
-// of either.
+// The first moment's dtype in test builds with LAYERWISE_PAIRWISE_DTYPES. Compiling all 18 combinations would take too
+// long, so these builds have 9: one for each pair of weights and gradients, chosen so that every dtype of the moment
+// still occurs together with every dtype of either.
 inline constexpr Dtype pairwise_moment(Dtype weights, Dtype grads) {
   const int sum = static_cast<int>(weights) + static_cast<int>(grads);
   return sum == 2 * static_cast<int>(Dtype::kBfloat16) ? Dtype::kBfloat16 : Dtype::kFloat32;
@@ -106,13 +106,14 @@ LAYERWISE_INLINE float load(float16 x) { return __half2float(__ushort_as_half(x.
 LAYERWISE_INLINE void store(bfloat16& to, float x) { to.bits = __bfloat16_as_ushort(__float2bfloat16_rn(x)); }
 LAYERWISE_INLINE void store(float16& to, float x) { to.bits = __half_as_ushort(__float2half_rn(x)); }
 #else
-// Branch-free, so that loops over them vectorise.
+// Without branches, so that the compiler can vectorise loops over them.
 LAYERWISE_INLINE float load(float16 x) {
   const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000u) << 16;
   const uint32_t shifted = static_cast<uint32_t>(x.bits & 0x7fffu) << 13;
   const uint32_t normal = shifted + (112u << 23);
   const uint32_t infinite = shifted + (224u << 23);
-  // A subnormal is its integer mantissa times 2^-24: hung below the bits of 2^-14 and freed again by a subtraction.
+  // A subnormal is its mantissa times 2^-24. Placing the mantissa below the bits of 2^-14 and then subtracting 2^-14
+  // normalizes it.
   const uint32_t subnormal = bit_cast<uint32_t>(bit_cast<float>(shifted + (113u << 23)) - bit_cast<float>(113u << 23));
   const uint32_t magnitude = shifted < 0x00800000u ? subnormal : shifted >= 0x0f800000u ? infinite : normal;
   return bit_cast<float>(magnitude | sign);
@@ -131,17 +132,18 @@ LAYERWISE_INLINE void store(float16& to, float x) {
   const uint32_t sign = (bits >> 16) & 0x8000u;
   const uint32_t magnitude = bits & 0x7fffffffu;
   const uint32_t normal = (magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
-  // Below 2^-14 the sum with 1/2 rounds to a multiple of 2^-24, the subnormals' spacing.
+  // Below 2^-14, adding 1/2 rounds to a multiple of 2^-24, which is the spacing of the subnormals.
   const uint32_t subnormal = bit_cast<uint32_t>(bit_cast<float>(magnitude) + 0.5f) - bit_cast<uint32_t>(0.5f);
   const uint32_t special = magnitude > 0x7f800000u ? 0x7fffu : 0x7c00u;
-  // From 65520 on the nearest value is infinity.
+  // 65520 and everything above rounds to infinity.
   const uint32_t half = magnitude < (113u << 23) ? subnormal : magnitude < 0x477ff000u ? normal : special;
   to.bits = static_cast<uint16_t>(half | sign);
 }
 #endif
 LAYERWISE_INLINE void store(float& to, float x) { to = x; }
 
-// Rounds up as often, over the word's low 16 bits, as x is nearer to the upper neighbour: right in the mean.
+// Adds 16 random bits below the bfloat16's last place and truncates: the closer x is to the upper neighbour, the more
+// often it rounds up, so the result is correct on average.
 LAYERWISE_INLINE void store_stochastic(bfloat16& to, float x, uint32_t word) {
   const uint32_t bits = bit_cast<uint32_t>(x);
   bfloat16 nearest;
@@ -150,8 +152,8 @@ LAYERWISE_INLINE void store_stochastic(bfloat16& to, float x, uint32_t word) {
   to.bits = is_number ? static_cast<uint16_t>((bits + (word & 0xffffu)) >> 16) : nearest.bits;
 }
 
-// A float32 in two halves: rounded to a bfloat16, ties away from zero, and its low 16 bits, of which the first says
-// whether that was up. Together they are the float32 again; NaN becomes the canonical one.
+// Splits a float32 into a bfloat16, rounded with ties away from zero, and its low 16 bits. The top bit of the low half
+// tells whether the bfloat16 was rounded up, so load_split can undo it exactly. NaN becomes the canonical NaN.
 LAYERWISE_INLINE void store_split(bfloat16& high, remainder16& low, float x) {
   const uint32_t bits = bit_cast<uint32_t>(x);
   const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;

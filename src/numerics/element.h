@@ -1,44 +1,45 @@
-// What happens to one element: every float32 formula, each operation a single rounding in the order written. The
-// per-layer constants come from layer_scalars.h.
+// The update of one element: all float32 formulas, with one rounding per operation, in the order written here. The
+// constants of the layer come from layer_scalars.h.
 #pragma once
 
 #include "numerics/ieee.h"
 
 namespace layerwise {
 
-// A factor from double arithmetic, split so that both parts are float32: it multiplies as (x * power) * rest.
+// A factor computed in double that may lie outside the range of float32. Split into two float32 factors, it is applied
+// as (x * power) * rest.
 struct Factor {
   float power;  // 1, 2^64 or 2^-64
   float rest;
 };
 
-// One NovoGrad layer.
+// The constants of a layer under NovoGrad.
 struct NovogradCoefficients {
   Factor gradient;     // k/d; decoupled: k
   Factor update;       // decoupled: 1/(d * bias correction)
   float weight_decay;
   float beta1;
-  float averaging;     // c; with lr in the momentum lr*c
-  float step_size;     // minus the learning rate over the bias correction; with lr in the momentum -1
+  float averaging;     // c; lr*c with lr_in_momentum
+  float step_size;     // minus the bias-corrected learning rate; -1 with lr_in_momentum
   uint32_t step;       // t's low 32 bits: for stochastic rounding
 };
 
-// One LARC layer.
+// The constants of a layer under LARC.
 struct LarcCoefficients {
-  Factor gradient;      // k*r; with lr in the momentum lr*k*r, with the factor behind it k
-  float decay;          // what multiplies w inside h: wd, times what multiplies g' where r does
-  float decay_before;   // minus lr*wd where the weights shrink before the step, else 0
-  float limit;          // of what enters the momentum, 0: none
+  Factor gradient;      // k*r; lr*k*r with lr_in_momentum, k with factor_after_momentum
+  float decay;          // the factor of w in h: wd, times r if decay is folded in, times lr with lr_in_momentum
+  float decay_before;   // -lr*wd if the weights are decayed before the step, else 0
+  float limit;          // upper bound of what enters the momentum, 0: none
   float momentum;
   float undampened;     // 1 - dampening
-  float step_size;      // minus the learning rate; with lr in the momentum -1, with the factor behind it -lr*r
+  float step_size;      // minus the learning rate; -1 with lr_in_momentum, -lr*r with factor_after_momentum
   int32_t first_step;   // t is 1, or there is no momentum: b = h
   uint32_t step;        // t's low 32 bits: for stochastic rounding
 };
 
 inline namespace LAYERWISE_ISA {
 
-// V is a float, or a register of them.
+// V is a float, or a vector register of floats.
 
 template <class V>
 LAYERWISE_INLINE V scale(V x, Factor factor) {
@@ -72,7 +73,7 @@ LAYERWISE_INLINE V larc_decayed_element(const LarcCoefficients& layer, V g, V w)
   return fma(layer.decay, w, larc_element(layer, g));
 }
 
-// That, no larger than the limit.
+// h, with its magnitude cut to the limit.
 template <class V>
 LAYERWISE_INLINE V sgd_gradient(const LarcCoefficients& layer, V g, V w) {
   const V h = larc_decayed_element(layer, g, w);
@@ -85,7 +86,7 @@ LAYERWISE_INLINE V sgd_momentum(const LarcCoefficients& layer, V h, V b) {
   return layer.first_step ? h : fma(layer.momentum, b, mul(h, layer.undampened));
 }
 
-// w = w - lr*b, or w - lr*(h + mu*b); of a w that shrank before.
+// w = w - lr*b, or w - lr*(h + mu*b) with Nesterov's momentum, after the decay that comes before the step.
 template <class V>
 LAYERWISE_INLINE V sgd_weight(const LarcCoefficients& layer, bool nesterov, V h, V b, V w) {
   const V before = layer.decay_before == 0 ? w : fma(layer.decay_before, w, w);

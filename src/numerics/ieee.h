@@ -1,6 +1,6 @@
-// The arithmetic the bit contract is written in: one correctly rounded IEEE operation a call, spelled once for the
-// host and the device. Values are combined through these alone, so no compiler may contract, reassociate or
-// approximate them (both compilers are also told not to: -ffp-contract=off, -fmad=false).
+// The arithmetic that reproducible bits rest on: each function is one correctly rounded IEEE operation, in a version
+// for the host and one for the device. Values are combined only through these functions, so that no compiler contracts,
+// reassociates or approximates anything (both are told not to as well: -ffp-contract=off, -fmad=false).
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 #define LAYERWISE_INLINE inline __attribute__((always_inline))
 #endif
 
-// Files compiled for one instruction set get these functions under names of their own: merged with another file's
-// copies, the linker could hand AVX-512 code to a processor without it.
+// Files that are compiled for a certain instruction set get these functions in a namespace of their own. Otherwise the
+// linker would merge the copies of several files, and could give AVX-512 code to a processor without it.
 #ifndef LAYERWISE_ISA
 #define LAYERWISE_ISA common
 #endif
@@ -59,13 +59,13 @@ LAYERWISE_INLINE double larger(double a, double b) { return a < b ? b : a; }
 LAYERWISE_INLINE uint32_t larger(uint32_t a, uint32_t b) { return a < b ? b : a; }
 LAYERWISE_INLINE double smaller(double a, double b) { return b < a ? b : a; }
 
-// The nearest of [-limit, limit]; NaN stays.
+// Clamps to [-limit, limit]; NaN stays NaN.
 LAYERWISE_INLINE float cut(float a, float limit) { return a > limit ? limit : a < -limit ? -limit : a; }
 
-// A float's bits without its sign: they order as the magnitudes do, with NaN above infinity.
+// The bits of a float without its sign. As integers they are ordered like the magnitudes, with NaN above infinity.
 LAYERWISE_INLINE uint32_t magnitude_bits(float a) { return bit_cast<uint32_t>(a) & 0x7fffffffu; }
 
-// Infinity and NaN minus themselves are NaN.
+// Subtracting infinity or NaN from itself gives NaN.
 LAYERWISE_INLINE bool is_finite(double a) { return sub(a, a) == 0; }
 
 }  // namespace LAYERWISE_ISA

@@ -1,5 +1,5 @@
-// What a layer contributes to its elements: every double formula. From a call's hyper-parameters, a layer's norms and
-// its second moment follow the constants that element.h applies, whether the layer takes part, and its statistics.
+// The scalar part of a step: all formulas in double. From the hyper-parameters, a layer's norms and its second moment
+// they compute the constants that element.h applies, whether the layer is skipped, and its statistics.
 #pragma once
 
 #include "numerics/dtype.h"
@@ -8,13 +8,14 @@
 
 namespace layerwise {
 
-// A scalar the caller gives by value, or in the plan's memory as float32.
+// A scalar that the caller passes by value, or as a pointer to a float32 in the plan's memory.
 struct Scalar {
   double value;
   const float* pointer;
 };
 
-// The completed steps the caller counts in the plan's memory, or t itself; 0 where neither is given.
+// The number of the step: t itself, or a pointer to the number of completed steps in the plan's memory. If neither is
+// given, t is 0.
 struct StepCount {
   int64_t t;
   const int64_t* completed;
@@ -26,32 +27,32 @@ struct NovogradHyper : NovogradPlain {
   Dtype second_moment_dtype;
   bool infinity_norm;
   bool seeds_while_zero, seeds_first_step;
-  bool decoupled;   // weight decay is beside the momentum
-  bool normalized;  // what enters the momentum is divided by d
+  bool decoupled;   // weight decay is outside the momentum
+  bool normalized;  // decoupled, with g'/d in the momentum instead of g'
 };
 
 struct LarcHyper : LarcPlain {
   Scalar lr, grad_scale;
   bool scale_mode;
-  bool freeze, floor, untouched, unit;  // zero_norm; none: keep
+  bool freeze, floor, untouched, unit;  // zero_norm; keep if none is set
   bool formula_at_zero_grads, at_least_one_at_zero_grads;
   bool decay_in_factor;    // r multiplies weight decay
-  bool decay_norm_added;   // to the gradient's
-  bool decayed_norm;       // r's norm is that of g' + weight_decay*w
-  bool decay_before_step;  // of the weights themselves
+  bool decay_norm_added;   // the norm of weight decay is added to the gradient's
+  bool decayed_norm;       // the gradient's norm is that of g' + weight_decay*w
+  bool decay_before_step;  // the weights are decayed before the step
 };
 
 struct SgdHyper : SgdPlain {
   StepCount step;
 };
 
-// What differs from layer to layer beside the norms.
+// The options of a layer.
 struct LayerOptions {
   double lr_mult, wd_mult;
-  int64_t begin;  // where in the whole layer a shard's piece begins
+  int64_t begin;  // of a shard's piece, in elements of the whole layer
   bool skip_larc;
   bool not_counted;  // another rank sums these elements
-  bool elsewhere;    // other ranks have elements of it, this one none
+  bool elsewhere;    // this rank has no elements of the layer, but other ranks do
 };
 inline constexpr LayerOptions kPlainLayer{1, 1, 0, false, false, false};
 
@@ -59,12 +60,12 @@ struct LayerStats {
   double weight_norm, grad_norm, second_moment, factor, effective_lr, clipped;
 };
 
-// The scalars of a call, the same for each of its layers.
+// The scalars of a call, which all layers have in common.
 struct NovogradCall {
   double lr;
   double sign_over_scale;  // k
   double averaging;        // c
-  double bias1, bias2;     // 1 - beta1^t; 1 - beta2^t, for the infinity norm its root; 1 without bias correction
+  double bias1, bias2;     // 1 - beta1^t; 1 - beta2^t, or its root for the infinity norm; 1 without bias correction
   int64_t t;
 };
 
@@ -77,7 +78,7 @@ struct LarcCall {
 
 template <class Coefficients>
 struct LayerUpdate {
-  bool is_finite;  // what the layer's norms and scalars are; false: it keeps every bit
+  bool is_finite;  // false: a norm or scalar is not finite, so the layer is skipped and keeps every bit
   Coefficients coefficients;
   LayerStats stats;
 };
@@ -93,14 +94,14 @@ LAYERWISE_INLINE double not_a_number() { return bit_cast<double>(uint64_t{0x7ff8
 LAYERWISE_INLINE double read(const Scalar& scalar) {
   return scalar.pointer ? static_cast<double>(*scalar.pointer) : scalar.value;
 }
-// A host learning rate is rounded as a device one is stored, so that both give the same bits.
+// A learning rate passed by value is rounded to float32, so that it gives the same bits as one passed by pointer.
 LAYERWISE_INLINE double read_lr(const Scalar& lr) { return static_cast<double>(to_float(read(lr))); }
 LAYERWISE_INLINE int64_t read(const StepCount& step) { return step.completed ? *step.completed + 1 : step.t; }
 LAYERWISE_INLINE double sign_over_scale(const Scalar& grad_scale, bool maximize) {
   return div(maximize ? -1.0 : 1.0, read(grad_scale));
 }
 
-// base^exponent by square and multiply, low bit first: no library's pow agrees with another's.
+// base^exponent by squaring, lowest bit first. Not pow, which rounds differently in every math library.
 LAYERWISE_INLINE double power(double base, int64_t exponent) {
   double result = 1;
   for (; exponent > 0; exponent >>= 1, base = mul(base, base))
@@ -112,13 +113,13 @@ LAYERWISE_INLINE Factor split(double factor) {
   const double magnitude = abs(factor);
   const double power = magnitude > 0x1p127 ? 0x1p64 : magnitude < 0x1p-126 ? 0x1p-64 : 1;
   const double rest = div(factor, power);
-  // Beyond the largest float32 a zero gradient must still give 0, not 0 times infinity.
+  // Clamped to the largest float32, so that a gradient of zero gives 0 and not 0 * infinity.
   constexpr double largest = 0x1.fffffep127;
   const double clamped = rest > largest ? largest : rest < -largest ? -largest : rest;
   return {to_float(power), to_float(clamped)};
 }
 
-// A second moment as its dtype stores it.
+// A second moment rounded to the dtype that it is stored in.
 LAYERWISE_INLINE double stored(double moment, Dtype dtype) {
   return dtype == Dtype::kFloat64 ? moment : static_cast<double>(to_float(moment));
 }
@@ -135,8 +136,8 @@ LAYERWISE_INLINE NovogradCall novograd_call(const NovogradHyper& hyper) {
   return call;
 }
 
-// norm: the sum of the raw gradients' squares, or their largest magnitude; where it is a caller's it may be anything.
-// moment: in, as stored; out, to be stored where the layer takes part.
+// norm: the sum of squares of the raw gradients, or their largest magnitude. If the caller provides it, it can be any
+// number. moment: in, as it is stored; out, to be stored unless the layer is skipped.
 LAYERWISE_INLINE LayerUpdate<NovogradCoefficients> novograd_layer(const NovogradHyper& hyper, const NovogradCall& call,
                                                              const LayerOptions& layer, double norm,
                                                              SecondMoment& moment) {
@@ -184,23 +185,25 @@ LAYERWISE_INLINE LayerUpdate<NovogradCoefficients> novograd_layer(const Novograd
 }
 
 LAYERWISE_INLINE LarcCall larc_call(const LarcHyper& hyper, const SgdHyper& sgd) {
-  const int64_t t = sgd.momentum == 0 ? 1 : read(sgd.step);  // without momentum each step is as the first
+  const int64_t t = sgd.momentum == 0 ? 1 : read(sgd.step);  // without momentum every step is like the first
   const bool first_step = sgd.momentum == 0 || (t == 1 && !sgd.dampen_first_step);
   return {read_lr(hyper.lr), sign_over_scale(hyper.grad_scale, hyper.maximize), first_step, t};
 }
 
-// What multiplies a weight so that g plus it, times k, is g' + weight_decay*w: where the norm is of that sum.
+// The factor x for which k*(g + x*w) = g' + weight_decay*w, for norms of the decayed gradient that are summed from raw
+// gradients.
 LAYERWISE_INLINE float decay_of_raw_gradient(const LarcHyper& hyper, const LayerOptions& layer) {
   const double k = sign_over_scale(hyper.grad_scale, hyper.maximize);
   return to_float(div(mul(hyper.weight_decay, layer.wd_mult), k));
 }
 
-// LARC's factor r, whether clipping cut it, and whether it is zero_norm's instead of the formula's.
+// LARC's factor r; whether clipping cut it to 1; and whether it comes from zero_norm instead of the formula.
 struct LarcFactor {
   double r;
   bool clipped, of_zero_norm;
 };
-// lr and weight_decay are the layer's; weight_norm is that of the weights which the step begins with.
+// lr and weight_decay include the layer's multipliers. weight_norm is that of the weights that enter the formula: after
+// decay_before_step, if that is set.
 LAYERWISE_INLINE LarcFactor larc_factor(const LarcHyper& hyper, const LayerOptions& layer, double lr,
                                         double weight_decay, double weight_norm, double grad_norm) {
   if (layer.skip_larc) return {1, false, false};
@@ -225,7 +228,7 @@ LAYERWISE_INLINE LarcFactor larc_factor(const LarcHyper& hyper, const LayerOptio
   return {hyper.max_update == 0 ? floored : smaller(floored, hyper.max_update), false, at_zero};
 }
 
-// The sums are of raw squares; grad_sum is that of g plus decay_of_raw_gradient times w where the norm is.
+// The sums are of raw squares. With decayed_norm, grad_sum is that of g + decay_of_raw_gradient*w.
 LAYERWISE_INLINE LayerUpdate<LarcCoefficients> larc_layer(const LarcHyper& hyper, const SgdHyper& sgd,
                                                           const LarcCall& call, const LayerOptions& layer,
                                                           double weight_sum, double grad_sum) {
@@ -238,7 +241,7 @@ LAYERWISE_INLINE LayerUpdate<LarcCoefficients> larc_layer(const LarcHyper& hyper
   const LarcFactor factor = larc_factor(hyper, layer, lr, weight_decay, shrunk, grad_norm);
   if (hyper.untouched && factor.of_zero_norm) weight_decay = 0;
 
-  // What multiplies the gradient, the decay beside it, and the momentum.
+  // The factors of the gradient and of the decay as they enter the momentum, and of the momentum in the step.
   const double r = factor.r, decay_factor = hyper.decay_in_factor ? r : 1;
   double entering = r, entering_decay = mul(decay_factor, weight_decay), rate = lr;
   if (sgd.factor_after_momentum) {
@@ -269,7 +272,7 @@ LAYERWISE_INLINE LayerUpdate<LarcCoefficients> larc_layer(const LarcHyper& hyper
   return update;
 }
 
-// LARC's factor before NovoGrad: k becomes k*r in everything that follows. The sums are of raw squares.
+// LARC before NovoGrad: its factor turns k into k*r in all that follows. The sums are of raw squares.
 LAYERWISE_INLINE LayerUpdate<NovogradCoefficients> larc_novograd_layer(const LarcHyper& larc, const NovogradHyper& hyper,
                                                                   const NovogradCall& call, const LayerOptions& layer,
                                                                   double weight_sum, double grad_sum,

@@ -1,6 +1,6 @@
-// Random bits without a state: Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
-// 3", SC11), a function of the seed and of where and when the bits are used. So they are the same for every order of
-// work.
+// Random bits from a counter-based generator, Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers:
+// as easy as 1, 2, 3", SC11). It has no state: the bits are a function of the seed, the element and the step, so they
+// do not depend on the order in which elements are processed.
 #pragma once
 
 #include "numerics/ieee.h"
@@ -11,14 +11,14 @@ struct RandomWords {
   uint32_t word[4];
 };
 
-// What decides an element's bits beside its place in the layer.
+// What determines an element's bits, together with its position in the layer.
 struct RandomKey {
   uint64_t seed;
   uint32_t layer;
   uint32_t step;  // t's low 32 bits
 };
 
-// Elements that one counter serves: element e takes word e mod 4 of counter e / 4.
+// One counter gives four words: element e uses word e mod 4 of counter e / 4.
 inline constexpr int kRandomQuad = 4;
 
 inline namespace LAYERWISE_ISA {
@@ -42,7 +42,7 @@ LAYERWISE_INLINE RandomWords philox(RandomWords counter, uint32_t key0, uint32_t
   return {{c0, c1, c2, c3}};
 }
 
-// Of the four neighbours whose first is element 4 * quad of the layer.
+// The words of elements 4*quad to 4*quad + 3 of the layer.
 LAYERWISE_INLINE RandomWords random_words(const RandomKey& key, int64_t quad) {
   const uint64_t place = static_cast<uint64_t>(quad);
   return philox({{static_cast<uint32_t>(place), static_cast<uint32_t>(place >> 32), key.layer, key.step}},

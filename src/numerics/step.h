@@ -1,5 +1,5 @@
-// One step as every backend sees it: checked arguments, plain data, ready to be copied to a device. An element buffer
-// is an address in a packed plan and a table of per-layer addresses in a scattered one.
+// A step as the backends receive it: checked arguments as plain data that can be passed to a kernel. An element buffer
+// is the address of its elements in a packed plan, and of a table of one address per layer in a scattered plan.
 #pragma once
 
 #include "numerics/layer_scalars.h"
@@ -11,27 +11,28 @@ struct Dtypes {
   Dtype weights, grads, first_moment, second_moment, weights_extra;
 };
 
-// A layer's place in every buffer.
+// Where a layer lies in every buffer.
 struct LayerExtent {
   int64_t offset, size;  // elements
-  int64_t first_tile;    // in the plan's numbering of tiles
+  int64_t first_tile;    // the plan's number of its first tile
 };
 
 struct StepBuffers {
   void* weights;
   void* grads;
   void* first_moment;   // LARC: SGD's momentum buffer, may be null
-  void* weights_extra;  // the float32 weights' copy, or the bfloat16 weights' remainders; may be null
+  void* weights_extra;  // low-precision copy of float32 weights, or remainders of split weights; may be null
   const uint8_t* layer_mask;
   LayerStats* layer_stats;
   const float* found_inf;
   int64_t* nonfinite_layers;
-  int64_t* advanced_step;  // the counter this step ends by advancing, or null
+  int64_t* advanced_step;  // the counter of completed steps, if this step is to increment it, else null
   bool stochastic_moment;  // how a bfloat16 first moment is rounded
   uint64_t seed;
 };
 
-// One value a layer where the caller has summed already: raw squares, or the largest magnitudes. Null: the step sums.
+// Sums that the caller provides, one value per layer: of raw squares, or largest magnitudes. If they are null, the step
+// computes them.
 struct GivenSums {
   const double* grads;
   const double* weights;
@@ -55,9 +56,9 @@ struct LarcStep {
   bool applies_sgd;  // false: larc_scale, the gradients are written
 };
 
-// The sums alone, for the caller.
+// The arguments of layerwise_partial_norms.
 struct PartialNorms {
-  StepBuffers buffers;  // weights and gradients, read alone
+  StepBuffers buffers;  // weights and gradients, which are only read
   double* grad_sums;
   double* weight_sums;  // may be null
   bool infinity_norm;
@@ -65,7 +66,7 @@ struct PartialNorms {
 
 inline namespace LAYERWISE_ISA {
 
-// A layer's sum as the caller gets it: a maximum over ranks may lose a NaN, but not an infinity.
+// A layer's sum as the caller gets it. NaN becomes infinity, because an all-reduce by maximum may lose a NaN.
 LAYERWISE_INLINE double sum_for_caller(double sum, bool infinity_norm) {
   return infinity_norm && sum != sum ? bit_cast<double>(uint64_t{0x7ff0000000000000}) : sum;
 }
@@ -74,7 +75,7 @@ LAYERWISE_INLINE double sum_for_caller(double sum, bool infinity_norm) {
 template <class Visitor>
 inline auto visit_dtypes(const Dtypes& dtypes, Visitor&& visitor) {
 #if defined(LAYERWISE_PAIRWISE_DTYPES)
-  // A build of the tests. A combination that it does not have must not run as another.
+  // A test build has only some of the combinations; the others must not silently run as one of those.
   if (dtypes.first_moment != pairwise_moment(dtypes.weights, dtypes.grads)) __builtin_trap();
 #endif
   return visit_element_dtype(dtypes.weights, [&]<class W>() {
@@ -95,13 +96,14 @@ LAYERWISE_INLINE void* layer_address(void* buffer, bool scattered, int64_t layer
   return base + offset * element_size;
 }
 
-// By the caller: by layer_mask, or by a gradient that is not there.
+// Whether the caller masks the layer, by layer_mask or, in a scattered plan, by a null gradient.
 LAYERWISE_INLINE bool is_masked(const StepBuffers& buffers, bool scattered, int64_t layer) {
   if (buffers.layer_mask && !buffers.layer_mask[layer]) return true;
   return scattered && static_cast<void**>(buffers.grads)[layer] == nullptr;
 }
 
-// A layer of which a shard has no element has nothing but the mask to say so.
+// Whether a layer of which this rank has no element is stepped on the other ranks. Only the mask can say: it has no
+// gradient here that could be null.
 LAYERWISE_INLINE bool takes_part_elsewhere(const StepBuffers& buffers, const LayerOptions& options, int64_t layer) {
   return options.elsewhere && !(buffers.layer_mask && !buffers.layer_mask[layer]);
 }

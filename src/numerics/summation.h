@@ -1,9 +1,9 @@
-// The order in which a layer's norm is summed. It follows from the layer alone, so the bits of a norm do not depend on
-// threads, vector width, grid or machine:
+// The order in which the norm of a layer is summed. It depends only on the size of the layer, so the bits of a norm do
+// not depend on threads, vector width, grid or machine:
 //
 //   - A tile is 8192 consecutive elements of one layer. Element i of a tile goes to float32 accumulator i mod 1024, by
 //     fma, in order of i; the accumulators meet in an adjacent-pair tree.
-//   - A tile's sum that left float32's comfortable range is summed again from scaled elements. Tile sums are doubles.
+//   - If a tile's sum leaves the safe range of float32, it is summed again from scaled elements. Tile sums are doubles.
 //   - Sums are reduced in groups of 256: lane j of 32 adds the group's sums j, j+32, ... to +0 in order, and the lanes
 //     meet in an adjacent-pair tree. Group sums are reduced by the same rule until one remains.
 //
@@ -15,7 +15,7 @@
 
 namespace layerwise {
 
-// The number of the bit contract: changes when any result changes by a bit.
+// layerwise_numerics_version: must change whenever any result changes by a bit.
 inline constexpr int32_t kNumericsVersion = 1;
 
 inline constexpr int kTileElements = 8192;
@@ -30,13 +30,13 @@ LAYERWISE_INLINE constexpr int64_t tiles_of(int64_t elements) {
 }
 LAYERWISE_INLINE constexpr int64_t groups_of(int64_t sums) { return sums / kGroupTiles + (sums % kGroupTiles != 0); }
 
-// How elements are scaled before they are squared, and what undoes it in the sum.
+// The factor of the elements before they are squared, and the factor that undoes it in the sum.
 struct Rescale {
   float element;
   double sum;
 };
 
-// The squared l2 norm. Float is float32, or a register of them side by side.
+// The squared l2 norm. Float is a float or a vector register of floats.
 struct SquareSum {
   using Accumulator = float;
   template <class Float>
@@ -62,13 +62,13 @@ struct SquareSum {
   static LAYERWISE_INLINE Rescale rescale(float tile_sum) {
     return tile_sum < 0x1p-80f ? Rescale{0x1p100f, 0x1p-200} : Rescale{0x1p-80f, 0x1p160};
   }
-  // The Rescale that multiplies elements by this; 1 is none.
+  // The Rescale with this factor of the elements; 1 means unscaled.
   static LAYERWISE_INLINE Rescale scaled(float element) {
     return {element, element == 1 ? 1 : element > 1 ? 0x1p-200 : 0x1p160};
   }
 };
 
-// The infinity norm: the largest magnitude, found among bit patterns.
+// The infinity norm: the largest magnitude, compared as bit patterns.
 struct LargestMagnitude {
   using Accumulator = uint32_t;
   template <class Word, class Float>
@@ -103,7 +103,7 @@ LAYERWISE_INLINE void combine_pairs(const Value* __restrict__ from, Value* __res
 template <class Reduction, class Value>
 LAYERWISE_INLINE Value pair_tree(Value* values, int count) {
   Value other[kGroupLanes / 2];
-  Value *from = values, *to = other;  // never in place, so that a level vectorises
+  Value *from = values, *to = other;  // two buffers, so that the compiler can vectorise a level
   for (int pairs = count / 2; pairs > 0; pairs /= 2) {
     combine_pairs<Reduction>(from, to, pairs);
     Value* const free = from;
