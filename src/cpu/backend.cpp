@@ -1,7 +1,8 @@
-// The CPU backend. A layer whose gradient fits the cache is one thread's: its norm and its update follow each other,
-// so memory is read once. A larger layer is shared: every thread sums its part of the tiles, they meet while one of
-// them turns the sums into the layer's scalars, and each updates its own part backwards, newest tiles first, since
-// those are still in its cache. Who waits for the others meanwhile works on the small layers.
+// The CPU backend. A layer whose gradient fits into the cache is processed by one thread: the update directly follows
+// the norm, so memory is read once. Larger layers are shared by all threads: each sums its part of the tiles, they meet
+// at a barrier where the last one to arrive computes the layer's scalars, and then each updates its own part from the
+// end, since the tiles summed last are still in its cache. Threads that wait at the barrier work on small layers
+// meanwhile.
 #include "backend.h"
 
 #include <unistd.h>
@@ -22,8 +23,8 @@ LayerWork::~LayerWork() = default;
 
 namespace {
 
-// Elements of a layer whose gradient stays in one thread's cache from the norm to the update, while the weights and
-// the moment of those before it pass through the same cache.
+// The largest layer, in elements, whose gradient stays in a thread's cache from the norm to the update, while weights
+// and moments pass through the same cache.
 int64_t cache_elements(const Dtypes& dtypes) {
   const long cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
   const int64_t bytes = cache > 0 ? cache : 1 << 20;
@@ -44,7 +45,7 @@ class CpuBackend final : public Backend, private LayerWorkers {
         deal_(schedule_.bundles, threads),
         threads_(threads) {
     const int64_t shared = schedule_.most_shared_tiles, own = schedule_.most_bundled_tiles;
-    constexpr int64_t kApart = 128 / sizeof(double);  // each layer writes its thread's: no two in one cache line
+    constexpr int64_t kApart = 128 / sizeof(double);  // threads write these: keep them in different cache lines
     sums_.resize(2 * shared + threads * (kApart + 2 * own));
     shared_sums_ = {sums_.data(), sums_.data() + shared};
     for (int t = 0; t < threads; ++t) {
@@ -65,7 +66,7 @@ class CpuBackend final : public Backend, private LayerWorkers {
   }
 
  private:
-  // Those that no thread sums.
+  // Writes the sums of layers that no thread sums: empty, masked or not counted.
   void zero_sums_of_absent_layers(const PartialNorms& norms) const {
     for (size_t layer = 0; layer < layout_.layers.size(); ++layer) {
       if (layout_.layers[layer].size > 0 && !layer_options_[layer].not_counted &&
@@ -114,18 +115,18 @@ class CpuBackend final : public Backend, private LayerWorkers {
     work.update_tiles(layer, begin, end, scratch);
   }
 
-  const Layout& layout_;  // the plan's, which outlives its backend
+  const Layout& layout_;  // of the plan, which outlives its backend
   const Dtypes dtypes_;
   const int32_t isa_;
   const StepFunctions& functions_;
   const Schedule schedule_;
   std::vector<LayerOptions> layer_options_;
   std::vector<double> sums_;
-  LayerSums shared_sums_;  // of the shared layer in work
-  std::unique_ptr<StagedTile[]> staged_;  // untouched, and so no memory, until a step needs it
+  LayerSums shared_sums_;  // of the shared layer that is being processed
+  std::unique_ptr<StagedTile[]> staged_;  // not initialized, so that it takes no memory until a step uses it
   std::vector<Scratch> scratch_;
   Deal deal_;
-  const int threads_;  // the most that a step takes
+  const int threads_;  // the most threads that a step uses
   Threads process_threads_;
 };
 

@@ -23,7 +23,7 @@ int cores_of_affinity() {
 
 int least(int limit, int other) { return limit == 0 || (other > 0 && other < limit) ? other : limit; }
 
-// Calls look(line) for each line of a file; none where there is no file.
+// Calls look(line) for each line of a file. A missing file has no lines.
 template <class Look>
 void for_each_line(const std::string& path, Look look) {
   const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "re"), std::fclose);
@@ -40,7 +40,7 @@ void for_each_line(const std::string& path, Look look) {
   if (!line.empty()) look(line);
 }
 
-// The word of that number, from 0, in a line of words with single spaces; empty beyond the last.
+// Word `number`, counted from 0, of a line whose words are separated by single spaces; empty if there are fewer words.
 std::string word(const std::string& line, int number) {
   size_t begin = 0;
   for (; number > 0 && begin != std::string::npos; --number) {
@@ -50,17 +50,17 @@ std::string word(const std::string& line, int number) {
   return begin == std::string::npos ? "" : line.substr(begin, line.find(' ', begin) - begin);
 }
 
-// Whether an entry is among the words of a list with commas.
+// Whether a comma-separated list contains this entry.
 bool lists(const std::string& words, const std::string& entry) {
   return ("," + words + ",").find("," + entry + ",") != std::string::npos;
 }
 
-// A hierarchy of control groups: where it is mounted, and which of its groups is the mount's root.
+// Where a hierarchy of control groups is mounted, and which of its groups is the root of that mount.
 struct Mount {
   std::string root, folder;
 };
 
-// The last mount of version 2, or of version 1 with the cpu controller, as /proc/self/mountinfo has it (proc(5)).
+// The last mount in /proc/self/mountinfo (proc(5)) of control groups version 2, or of version 1's cpu controller.
 Mount mount_of(const std::string& mountinfo, bool version_2) {
   Mount found;
   for_each_line(mountinfo, [&](const std::string& line) {
@@ -73,7 +73,8 @@ Mount mount_of(const std::string& mountinfo, bool version_2) {
   return found;
 }
 
-// The group of this process, as /proc/self/cgroup has it (cgroups(7)): "0::/path", or "4:cpu,cpuacct:/path".
+// The control group of this process from /proc/self/cgroup (cgroups(7)), whose lines are "0::/path" in version 2 and
+// "4:cpu,cpuacct:/path" in version 1.
 std::string group_of(const std::string& cgroup, bool version_2) {
   std::string group;
   for_each_line(cgroup, [&](const std::string& line) {
@@ -86,7 +87,7 @@ std::string group_of(const std::string& cgroup, bool version_2) {
 }
 
 int rounded_up(double quota, double period) {
-  if (!(quota > 0 && period > 0)) return 0;  // "max" and -1 are no limit
+  if (!(quota > 0 && period > 0)) return 0;  // "max" and -1 mean no limit
   return static_cast<int>(std::min(std::ceil(quota / period), double{INT_MAX}));
 }
 
@@ -101,8 +102,8 @@ int limit_in(const std::string& folder, bool version_2) {
   return rounded_up(number_in(folder + "/cpu.cfs_quota_us", 0), number_in(folder + "/cpu.cfs_period_us", 0));
 }
 
-// The least limit of the process's group and of those above it, up to the mount's root. A group that the mount does not
-// show, as in a container that sees the host's names, is the root itself.
+// The lowest limit of the process's group and its ancestors, up to the root of the mount. A group outside the mount, as
+// in containers that see the group names of the host, is taken to be that root.
 int quota_of(const std::string& root, bool version_2) {
   const Mount mount = mount_of(root + "/proc/self/mountinfo", version_2);
   if (mount.folder.empty()) return 0;

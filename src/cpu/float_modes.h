@@ -1,12 +1,12 @@
-// The floating-point modes of a thread that computes.
+// The floating-point modes of the threads that run a step.
 #pragma once
 
 #include <cstdint>
 
 namespace layerwise {
 
-// Round to nearest, no flush to zero, no trap while it lives: the caller's floating-point modes must not reach the
-// result, nor ours the caller.
+// Sets round to nearest, no flush to zero and no traps for its lifetime, then restores what was set before: the
+// caller's modes must not change the result, and ours must not change the caller's.
 class FloatingPointModes {
  public:
   FloatingPointModes();

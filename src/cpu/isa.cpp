@@ -11,8 +11,8 @@ namespace layerwise {
 namespace {
 
 #if defined(__x86_64__)
-// Asked of the processor: before clang 18 __builtin_cpu_supports knows no "f16c". That the system keeps the registers is
-// AVX2's to say. A virtual machine may have AVX2 without it.
+// Uses cpuid, because __builtin_cpu_supports does not know "f16c" before clang 18. Whether the operating system saves
+// the registers is checked together with AVX2. A virtual machine may have AVX2 without F16C.
 bool has_f16c() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;

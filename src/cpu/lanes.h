@@ -1,9 +1,9 @@
-// As many float32, or as many 32-bit words, as one register of the instruction set holds. The operations are those of
-// ieee.h on each lane, so that the formulas of summation.h and element.h read the same for a register as for a float.
-// Compilers do not find all of these loops: g++ 12 left SGD over bfloat16 for AVX2 four times slower.
+// Vector registers of float32 and of 32-bit words, as wide as the instruction set has them. Their operations are those
+// of ieee.h on every lane, so the formulas of summation.h and element.h work on registers as they do on floats. Relying
+// on the compiler to vectorise is not enough: g++ 12 made SGD over bfloat16 four times slower for AVX2.
 //
-// Neighbouring accumulators meet in a tree. Where so many registers become one, evens and odds of two of them hold,
-// lane by lane, the neighbours that meet there, the first ones and the second ones.
+// evens() and odds() are for the adjacent-pair tree. On the level that reduces kRegisters registers to one, they take
+// the neighbours out of two registers: the first of each pair and the second of each pair, in the same lanes.
 #pragma once
 
 #if defined(__AVX512F__) || defined(__F16C__)
@@ -28,7 +28,7 @@ struct Words {
   __m512i value;
 };
 
-// The 16-bit values become the high halves of words, whose low halves are 0.
+// Each 16-bit value becomes the high half of a 32-bit word whose low half is 0.
 LAYERWISE_INLINE Floats widened(__m256i bits, bfloat16) {
   const __m512i places = _mm512_set_epi16(15, 0, 14, 0, 13, 0, 12, 0, 11, 0, 10, 0, 9, 0, 8, 0, 7, 0, 6, 0, 5, 0, 4, 0,
                                           3, 0, 2, 0, 1, 0, 0, 0);
@@ -44,7 +44,7 @@ LAYERWISE_INLINE Floats load_lanes(const T* from) {
 LAYERWISE_INLINE __mmask16 first_lanes(int64_t count) {
   return static_cast<__mmask16>(count >= kLanes ? 0xffff : count <= 0 ? 0 : (1 << count) - 1);
 }
-// The first count elements; the lanes from there on are 0.
+// Loads the first count elements; the remaining lanes are 0.
 LAYERWISE_INLINE Floats load_lanes(const float* from, int64_t count) {
   return {_mm512_maskz_loadu_ps(first_lanes(count), from)};
 }
@@ -71,7 +71,7 @@ template <class T>
 LAYERWISE_INLINE void store_lanes(T* to, Floats a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), narrowed(a, T()));
 }
-// The first count elements alone.
+// Stores only the first count elements.
 LAYERWISE_INLINE void store_lanes(float* to, Floats a, int64_t count) {
   _mm512_mask_storeu_ps(to, first_lanes(count), a.value);
 }
@@ -93,7 +93,7 @@ LAYERWISE_INLINE Floats cut(Floats a, float limit) {
   return {_mm512_maskz_max_ps(0xffff, least, _mm512_maskz_min_ps(0xffff, most, a.value))};
 }
 
-// The lanes of even, and of odd number, of a and then of b.
+// The lanes with even numbers, or with odd numbers, of a followed by those of b.
 template <int kRegisters>
 LAYERWISE_INLINE Floats evens(Floats a, Floats b) {
   const __m512i index = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -152,8 +152,9 @@ LAYERWISE_INLINE Floats cut(Floats a, float limit) {
   return {_mm256_max_ps(_mm256_set1_ps(-limit), _mm256_min_ps(_mm256_set1_ps(limit), a.value))};
 }
 
-// Lanes meet in each half of a register for itself, which is cheap, and the halves on every third level: after three,
-// the lanes of eight registers are in order. After one, or seven, in_order() sorts them.
+// Within each half of a register, shuffles are cheap, so lanes are paired there, and the two halves are combined on
+// every third level only. After three levels the lanes of eight registers are in order again; after one, or seven,
+// in_order() has to sort them.
 static_assert(kAccumulators / kLanes == 1 << 7);
 constexpr bool halves_meet(int registers) { return registers == 8 || registers == 64; }
 template <int kRegisters>
@@ -213,7 +214,7 @@ LAYERWISE_INLINE Floats cut(Floats a, float limit) {
   return {vmaxq_f32(vdupq_n_f32(-limit), vminq_f32(vdupq_n_f32(limit), a.value))};
 }
 
-// The lanes of even, and of odd number, of a and then of b.
+// The lanes with even numbers, or with odd numbers, of a followed by those of b.
 template <int kRegisters>
 LAYERWISE_INLINE Floats evens(Floats a, Floats b) {
   return {vuzp1q_f32(a.value, b.value)};
@@ -244,7 +245,7 @@ LAYERWISE_INLINE Floats load_lanes(const float* from) {
   return a;
 }
 LAYERWISE_INLINE void store_lanes(float* to, Floats a) { memcpy(to, &a, sizeof a); }
-// These and fma are called, not inlined: they are long, and the loops are much code.
+// These and fma are not inlined: they are long, and are used in many loops.
 template <class T>
 [[gnu::noinline]] inline Floats load_lanes(const T* from) {
   return {FourFloats{load(from[0]), load(from[1]), load(from[2]), load(from[3])}};
@@ -264,7 +265,7 @@ LAYERWISE_INLINE Floats cut(Floats a, float limit) {
   return {below < -most ? -most : below};
 }
 
-// The lanes of even, and of odd number, of a and then of b.
+// The lanes with even numbers, or with odd numbers, of a followed by those of b.
 template <int kRegisters>
 LAYERWISE_INLINE Floats evens(Floats a, Floats b) {
   return {__builtin_shufflevector(a.value, b.value, 0, 2, 4, 6)};
@@ -282,7 +283,7 @@ LAYERWISE_INLINE float first_lane(Floats a) { return a.value[0]; }
 
 #if !defined(__AVX512F__)
 
-// Less than a register. Called, not inlined: it is the end of a layer, and the loops are much code.
+// For less than a full register. Not inlined: they are only needed at the end of a layer, but in many loops.
 template <class T>
 [[gnu::noinline]] inline Floats load_part(const T* from, int64_t count) {
   T padded[kLanes] = {};
@@ -295,12 +296,12 @@ template <class T>
   store_lanes(padded, a);
   for (int64_t i = 0; i < count; ++i) to[i] = padded[i];
 }
-// The first count elements; the lanes from there on are 0.
+// Loads the first count elements; the remaining lanes are 0.
 template <class T>
 LAYERWISE_INLINE Floats load_lanes(const T* from, int64_t count) {
   return count >= kLanes ? load_lanes(from) : load_part(from, count);
 }
-// The first count elements alone.
+// Stores only the first count elements.
 template <class T>
 LAYERWISE_INLINE void store_lanes(T* to, Floats a, int64_t count) {
   count >= kLanes ? store_lanes(to, a) : store_part(to, a, count);
@@ -308,7 +309,7 @@ LAYERWISE_INLINE void store_lanes(T* to, Floats a, int64_t count) {
 
 #endif
 
-// For a count that is known to reach.
+// In place of a count, where the register is known to be full.
 struct AllLanes {};
 template <class T>
 LAYERWISE_INLINE Floats load_lanes(const T* from, AllLanes) {

@@ -1,4 +1,4 @@
-// The loop over layers and their tiles.
+// The loop over layers and their tiles: norm, scalars, update.
 #pragma once
 
 #include "cpu/operations.h"
@@ -6,13 +6,13 @@
 namespace layerwise {
 inline namespace LAYERWISE_ISA {
 
-// Tiles that one update call walks forwards; the runs follow each other backwards. Measured: single tiles cost 5 to 15
-// % more.
+// An update processes a layer from its end, in runs of this many tiles, and goes forwards within a run. Runs of a
+// single tile were measured to take 5 to 15 % longer.
 constexpr int64_t kRunTiles = 8;
-// So many tiles before they are summed their rows are opened.
+// The first lines of a tile's rows are prefetched this many tiles before it is summed.
 constexpr int64_t kOpenedTiles = 2;
-// Two streams of tiles lie half of so many apart, so that the update finds in the cache what was summed last. Fewer
-// tiles than the second number are one stream.
+// Large layers are summed in two streams at once. The streams start half of kTwoStreamTiles apart, no more, so that the
+// update still finds in the cache what was summed last. Fewer tiles than kFewestForTwoStreams are summed in one stream.
 constexpr int64_t kTwoStreamTiles = 128, kFewestForTwoStreams = 16;
 
 template <class Operation>
@@ -63,7 +63,7 @@ class LayerLoop final : public LayerWork {
     while (layer < end && !(layers_.extents[layer].size > 0 ? takes_part(layer) : is_applied_elsewhere(layer))) ++layer;
     return layer;
   }
-  // Its scalars are worked out here too.
+  // Whether the layer has no elements here but is stepped on other ranks: its second moment has to be updated here too.
   LAYERWISE_INLINE bool is_applied_elsewhere(int64_t layer) const {
     return !operation_.sums_tiles() && takes_part_elsewhere(operation_.buffers(), layers_.options[layer], layer);
   }
@@ -92,7 +92,8 @@ class LayerLoop final : public LayerWork {
                                  Scratch& scratch) const {
     operation_.sum_tile(tile, sums, index, layers_.options[layer], *scratch.stage);
   }
-  // Tiles [begin, middle), and beside them [middle, end), no more of them. The update begins at the tiles before last.
+  // Sums tiles [begin, middle) in one stream and [middle, end), which are not more, in the other. last is the end of
+  // all tiles that are summed before the update, which begins there.
   void sum_streams(int64_t layer, int64_t begin, int64_t middle, int64_t end, int64_t last, LayerSums sums,
                    Scratch& scratch) const {
     for (int64_t i = 0; i < kOpenedTiles; ++i) {
@@ -113,7 +114,7 @@ class LayerLoop final : public LayerWork {
   LAYERWISE_INLINE void open_summed(int64_t layer, int64_t tile, int64_t end) const {
     if (tile < end) operation_.open_summed(tiles(layer, tile, tile + 1));
   }
-  // A tile to be summed; what is used after it is opened.
+  // A tile that is about to be summed. Prefetches the first lines of the rows that are needed after it.
   LAYERWISE_INLINE TileBuffers opened(int64_t layer, int64_t index, int64_t end, int64_t last) const {
     open_summed(layer, index + kOpenedTiles, end);
     const TileBuffers tile = tiles(layer, index, index + 1);
@@ -146,7 +147,7 @@ class LayerLoop final : public LayerWork {
     return is_worth_summing_beside(layers_.extents[layer].size) &&
            is_worth_summing_beside(layers_.extents[next].size) && operation_.sums_what_is_stored();
   }
-  // Whether the next layer is summed: it has to be again where it left float32's comfortable range.
+  // Returns whether the next layer is summed now. If its sum left the safe range of float32, it has to be summed again.
   LAYERWISE_INLINE bool update_beside(int64_t layer, const Coefficients& coefficients, int64_t next, LayerSums sums,
                                       TwoRowAccumulators& rows) const {
     const TileBuffers tile = tiles(layer, 0, 1);
@@ -183,7 +184,7 @@ class LayerLoop final : public LayerWork {
   const LayerTable layers_;
   const Operation operation_;
   const Copy copy_;
-  LayerUpdate<Coefficients> shared_{};  // of the layer that the threads share
+  LayerUpdate<Coefficients> shared_{};  // of the layer that all threads are working on
 };
 
 }  // namespace LAYERWISE_ISA

@@ -1,6 +1,6 @@
-// A tile's norm. Of a part of a tile, each block of columns is summed down its rows in registers, meets in the first
-// levels of the pair tree there, and leaves one register behind; those meet in the levels above. A whole tile is summed
-// row by row, in the order in which it lies in memory.
+// The norm of a tile, as 8 rows of 1024 accumulators. A tile that is not full is summed in blocks of columns: all rows
+// of a block are added in registers, the lowest levels of the tree reduce the block to one register, and the levels
+// above reduce those. A full tile is summed row by row, in memory order.
 #pragma once
 
 #include <type_traits>
@@ -11,18 +11,19 @@
 namespace layerwise {
 inline namespace LAYERWISE_ISA {
 
-// What a register of accumulators is.
+// The type of a register of accumulators.
 template <class Reduction>
 using LanesOf = std::conditional_t<std::is_same_v<typename Reduction::Accumulator, float>, Floats, Words>;
 
-// The level of the tree on which so many registers become one.
+// One level of the tree: the one that reduces kRegisters registers to one.
 template <class Reduction, int kRegisters, class Lanes>
 LAYERWISE_INLINE Lanes combine_neighbours(Lanes a, Lanes b) {
   return Reduction::combine(evens<kRegisters>(a, b), odds<kRegisters>(a, b));
 }
 
-// Neighbouring accumulators, a power of two of registers. No array: g++ would keep one in memory, where its stores
-// queue behind those of the update before, which wait for the cache. Measured: 150 to 250 ns a layer of 4000 elements.
+// Neighbouring accumulators in a power of two of registers. A recursive struct instead of an array, which g++ would
+// keep in memory; there its stores would queue up behind the stores of the preceding update, which wait for the cache.
+// That was measured to cost 150 to 250 ns per layer of 4000 elements.
 template <class Reduction, int kRegisters>
 struct Accumulators {
   Accumulators<Reduction, kRegisters / 2> low, high;
@@ -57,7 +58,7 @@ struct Accumulators<Reduction, 1> {
   LAYERWISE_INLINE LanesOf<Reduction> combined() const { return lanes; }
 };
 
-// The block of columns from one on.
+// Sums the block that starts at this column, over all rows.
 template <class Reduction, class Fetching, class T, class... By>
 LAYERWISE_INLINE LanesOf<Reduction> sum_block(const T* tile, int64_t column, int64_t count, Fetching beside, By... by) {
   Accumulators<Reduction, kBlockElements / kLanes> sums = {};
@@ -71,7 +72,7 @@ LAYERWISE_INLINE LanesOf<Reduction> sum_block(const T* tile, int64_t column, int
   return sums.combined();
 }
 
-// A power of two of columns. Those without elements are +0, which changes nothing in the tree.
+// Sums a power of two of columns. Columns without elements are +0, which does not change any sum.
 template <class Reduction, int kColumns, class Fetching, class T, class... By>
 LAYERWISE_INLINE LanesOf<Reduction> sum_columns(const T* tile, int64_t column, int64_t count, Fetching beside,
                                                 By... by) {
@@ -101,19 +102,19 @@ LAYERWISE_INLINE typename Reduction::Accumulator sum_part(const T* tile, int64_t
   return first_lane(sums);
 }
 
-// The accumulators of a tile that is added row by row, in memory.
+// The accumulators of a tile that is summed row by row; they are in memory.
 struct RowAccumulators {
   alignas(64) float sums[kAccumulators];
 };
-// Two, whose sums of a column do not lie a multiple of 4 KB apart: a processor may take a load from there for one of
-// what was stored last until it has compared whole addresses. Measured on a Zen 4: in one process of ten a fifth of the
-// speed.
+// Two of them, placed so that the sums of one column are not a multiple of 4 KB apart. Otherwise 4K aliasing could
+// occur: the processor takes a load to depend on the last store, until it has compared the full addresses. Measured on
+// a Zen 4: in one of ten processes it cost a fifth of the speed.
 struct TwoRowAccumulators {
   RowAccumulators first;
   char apart[sizeof(RowAccumulators) / 2];
   RowAccumulators second;
 };
-// Registers of rows, added in the order in which they lie.
+// Adds elements to the accumulators, one register after the other in memory order.
 template <class Reduction, class T>
 class RowSums {
  public:
@@ -144,7 +145,7 @@ inline typename Reduction::Accumulator sum_of(const RowAccumulators& rows) {
   return sum_part<Rows>(rows.sums, kAccumulators, NothingBeside());
 }
 
-// A tile's sum, taken again from scaled elements where it left float32's comfortable range.
+// The sum of a tile in double. If it left the safe range of float32, the tile is summed again from scaled elements.
 template <class Reduction, class T>
 LAYERWISE_INLINE double widened(typename Reduction::Accumulator sum, const T* tile, int64_t count) {
   if (Reduction::in_range(sum)) return Reduction::widen(sum);
@@ -169,9 +170,9 @@ double tile_norm(const void* address, int64_t count, const Beside& beside) {
   return widened<Reduction>(sum, tile, count);
 }
 
-// The squared norms of two whole tiles side by side. A core waits for one stream from memory longer than for two.
-// Measured on two cores of a Zen 4, in layers of a million elements: 7 % of novograd_step, whose two tiles are of one
-// layer, 16 % of larc_sgd_step. Four streams are slower than one.
+// The squared norms of two full tiles at once. A core gets more bandwidth from two streams than from one. Measured on
+// two cores of a Zen 4 with layers of a million elements: it saves 7 % of novograd_step, where both tiles belong to one
+// layer, and 16 % of larc_sgd_step. Four streams are slower than one.
 template <class A, class B>
 void tile_norms(const void* first, const void* second, double& first_norm, double& second_norm) {
   const A* const a = static_cast<const A*>(first);
@@ -187,7 +188,7 @@ void tile_norms(const void* first, const void* second, double& first_norm, doubl
   second_norm = widened<SquareSum>(sum_of<SquareSum>(rows.second), b, kTileElements);
 }
 
-// The squared norm of a tile of more than one row; false where it left float32's comfortable range.
+// The squared norm of a tile that was summed by rows; false if it left the safe range of float32.
 inline bool norm_of(const RowAccumulators& rows, double& norm) {
   const float sum = sum_of<SquareSum>(rows);
   norm = SquareSum::widen(sum);

@@ -14,7 +14,7 @@
 namespace layerwise {
 namespace {
 
-// Libraries loaded into the process so far, those that are gone counted.
+// The number of libraries that the process has loaded so far, including those that it has unloaded since.
 uint64_t loads() {
   uint64_t count = 0;
   dl_iterate_phdr(
@@ -34,7 +34,7 @@ bool is_runtime(const char* path) {
   return false;
 }
 
-// The first library whose name is a runtime's; empty without one.
+// The path of the first loaded library whose name is that of an OpenMP runtime; empty if there is none.
 std::string runtime_path() {
   std::string path;
   dl_iterate_phdr(
@@ -47,7 +47,7 @@ std::string runtime_path() {
   return path;
 }
 
-// A library that is loaded, which then stays so; null where it is not.
+// A handle of a library if it is loaded already, and keeps it loaded; else null.
 void* loaded_library(const char* name) { return dlopen(name, RTLD_LAZY | RTLD_NOLOAD); }
 
 // Whether this process was forked and has not started a program since: Linux's
@@ -65,7 +65,7 @@ bool is_forked() {
          (flags & kForkedWithoutExec) != 0;
 }
 
-// What was found when `loads` libraries had been loaded; the runtime is looked for again when more have been.
+// The runtime found when `loads` libraries had been loaded. The search is repeated when more have been loaded.
 struct Found {
   std::mutex mutex;
   std::atomic<uint64_t> loads{0};
@@ -115,8 +115,8 @@ const OpenMp* OpenMp::loaded() {
 }
 
 void OpenMp::run(int most, TeamTask task, void* context) const {
-  // As many threads as the runtime's other regions have, where that is more: it ends threads that a region does not
-  // take, and starts them again for the next.
+  // Asks for as many threads as other parallel regions use, if that is more. For a smaller region the runtime would end
+  // the surplus threads and start them again for the next region.
   Region region{task, context, most, thread_, size_};
   parallel_(
       [](void* data) {

@@ -1,4 +1,4 @@
-// The threads of an OpenMP runtime that the process has loaded already, for whatever else runs in it.
+// Runs steps on the threads of an OpenMP runtime that the process has loaded already for other purposes.
 #pragma once
 
 #include "cpu/team.h"
@@ -7,15 +7,15 @@ namespace layerwise {
 
 class OpenMp {
  public:
-  // The runtime that PyTorch computes with where PyTorch is loaded, else the first that is loaded; null where none is,
-  // and in a process that was forked and runs on: a runtime's threads do not survive a fork, and it waits for them.
+  // PyTorch's runtime if PyTorch is loaded, else the first runtime that is loaded; null if there is none. Also null in
+  // a process that was forked without exec: the runtime's threads do not survive a fork, and it would wait for them.
   static const OpenMp* loaded();
 
-  // As Pool::run, in a parallel region: one thread where the caller is in a region already.
+  // As Pool::run, but as a parallel region; on the calling thread alone if that is in a parallel region already.
   void run(int most, TeamTask task, void* context) const;
 
  private:
-  // libgomp's entry for a parallel region, which LLVM's and Intel's runtimes have as well.
+  // The function that libgomp starts a parallel region with; LLVM's and Intel's runtimes have it as well.
   using Parallel = void (*)(void (*function)(void*), void* data, unsigned threads, unsigned flags);
   using Number = int (*)();
 

@@ -1,5 +1,5 @@
-// What each call does to a layer, for the loop over layers: how a tile is summed, what the sums make of the layer's
-// scalars, and how its tiles are updated.
+// What each of the library's calls does with a layer, for the loop in layers.h: how a tile is summed, how the scalars
+// follow from the sums, and how tiles are updated.
 #pragma once
 
 #include "cpu/norm.h"
@@ -10,7 +10,7 @@
 namespace layerwise {
 inline namespace LAYERWISE_ISA {
 
-// The arrays of a tile that a norm may fetch for what comes after it.
+// The arrays of a tile that are worth prefetching for what follows.
 class Fetchable {
  public:
   explicit Fetchable(const Dtypes& dtypes) : dtypes_(dtypes) {}
@@ -20,7 +20,7 @@ class Fetchable {
     return {static_cast<const char*>(tile.grads) + tile.count * size_of(dtypes_.grads), dtypes_.grads};
   }
 
-  // The rows of a tile that is summed, or updated, some tiles later.
+  // Prefetch the first lines of the rows of a tile that will be summed, or updated, a few tiles later.
   void open_summed(const TileBuffers& tile, bool with_weights) const {
     Fetched(tile.grads, dtypes_.grads).open(tile.count);
     if (with_weights) weights(tile).open(tile.count);
@@ -68,7 +68,7 @@ class NovogradOperation {
     sums.grads[index] = norm_(tile.grads, tile.count, {fetchable_.weights(tile), {}, {}});
     sums.weights[index] = weight_norm_(weights, tile.count, {{}, fetchable_.moments(tile), {}});
   }
-  // Whole ones.
+  // For full tiles.
   void sum_two_tiles(const TileBuffers& first, const TileBuffers& second, double& first_sum, double& second_sum) const {
     two_norms_(first.grads, second.grads, first_sum, second_sum);
   }
@@ -95,14 +95,14 @@ class NovogradOperation {
   const Staging staging_;
   const NovogradCall call_;
   const Norm norm_, weight_norm_;
-  const TwoNorms two_norms_;  // of gradients and weights under LARC, else of gradients
+  const TwoNorms two_norms_;  // with LARC of gradients and weights, else of two tiles of gradients
   const NovogradUpdates update_;
 };
 
-// LARC, with or without SGD behind it.
+// LARC, alone or followed by SGD.
 class LarcOperation {
  public:
-  static constexpr bool kSumsBeside = true;  // the next layer, beside an update
+  static constexpr bool kSumsBeside = true;  // the next layer is summed in the same loop as an update
   static constexpr bool kSumsCounted = false;
   using Coefficients = LarcCoefficients;
 
@@ -121,11 +121,11 @@ class LarcOperation {
   const StepBuffers& buffers() const { return step_.buffers; }
   const Staging& staging() const { return staging_; }
   bool sums_tiles() const { return !step_.given.grads; }
-  bool sums_two_tiles() const { return false; }  // a tile's gradients and weights are two streams already
+  bool sums_two_tiles() const { return false; }  // the gradients and weights of a tile are two streams already
   void sum_two_tiles(const TileBuffers&, const TileBuffers&, double&, double&) const {}
   void open_summed(const TileBuffers& tile) const { fetchable_.open_summed(tile, true); }
   void open_updated(const TileBuffers& tile) const { fetchable_.open_updated(tile); }
-  // Whether a norm is of what is in memory, so that it may be summed beside another layer's update.
+  // Whether the norms are of the elements as they are stored; only then can update_beside sum them.
   bool sums_what_is_stored() const { return sums_tiles() && !staging_.is_used() && !step_.larc.decayed_norm; }
 
   void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, const LayerOptions& layer,
@@ -148,7 +148,7 @@ class LarcOperation {
     update_.tiles(tiles, to_next_run, layer);
   }
 
-  // Updates a layer and sums the next; false where that one has to be summed again.
+  // Updates a layer and sums the next one; false if the next one has to be summed again.
   bool update_beside(const TileBuffers& tile, const Coefficients& layer, const TileBuffers& next, LayerSums sums,
                      TwoRowAccumulators& rows) const {
     update_.beside(tile, layer, next, rows);
@@ -167,11 +167,11 @@ class LarcOperation {
   const LarcUpdates update_;
 };
 
-// The norms alone: a layer's scalars are its sums, and nothing is updated.
+// layerwise_partial_norms: the sums of a layer are written out, and nothing is updated.
 class NormsOperation {
  public:
   static constexpr bool kSumsBeside = false;
-  static constexpr bool kSumsCounted = true;  // a shard's layers that it counts, no others
+  static constexpr bool kSumsCounted = true;  // only the layers that this rank counts
   struct Coefficients {
     uint32_t step;
   };
@@ -218,7 +218,7 @@ class NormsOperation {
   const Fetchable fetchable_;
   const Staging staging_;
   const Norm grad_norm_, weight_norm_;
-  const TwoNorms two_norms_;  // of gradients and weights, or of gradients
+  const TwoNorms two_norms_;  // of gradients and weights, or of two tiles of gradients
 };
 
 }  // namespace LAYERWISE_ISA

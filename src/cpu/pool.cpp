@@ -12,8 +12,8 @@
 namespace layerwise {
 namespace {
 
-// Where the process's pool is known. A forked child begins with a new one: another thread of its parent may have held
-// the lock when it was forked.
+// The pool of this process. A forked child starts with a new entry, since another thread of its parent may have held
+// the mutex at the fork.
 struct Known {
   std::mutex mutex;
   std::weak_ptr<Pool> pool;
@@ -21,7 +21,7 @@ struct Known {
 Known* known = new Known;
 const int fork_watch = pthread_atfork(nullptr, nullptr, [] { known = new Known; });
 
-// The threads that start while it lives take no signals: those are the program's own threads' to handle.
+// Threads that are started during its lifetime block all signals, which are for the threads of the program to handle.
 class SignalsBlocked {
  public:
   SignalsBlocked() {
@@ -37,7 +37,7 @@ class SignalsBlocked {
 
 }  // namespace
 
-// No two in one cache line, nor in the pair of lines that some processors fetch.
+// 128 bytes, because some processors fetch cache lines in pairs: no false sharing between two workers.
 class alignas(128) Pool::Worker {
  public:
   Worker() : thread_([this] { work(); }) {}
@@ -76,7 +76,7 @@ class alignas(128) Pool::Worker {
   TeamTask task_ = nullptr;
   void* context_ = nullptr;
   Member member_{};
-  std::thread thread_;  // the last, since it starts with the others in place
+  std::thread thread_;  // must be the last member: the thread uses the others as soon as it starts
 };
 
 std::shared_ptr<Pool> Pool::current() {
@@ -89,7 +89,7 @@ std::shared_ptr<Pool> Pool::current() {
 Pool::Pool() : process_(forks()) {}
 
 Pool::~Pool() {
-  if (is_of_parent()) return;  // the threads are not here, and their handles cannot be joined
+  if (is_of_parent()) return;  // the threads do not exist in this process, and cannot be joined
   while (Worker* const worker = idle_) {
     idle_ = worker->next;
     worker->end();
@@ -132,7 +132,7 @@ void Pool::give_back(Worker* borrowed) {
   }
 }
 
-// Until `wanted` threads are idle, or there are as many as may be.
+// Starts threads until `wanted` of them are idle or the limit is reached.
 void Pool::grow(int wanted) {
   if (limit_ == 0) limit_ = available_cores() - 1;
   limit_ = std::max(limit_, wanted);
@@ -143,7 +143,7 @@ void Pool::grow(int wanted) {
       worker->next = idle_;
       idle_ = worker;
     }
-  } catch (...) {  // the system gives no more: a step is run by those there are
+  } catch (...) {  // no more threads can be started: a step uses those that there are
   }
 }
 

@@ -1,4 +1,4 @@
-// The library's own threads: one pool for the process, which its plans borrow from for a step.
+// The library's own threads: one pool per process, from which plans borrow threads for each step.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@ namespace layerwise {
 
 class Pool {
  public:
-  // The process's pool, made where there is none. Its threads end with the last who holds it.
+  // The pool of this process, created if there is none. Its threads end when the last reference to it is gone.
   static std::shared_ptr<Pool> current();
 
   Pool();
@@ -18,11 +18,11 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  // Whether this process is a fork of the one that the threads are in.
+  // Whether this process was forked from the one that the pool's threads belong to.
   bool is_of_parent() const;
 
-  // Calls task once in each of up to `most` threads, the calling one among them, and returns when all have: fewer where
-  // other callers have borrowed the rest, or the system gives no more. Threads are started when they are first needed.
+  // Calls task once in each of up to `most` threads, including the calling one, and returns when all calls have. Uses
+  // fewer threads if other callers have borrowed them or no more can be started. They are started when first needed.
   void run(int most, TeamTask task, void* context);
 
  private:
@@ -33,9 +33,9 @@ class Pool {
 
   const uint64_t process_;
   std::mutex mutex_;
-  Worker* idle_ = nullptr;  // a list, the last to be given back first
+  Worker* idle_ = nullptr;  // a linked list; the thread given back last is borrowed first
   int threads_ = 0, idle_threads_ = 0;
-  int limit_ = 0;  // as many as the process may use cores beside the caller's, or as one plan has asked for
+  int limit_ = 0;  // the cores of the process minus the caller's, or more if a plan has asked for more
 };
 
 }  // namespace layerwise

@@ -1,5 +1,5 @@
-// What each update does to a register of a tile's elements: the operations on an element are ordered, the elements are
-// independent, so no register's width changes a bit.
+// The updates, for one vector register of elements. Elements are independent of each other and the order of operations
+// on each is fixed, so the width of a register does not change any bit.
 #pragma once
 
 #include <type_traits>
@@ -29,7 +29,7 @@ struct TileUpdate {
   const Element& layer;
 };
 
-// What NovoGrad and SGD share: step(g, m, w) turns old moments and weights into new ones.
+// The common part of NovoGrad and SGD: step(g, m, w) replaces the old moments and weights by the new ones.
 template <class Element, class W, class G, class M>
 struct MomentUpdate : TileUpdate<Element, W, G, M> {
   using TileUpdate<Element, W, G, M>::TileUpdate;
@@ -80,7 +80,7 @@ struct LarcMomentumUpdate : MomentUpdate<LarcCoefficients, W, G, M> {
   }
 };
 
-// Without momentum b = h, and there is no buffer.
+// SGD without momentum: b = h, and there is no momentum buffer.
 template <class W, class G>
 struct LarcSgdUpdate : TileUpdate<LarcCoefficients, W, G, float> {
   using TileUpdate<LarcCoefficients, W, G, float>::TileUpdate;

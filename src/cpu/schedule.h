@@ -1,4 +1,4 @@
-// Which layers the threads share, and which are bundled for one thread each.
+// Which layers are shared by all threads, and how the others are bundled into work for single threads.
 #pragma once
 
 #include <algorithm>
@@ -17,16 +17,16 @@ struct Bundle {
 struct Schedule {
   std::vector<int64_t> shared;
   std::vector<Bundle> bundles;
-  int64_t most_shared_tiles = 0, most_bundled_tiles = 0;  // of one layer
-  int most_threads = 1;  // that have something to do
+  int64_t most_shared_tiles = 0, most_bundled_tiles = 0;  // of the largest layer of each kind
+  int most_threads = 1;  // more would have nothing to do
 
-  // most_elements: of a layer whose gradient stays in one thread's cache from the norm to the update.
+  // most_elements: the largest layer whose gradient stays in a thread's cache from the norm to the update.
   Schedule(const Layout& layout, int64_t most_elements, int threads) {
-    // A layer alone must not keep one thread busy while the others are done; sharing costs about a microsecond.
+    // No single layer may keep one thread busy after the others are done. Sharing a layer costs about a microsecond.
     constexpr int64_t kWorthSharing = 8 * kTileElements;
     const int64_t fair_part = threads > 1 ? std::max(kWorthSharing, layout.elements / (4 * threads)) : layout.elements;
     const int64_t most = std::min(most_elements, fair_part);
-    // Bundles large enough for a thread to walk far without a step aside, small enough for all to end together.
+    // Bundles are large enough for long sequential runs, and small enough for all threads to finish together.
     int64_t bundled = 0;
     for (const LayerExtent& layer : layout.layers) bundled += layer.size > most ? 0 : layer.size;
     constexpr int64_t kLeast = 4 * kTileElements, kMost = 32 * kTileElements, kBundleLayers = 256;
@@ -58,13 +58,13 @@ struct Schedule {
   }
 };
 
-// The bundles dealt to the threads in equal shares, side by side in memory. A thread takes its own in order, then what
-// is left of the others'.
+// A work-stealing queue of bundles. Each thread gets an equal share of them, which is contiguous in memory; it takes
+// its own bundles in order, and then those that are left in the shares of others.
 class Deal {
  public:
   Deal(const std::vector<Bundle>& bundles, int threads) : bundles_(bundles), shares_(threads) { restart(); }
 
-  // For the next step, while no thread takes any.
+  // Refills the queue for the next step; no thread may be taking bundles meanwhile.
   void restart() {
     const size_t threads = shares_.size();
     for (size_t t = 0; t < threads; ++t) {
@@ -82,7 +82,7 @@ class Deal {
   }
 
  private:
-  // No two in one cache line, nor in the pair of lines that some processors fetch.
+  // 128 bytes, because some processors fetch cache lines in pairs: no false sharing.
   struct alignas(128) Share {
     std::atomic<size_t> next;
     size_t end;

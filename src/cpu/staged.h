@@ -1,4 +1,4 @@
-// The loops between what is stored and the float32 that stands in for it while a tile is worked on.
+// The loops that convert a tile between the stored format and the float32 values that a step works with.
 #pragma once
 
 #include "numerics/step.h"
@@ -23,8 +23,8 @@ inline void load_moments(const void* from, float* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = load(moments[i]);
 }
 
-// The random words of a block of neighbouring elements from `first` on, a multiple of a quad. The counters run through
-// their rounds side by side.
+// The random words of a block of neighbouring elements; `first` is a multiple of kRandomQuad. Laid out so that the
+// compiler computes the rounds of many counters at once.
 inline constexpr int kRandomBlock = 64;
 LAYERWISE_INLINE void fill_random(const RandomKey& key, int64_t first, uint32_t* words) {
   constexpr int kQuads = kRandomBlock / kRandomQuad;
@@ -40,7 +40,7 @@ LAYERWISE_INLINE void fill_random(const RandomKey& key, int64_t first, uint32_t*
     for (int e = 0; e < kRandomQuad; ++e) words[quad * kRandomQuad + e] = of_quads[e][quad];
 }
 
-// first is a tile's first element of the layer; a shard's piece may begin within a quad.
+// first is the index of the tile's first element in the whole layer, in a shard not always a multiple of kRandomQuad.
 inline void store_moments(const float* __restrict__ from, void* to, int64_t count, const RandomKey& given,
                           int64_t first) {
   uint16_t* const __restrict__ bits = static_cast<uint16_t*>(to);

@@ -1,5 +1,5 @@
-// What the loops over tiles do not read or write where it is stored: split weights, and moments that are rounded
-// stochastically. A tile of it is worked on as float32, in memory of the thread's own, and stored from there.
+// Split weights and stochastically rounded moments are not read and written in place by the loops over tiles. A tile of
+// them is converted to float32 in a buffer of the thread, updated there, and then stored.
 #pragma once
 
 #include "cpu/staged.h"
@@ -8,11 +8,11 @@
 
 namespace layerwise {
 
-// One thread's.
+// The buffers of one thread.
 struct StagedTile {
   alignas(64) float weights[kTileElements];
   alignas(64) float moments[kTileElements];
-  alignas(64) float decayed[kTileElements];  // gradients, where their norm is taken after weight decay
+  alignas(64) float decayed[kTileElements];  // decayed gradients, if LARC's norm is that of g' + weight_decay*w
 };
 
 inline namespace LAYERWISE_ISA {
@@ -25,7 +25,7 @@ class Staging {
         moments_(buffers.stochastic_moment) {}
 
   bool is_used() const { return weights_ || moments_; }
-  // As the loops see them.
+  // The dtypes that the loops see.
   Dtypes dtypes() const {
     Dtypes seen = dtypes_;
     if (weights_) seen.weights = Dtype::kFloat32;
@@ -33,13 +33,13 @@ class Staging {
     return seen;
   }
 
-  // A tile's weights alone.
+  // Only the weights of a tile.
   const void* weights(const TileBuffers& stored, StagedTile& stage) const {
     if (!weights_) return stored.weights;
     load_weights(stored.weights, stored.weights_extra, stage.weights, stored.count);
     return stage.weights;
   }
-  // One tile at most.
+  // For at most one tile.
   TileBuffers load(const TileBuffers& stored, StagedTile& stage) const {
     TileBuffers seen = stored;
     if (weights_) {
@@ -52,7 +52,7 @@ class Staging {
     }
     return seen;
   }
-  // first: the tile's first element of the layer.
+  // first: index of the tile's first element in the whole layer.
   void store(const StagedTile& stage, const TileBuffers& stored, const RandomKey& key, int64_t first) const {
     if (weights_) store_weights(stage.weights, stored.weights, stored.weights_extra, stored.count);
     if (moments_) store_moments(stage.moments, stored.first_moment, stored.count, key, first);

@@ -1,4 +1,4 @@
-// A step, compiled once for each instruction set.
+// The steps as compiled code. This file is compiled once for each instruction set.
 #pragma once
 
 #include "cpu/layers.h"

@@ -18,7 +18,7 @@ void pause() {
 }  // namespace
 
 void wait_while_equal(const std::atomic<uint32_t>& value, uint32_t old) {
-  constexpr int kSpins = 4000;  // some tens of microseconds: longer than threads drift apart, shorter than a time slice
+  constexpr int kSpins = 4000;  // tens of microseconds: longer than the usual wait, shorter than a time slice
   for (int spin = 0; spin < kSpins; ++spin) {
     if (value.load(std::memory_order_acquire) != old) return;
     pause();

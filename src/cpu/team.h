@@ -1,4 +1,4 @@
-// Threads that run one function together, and the barrier they meet at.
+// Threads that run one function together, and a barrier for them.
 #pragma once
 
 #include <atomic>
@@ -6,21 +6,21 @@
 
 namespace layerwise {
 
-// One of the threads that run a task together: its number, in [0, size), and how many they are.
+// One of the threads that run a task together: its number, in [0, size), and the number of threads.
 struct Member {
   int thread, size;
 };
 
 using TeamTask = void (*)(void* context, Member member);
 
-// Waits for an atomic to leave a value: spinning first, since steps follow each other closely, then asleep.
+// Waits until an atomic has another value than old: first spinning, since steps follow each other closely, then asleep.
 void wait_while_equal(const std::atomic<uint32_t>& value, uint32_t old);
 
-// Where the threads of one running task meet, as often as they like.
+// A reusable barrier for the threads of one running task.
 class Meeting {
  public:
-  // Called by every one of `size` threads. The last to arrive runs completion before any leaves; the others call
-  // other_work() until then, as long as it returns true.
+  // Must be called by each of `size` threads. The last to arrive runs completion() before any thread leaves; until then
+  // the others call other_work() as long as it returns true.
   template <class Completion, class OtherWork>
   void join(int size, Completion&& completion, OtherWork&& other_work) {
     const uint32_t phase = phase_.load(std::memory_order_relaxed);

@@ -8,7 +8,7 @@
 namespace layerwise {
 namespace {
 
-// A forked child has the parent's plans but none of its threads.
+// Counts forks: a forked child has the plans of its parent, but none of its threads.
 std::atomic<uint64_t> fork_count{0};
 const int fork_watch = pthread_atfork(nullptr, nullptr, [] { fork_count.fetch_add(1, std::memory_order_relaxed); });
 

@@ -1,6 +1,6 @@
-// The threads of the process, as a plan uses them: an OpenMP runtime's where the process has one, else the library's own
-// pool. After each parallel region a runtime's threads spin for milliseconds, waiting for the next: beside them, own
-// threads would share the cores.
+// The threads that a plan uses: those of an OpenMP runtime if the process has one, else the library's own pool. The
+// threads of a runtime spin for milliseconds after each parallel region, so threads of our own would have to share the
+// cores with them.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@ class Threads {
  public:
   Threads() : pool_(Pool::current()) {}
 
-  // Calls task(member) once in each of up to `most` threads, the calling one among them; returns when all have.
+  // Calls task(member) once in each of up to `most` threads, including the calling one; returns when all calls have.
   template <class Task>
   void run(int most, Task&& task) {
     run_task(most, [](void* context, Member member) { (*static_cast<Task*>(context))(member); }, &task);

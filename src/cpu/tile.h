@@ -5,7 +5,7 @@
 
 namespace layerwise {
 
-// count consecutive elements of one layer; addresses of the first.
+// count consecutive elements of one layer, by the addresses of the first of them.
 struct TileBuffers {
   void* weights;
   void* grads;

@@ -1,5 +1,5 @@
-// What a step does to layers, as the backend's threads call it: to whole layers, or to the tiles of a large one. Files
-// compiled for one instruction set make it; which thread does what, and when, is the backend's.
+// The interface between the backend and the code that is compiled for each instruction set. That code processes whole
+// layers, or ranges of tiles of a large layer; the backend decides which thread does what, and when.
 #pragma once
 
 #include "numerics/step.h"
@@ -14,7 +14,7 @@ struct LayerTable {
   bool scattered;
 };
 
-// Of one layer, a sum for each tile.
+// Room for the sums of one layer, one per tile.
 struct LayerSums {
   double* grads;
   double* weights;
@@ -22,7 +22,7 @@ struct LayerSums {
 
 struct StagedTile;
 
-// One thread's. No two in one cache line, nor in the pair of lines that some processors fetch.
+// The scratch memory of one thread. 128 bytes, because some processors fetch cache lines in pairs: no false sharing.
 struct alignas(128) Scratch {
   LayerSums sums;
   StagedTile* stage;
@@ -33,10 +33,11 @@ class LayerWork {
  public:
   virtual ~LayerWork();
 
-  // Layers [begin, end), one after the other.
+  // Steps layers [begin, end), one after the other.
   virtual void step_layers(int64_t begin, int64_t end, Scratch& scratch) const = 0;
 
-  // A layer that several threads share: each sums tiles [begin, end) of it, one finishes the norms, each updates.
+  // For a layer that several threads share: each sums its tiles [begin, end), one of them finishes the norms, and then
+  // each updates its tiles.
   virtual bool takes_part(int64_t layer) const = 0;
   virtual void sum_tiles(int64_t layer, int64_t begin, int64_t end, LayerSums sums, Scratch& scratch) const = 0;
   virtual void finish_norms(int64_t layer, LayerSums sums, Scratch& scratch) = 0;
@@ -51,7 +52,7 @@ class LayerWorkers {
   ~LayerWorkers() = default;
 };
 
-// A step, in the code of one instruction set.
+// The steps, compiled for one instruction set.
 struct StepFunctions {
   template <class Step>
   using Function = void (*)(const LayerTable& layers, const Step& step, LayerWorkers& workers);
