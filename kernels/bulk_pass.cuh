@@ -2,24 +2,25 @@
 // newer) and the plan asks for it; the same work list as one_pass.cuh, the same bits, and its traffic:
 //
 //   reads    gradients (LARC: and weights) once, by copies straight into shared memory, up to a slot ahead of what is
-//            summed; weights and moments as one_pass.cuh does, from L2, where the producer has them brought while the
-//            tile before is updated; a tile that is not whole or not aligned to 16 bytes as in one_pass.cuh
-//   grid     every block is resident; one warp of a block, the producer, draws tickets and fetches their tiles, the
-//            others, the consumers, sum and update them
+//            summed; the weights and moments of an update through a ring of two stages (row_ring.cuh). What is not
+//            whole, not aligned to 16 bytes, split or rounded at random as in one_pass.cuh
+//   grid     every block is resident; of a block's warps one draws tickets and fetches their tiles, one fetches the rows
+//            of updates, the others, the consumers, sum and update
 //
-// The block's slots are a ring, filled in the order of the tickets. The producer draws only when the ring's next slot is
+// The block's slots are a ring, filled in the order of the tickets. A ticket is drawn only when the ring's next slot is
 // free. The consumers wait for a layer only when that slot is not free, or the list is at its end: a tile that was drawn
 // is summed and its sum handed on before anything is waited for, as one_pass.cuh needs it. Until the next tile is there
-// they update the oldest, if its layer is finished.
+// they update the oldest, if its layer is finished. Updates follow the order of the slots, so that the rows' warp knows
+// what comes next without being told.
 #pragma once
 
 #include "kernels/one_pass.cuh"
 
 namespace layerwise {
 
-inline constexpr int kBulkThreads = kBlockThreads + kWarpThreads;
+inline constexpr int kBulkThreads = kBlockThreads + 2 * kWarpThreads;
 
-// The warps that sum and update, without the producer.
+// The warps that sum and update.
 struct Consumers {
   static constexpr int kThreads = kBlockThreads;
   static __device__ __forceinline__ int rank() { return static_cast<int>(threadIdx.x); }
@@ -30,75 +31,73 @@ struct Consumers {
 struct SlotTile {
   Tile tile;
   WorkKind kind;
-  bool is_fetched;  // its bytes are in the slot when the slot is full; else they are read from memory
+  bool is_fetched;   // its bytes are in the slot when the slot is full; else they are read from memory
+  bool is_streamed;  // the rows of its update come through the ring
   bool is_end;
 };
 
 struct BulkBlock {
   uint64_t launch;                           // the number of this one
   TransactionBarrier full[kMostHeldTiles];   // the producer's: ends when a slot's tile is there
-  TransactionBarrier empty[kMostHeldTiles];  // each consumer warp's: ends when none of them needs the slot any more
+  TransactionBarrier empty[kMostHeldTiles];  // each consumer warp's and the rows': ends when none needs the slot any more
   SlotTile tiles[kMostHeldTiles];
+  StageBarriers stages;
   bool updates[2];  // in place of waiting for the next tile: one for each choice in turn, since warps read it later
 };
 
-// A place in the ring, and the parity of the round that it is in.
-struct RingPlace {
-  int slot = 0;
-  unsigned parity = 0;
+// ---- Who fetches: one thread for the tiles, one for the rows ----
 
-  __device__ __forceinline__ void advance(int slots) {
-    if (++slot < slots) return;
-    slot = 0;
-    parity ^= 1;
-  }
-};
-
-// ---- The producer: one thread ----
-
-template <class W, class G, bool kWithWeights>
-__device__ __forceinline__ void fetch_tile(const DevicePlan& plan, const OnePassWork& work, const StepBuffers& buffers,
-                                           unsigned char* memory, BulkBlock& block, int slot, const Tile& tile,
+template <Norm N, Update U, class W, class G>
+__device__ __forceinline__ void fetch_tile(const DevicePlan& plan, const OnePassWork& work, const typename U::Step& step,
+                                           unsigned char* slots, BulkBlock& block, int slot, const Tile& tile,
                                            WorkKind kind) {
-  const G* const grads = tile_address<const G>(plan, tile, buffers.grads);
-  const FetchedTile<W, G, kWithWeights> at{held_in<W, G, kWithWeights>(memory, work, slot), true};
-  const W* const weights = at.weights ? tile_address<const W>(plan, tile, buffers.weights) : nullptr;
+  const G* const grads = tile_address<const G>(plan, tile, step.buffers.grads);
+  const auto at = held_in<W, G, N::kSums == 2>(slots, work, slot);
+  const W* const weights = at.weights ? tile_address<const W>(plan, tile, step.buffers.weights) : nullptr;
   const bool is_fetched = tile.count == kTileElements && can_be_fetched(grads) && can_be_fetched(weights);
-  block.tiles[slot] = {tile, kind, is_fetched, false};
+  const bool is_streamed =
+      is_fetched && kind != WorkKind::kNorm && U::streamed(plan, step, tile, !work.holds_weights).any();
+  block.tiles[slot] = {tile, kind, is_fetched, is_streamed, false};
   if (!is_fetched) return arrive(block.full[slot]);
   constexpr int kGrads = kTileElements * sizeof(G), kWeights = kTileElements * sizeof(W);
-  arrive_expecting(block.full[slot], at.weights ? kGrads + kWeights : kGrads);
+  arrive_expecting(block.full[slot], weights ? kGrads + kWeights : kGrads);
   fetch(at.grads, grads, kGrads, block.full[slot]);
-  if (at.weights) fetch(at.weights, weights, kWeights, block.full[slot]);
+  if (weights) fetch(at.weights, weights, kWeights, block.full[slot]);
 }
 
 template <Norm N, Update U, class W, class G>
-__device__ __forceinline__ void produce(const DevicePlan& plan, const OnePassWork& work, const typename U::Step& step,
-                                        unsigned char* memory, BulkBlock& block) {
-  RingPlace at;
-  int filled = 0;  // slots, of the ring's first round
+__device__ __forceinline__ void fetch_tiles(const DevicePlan& plan, const OnePassWork& work, const typename U::Step& step,
+                                            unsigned char* slots, BulkBlock& block) {
+  RingPlace slot;
   for (;;) {
-    wait_for_end(block.empty[at.slot], at.parity ^ 1);
+    wait_for_end(block.empty[slot.at], slot.parity ^ 1);
     const uint32_t ticket =
         DeviceAtomic<uint32_t>(work.control->next_ticket).fetch_add(1, cuda::std::memory_order_relaxed);
     if (ticket >= work.count) break;
     const WorkItem item = work.items[ticket];
     if (is_masked(step.buffers, plan.scattered, item.layer)) continue;
     for (int t = 0; t < item.tiles; ++t) {
-      if (t > 0) wait_for_end(block.empty[at.slot], at.parity ^ 1);
+      if (t > 0) wait_for_end(block.empty[slot.at], slot.parity ^ 1);
       const Tile tile = tile_of_layer(plan, item.layer, static_cast<uint32_t>(item.tile + t));
-      fetch_tile<W, G, N::kSums == 2>(plan, work, step.buffers, memory, block, at.slot, tile, item.kind);
-      filled += filled < work.slots;
-      at.advance(work.slots);
-      // The slot at this place is the next to be updated, and the update of the one behind it is on its way to L2 then.
-      const int second = at.slot + 1 < work.slots ? at.slot + 1 : 0;
-      const SlotTile& later = block.tiles[second];
-      if (filled == work.slots && later.kind != WorkKind::kNorm && later.tile.count == kTileElements)
-        U::prefetch(plan, step, later.tile, !work.holds_weights);
+      fetch_tile<N, U, W, G>(plan, work, step, slots, block, slot.at, tile, item.kind);
+      slot.advance(work.slots);
     }
   }
-  block.tiles[at.slot].is_end = true;
-  arrive(block.full[at.slot]);
+  block.tiles[slot.at].is_end = true;
+  arrive(block.full[slot.at]);
+}
+
+template <Update U>
+__device__ __forceinline__ void fetch_rows(const DevicePlan& plan, const OnePassWork& work, const typename U::Step& step,
+                                           unsigned char* ring, BulkBlock& block) {
+  RingPlace slot, stage;
+  for (;; slot.advance(work.slots)) {
+    wait_for_end(block.full[slot.at], slot.parity);
+    const SlotTile tile = block.tiles[slot.at];
+    if (tile.is_end) return;
+    arrive(block.empty[slot.at]);
+    if (tile.is_streamed) U::streamed(plan, step, tile.tile, !work.holds_weights).fetch(ring, block.stages, stage);
+  }
 }
 
 // ---- The consumers ----
@@ -147,33 +146,36 @@ __device__ __forceinline__ void give_back(BulkBlock& block, int slot, bool was_w
 
 template <Norm N, Update U, class W, class G>
 __device__ __forceinline__ void consume(const DevicePlan& plan, const OnePassWork& work, const typename U::Step& step,
-                                        const typename N::End::Call& call, unsigned char* memory, BulkBlock& block) {
+                                        const typename N::End::Call& call, unsigned char* slots,
+                                        const unsigned char* ring, BulkBlock& block) {
   constexpr bool kWithWeights = N::kSums == 2;
+  RingPlace stage;
+  const RowRing rows{ring, block.stages, stage};
   // A tile that is summed alone, or updated, and was not fetched is read from memory each time.
   const auto in_slot = [&](int slot, const SlotTile& tile) {
     const bool is_there = tile.is_fetched || tile.kind == WorkKind::kHold;
     return FetchedTile<W, G, kWithWeights>{
-        is_there ? held_in<W, G, kWithWeights>(memory, work, slot) : HeldTile<W, G, kWithWeights>{nullptr, nullptr},
-        tile.is_fetched};
+        is_there ? held_in<W, G, kWithWeights>(slots, work, slot) : HeldTile<W, G, kWithWeights>{nullptr, nullptr},
+        tile.is_fetched, tile.is_streamed, rows};
   };
   HeldSlots held;
-  RingPlace next;
+  RingPlace next;  // slot to be filled
   bool is_at_end = false, choice = false;
   for (;;) {
-    const bool may_come = !is_at_end && !held.has(next.slot);
+    const bool may_come = !is_at_end && !held.has(next.at);
     if (!may_come && !held.any()) break;
     bool updates = !may_come;
     if (may_come && held.any()) {
       if (threadIdx.x == 0) {
-        const uint32_t layer = block.tiles[held.oldest(next.slot)].tile.layer;
-        block.updates[choice] = !has_ended(block.full[next.slot], next.parity) && is_finished(work, block.launch, layer);
+        const uint32_t layer = block.tiles[held.oldest(next.at)].tile.layer;
+        block.updates[choice] = !has_ended(block.full[next.at], next.parity) && is_finished(work, block.launch, layer);
       }
       Consumers::sync();
       updates = block.updates[choice];
       choice = !choice;
     }
     if (updates) {
-      const int slot = held.oldest(next.slot);
+      const int slot = held.oldest(next.at);
       const SlotTile tile = block.tiles[slot];
       U::of_tile(plan, step, tile.tile, in_slot(slot, tile),
                  ConsumersLayer<typename U::Coefficients>{plan, work, block, tile.tile.layer, may_come});
@@ -181,18 +183,18 @@ __device__ __forceinline__ void consume(const DevicePlan& plan, const OnePassWor
       give_back(block, slot, !tile.is_fetched);
       continue;
     }
-    wait_for_end(block.full[next.slot], next.parity);
-    const SlotTile tile = block.tiles[next.slot];
+    wait_for_end(block.full[next.at], next.parity);
+    const SlotTile tile = block.tiles[next.at];
     is_at_end = tile.is_end;
     if (is_at_end) continue;
     if (tile.kind != WorkKind::kUpdate) {
-      auto sums = N::template of_tile<Consumers>(plan, step, tile.tile, in_slot(next.slot, tile));
+      auto sums = N::template of_tile<Consumers>(plan, step, tile.tile, in_slot(next.at, tile));
       hand_on<N>(plan, work, block.launch, step, call, tile.tile, sums);
     }
     if (tile.kind == WorkKind::kNorm)
-      give_back(block, next.slot, !tile.is_fetched);
+      give_back(block, next.at, !tile.is_fetched);
     else
-      held.add(next.slot);
+      held.add(next.at);
     next.advance(work.slots);
   }
   leave(work, block.launch, step.buffers);
@@ -210,16 +212,23 @@ __global__ void __launch_bounds__(kBulkThreads, kOnePassBlocks)
     block.launch = work.control->launches + 1;
     for (int slot = 0; slot < work.slots; ++slot) {
       init_barrier(block.full[slot], 1);
-      init_barrier(block.empty[slot], kWarps);
+      init_barrier(block.empty[slot], kWarps + 1);
+    }
+    for (int stage = 0; stage < kRingStages; ++stage) {
+      init_barrier(block.stages.full[stage], 1);
+      init_barrier(block.stages.empty[stage], kWarps);
     }
     let_copies_see_barriers();
   }
   const typename N::End::Call& call = call_for_block<typename N::End>(step);
   __syncthreads();
+  unsigned char *const ring = memory, *const slots = ring + kRingStages * kStageBytes;
   if (warp() < kWarps)
-    consume<N, U, W, G>(plan, work, step, call, memory, block);
+    consume<N, U, W, G>(plan, work, step, call, slots, ring, block);
+  else if (lane() == 0 && warp() == kWarps)
+    fetch_tiles<N, U, W, G>(plan, work, step, slots, block);
   else if (lane() == 0)
-    produce<N, U, W, G>(plan, work, step, memory, block);
+    fetch_rows<U>(plan, work, step, ring, block);
 #endif
 }
 

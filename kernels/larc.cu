@@ -46,9 +46,9 @@ struct SgdUpdate {
                                                  const Held& held, const Source& source) {
     update_weights<W, G, M>(plan, step.buffers, tile, SgdRule{step.sgd.nesterov}, held, source);
   }
-  static __device__ __forceinline__ void prefetch(const DevicePlan& plan, const Step& step, const Tile& tile,
-                                                  bool with_weights) {
-    prefetch_weights_and_moments<W, M>(plan, step.buffers, tile, with_weights);
+  static __device__ __forceinline__ StreamedRows<W, M> streamed(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                                bool with_weights) {
+    return streamed_rows<W, M>(plan, step.buffers, tile, with_weights);
   }
 };
 
@@ -102,9 +102,8 @@ struct ScaleUpdate {
       update_tile(scaled, tile.count, source);
     }
   }
-  static __device__ __forceinline__ void prefetch(const DevicePlan& plan, const Step& step, const Tile& tile,
-                                                  bool with_weights) {
-    if (with_weights && step.larc.decay_in_factor) prefetch_tile<W>(plan, tile, step.buffers.weights);
+  static __device__ __forceinline__ StreamedRows<W, float> streamed(const DevicePlan&, const Step&, const Tile&, bool) {
+    return {};
   }
 };
 

@@ -68,9 +68,9 @@ struct NovogradUpdate {
                                                  const Held& held, const Source& source) {
     update_weights<W, G, M>(plan, step.buffers, tile, NovogradRule{step.hyper.decoupled}, held, source);
   }
-  static __device__ __forceinline__ void prefetch(const DevicePlan& plan, const Step& step, const Tile& tile,
-                                                  bool with_weights) {
-    prefetch_weights_and_moments<W, M>(plan, step.buffers, tile, with_weights);
+  static __device__ __forceinline__ StreamedRows<W, M> streamed(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                                bool with_weights) {
+    return streamed_rows<W, M>(plan, step.buffers, tile, with_weights);
   }
 };
 

@@ -41,9 +41,6 @@ __device__ __forceinline__ void wait_for_end(TransactionBarrier& barrier, unsign
 __device__ __forceinline__ void fetch(void* shared, const void* global, int bytes, TransactionBarrier& barrier) {
   simt::bulk_load(shared, global, static_cast<unsigned>(bytes), &barrier);
 }
-__device__ __forceinline__ void fetch_to_l2(const void* global, int bytes) {
-  simt::bulk_prefetch(global, static_cast<unsigned>(bytes));
-}
 __device__ __forceinline__ void let_copies_overwrite() {}
 template <int kThreads>
 __device__ __forceinline__ void meet_on_barrier_1() {
@@ -116,10 +113,6 @@ __device__ __forceinline__ void fetch(void* shared, const void* global, int byte
                "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(ptx::address(&barrier))
                : "memory");
 }
-// The same into L2 alone, where it will be looked for soon.
-__device__ __forceinline__ void fetch_to_l2(const void* global, int bytes) {
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(global)), "r"(bytes));
-}
 // By each thread that has written to shared memory, before it arrives at the barrier after which copies overwrite it.
 __device__ __forceinline__ void let_copies_overwrite() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
@@ -142,7 +135,6 @@ __device__ void arrive_expecting(TransactionBarrier&, int);
 __device__ bool has_ended(TransactionBarrier&, unsigned);
 __device__ void wait_for_end(TransactionBarrier&, unsigned);
 __device__ void fetch(void*, const void*, int, TransactionBarrier&);
-__device__ void fetch_to_l2(const void*, int);
 __device__ void let_copies_overwrite();
 template <int kThreads>
 __device__ void meet_on_barrier_1();

@@ -147,19 +147,6 @@ struct HeldTile {
     return {stored};
   }
 };
-// The same where a bulk copy may have put them before they are summed.
-template <class W, class G, bool kWithWeights>
-struct FetchedTile : HeldTile<W, G, kWithWeights> {
-  static constexpr int kMostRowsInFlight = kBulkRowsInFlight;
-  bool is_fetched;
-
-  __device__ __forceinline__ bool keeps_grads() const { return this->grads && !is_fetched; }
-  __device__ __forceinline__ bool keeps_weights() const { return this->weights && !is_fetched; }
-  template <class T>
-  __device__ __forceinline__ HeldElements<T> to_sum(const T* stored, const T* held) const {
-    return {stored, is_fetched ? held : nullptr};
-  }
-};
 // Nowhere: a kernel that reads every tile from memory.
 struct NotHeld {
   static constexpr bool kHolds = false, kHoldsWeights = false;
@@ -268,6 +255,7 @@ struct NearestMoments {
   static constexpr bool kAreRandom = false;
 
   __device__ __forceinline__ bool aligned() const { return true; }
+  __device__ __forceinline__ FloatQuad load_four(const M* from, int i) const { return load_quad(from + i); }
   __device__ __forceinline__ void store_four(M* to, int i, const FloatQuad& m, uint32_t) const { store_quad(to + i, m); }
   __device__ __forceinline__ void store_one(M* to, int i, float m, uint32_t) const { store(to[i], m); }
 };
@@ -287,6 +275,7 @@ struct RandomMoments {
       : seed(seed), layer(layer), first_quad(first / kRandomQuad), within(static_cast<int>(first % kRandomQuad)) {}
 
   __device__ __forceinline__ bool aligned() const { return within == 0; }
+  __device__ __forceinline__ FloatQuad load_four(const bfloat16* from, int i) const { return load_quad(from + i); }
   __device__ __forceinline__ void store_four(bfloat16* to, int i, const FloatQuad& m, uint32_t step) const {
     const RandomWords random = words(i, step);
     Quad<bfloat16> quad;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/layer_state.cuh"
-#include "kernels/tile_io.cuh"
+#include "kernels/row_ring.cuh"
 
 namespace layerwise {
 
@@ -138,22 +138,29 @@ __device__ __forceinline__ void update_tile(const T& tile, int count, const Sour
     update_singles<WholeBlock>(tile, count, source);
 }
 
-// ---- What an update reads beside gradients, asked for ahead ----
-
-// By one thread, of a whole tile. buffer: null where there is none.
-template <class T>
-__device__ __forceinline__ void prefetch_tile(const DevicePlan& plan, const Tile& tile, void* buffer) {
-  if (!buffer) return;
-  const T* const address = tile_address<const T>(plan, tile, buffer);
-  if (can_be_fetched(address)) fetch_to_l2(address, kTileElements * sizeof(T));
-}
-
-template <class W, class M>
-__device__ __forceinline__ void prefetch_weights_and_moments(const DevicePlan& plan, const StepBuffers& buffers,
-                                                             const Tile& tile, bool with_weights) {
-  if (with_weights) prefetch_tile<W>(plan, tile, buffers.weights);
-  if constexpr (kMayBeSplit<W>) prefetch_tile<remainder16>(plan, tile, buffers.weights_extra);
-  prefetch_tile<M>(plan, tile, buffers.first_moment);
+// A whole tile whose rows come through a ring. Of a layer that is not finite they come too, and are dropped.
+template <TileUpdate T, LayerSource<typename T::Coefficients> Source>
+__device__ __forceinline__ void update_streamed(const T& tile, const RowRing& ring, int stage_rows, const Source& source) {
+  const LayerConstants<typename T::Coefficients> layer = source.wait();
+  source.begin();
+  source.go_on();
+#pragma unroll 1
+  for (int first = 0; first < kRows; first += kBulkRowsInFlight) {
+    if (first % stage_rows == 0) ring.begin();
+    Quads rows[kBulkRowsInFlight];
+    const auto element = [&](int row) {
+      return (first + row) * kAccumulators + static_cast<int>(threadIdx.x) * kThreadElements;
+    };
+#pragma unroll
+    for (int row = 0; row < kBulkRowsInFlight; ++row) tile.load_four(element(row), rows[row]);
+    if ((first + kBulkRowsInFlight) % stage_rows == 0) ring.end();
+    if (!layer.is_finite) continue;
+#pragma unroll
+    for (int row = 0; row < kBulkRowsInFlight; ++row) {
+      apply_four(tile, layer.coefficients, rows[row]);
+      tile.store_four(element(row), rows[row], layer.coefficients);
+    }
+  }
 }
 
 // ---- Weights and moments: what NovoGrad and SGD have in common ----
@@ -182,7 +189,7 @@ struct WeightsAndMoments {
 
   __device__ __forceinline__ bool aligned() const { return is_aligned_all; }
   __device__ __forceinline__ void load_four(int i, Quads& quads) const {
-    quads.m = moments ? load_quad(moments + i) : FloatQuad{};
+    quads.m = moments ? rounding.load_four(moments, i) : FloatQuad{};
     quads.w = weights.load_four(i, false);
     quads.g = grads.load_four(i, false);
   }
@@ -204,6 +211,18 @@ struct WeightsAndMoments {
   }
 };
 
+// What of a whole tile can be streamed. with_weights: they do not wait beside the gradients.
+template <class W, class M>
+__device__ __forceinline__ StreamedRows<W, M> streamed_rows(const DevicePlan& plan, const StepBuffers& buffers,
+                                                            const Tile& tile, bool with_weights) {
+  const void* const extra = extra_address(plan, tile, buffers.weights_extra);
+  if ((kMayBeSplit<W> && extra) || !is_extra_aligned(extra) || (kMayBeRandom<M> && buffers.stochastic_moment)) return {};
+  StreamedRows<W, M> rows;
+  if (with_weights) rows.weights = tile_address<const W>(plan, tile, buffers.weights);
+  if (buffers.first_moment) rows.moments = tile_address<const M>(plan, tile, buffers.first_moment);
+  return rows.can_be_fetched() ? rows : StreamedRows<W, M>{};
+}
+
 // Every decision that holds for the whole tile is taken here: a branch between the loads of several rows would keep the
 // compiler from issuing them together.
 template <class W, class G, class M, class Rule, Holder Held, class Source>
@@ -214,6 +233,15 @@ __device__ __forceinline__ void update_weights(const DevicePlan& plan, const Ste
   M* const moments = buffers.first_moment ? tile_address<M>(plan, tile, buffers.first_moment) : nullptr;
   void* const extra = extra_address(plan, tile, buffers.weights_extra);
   const bool aligned = is_aligned(weights) && is_aligned(grads) && is_aligned(moments) && is_extra_aligned(extra);
+  if constexpr (requires { held.ring; }) {
+    if (held.is_streamed) {
+      const StreamedWeights<W, M> of_weights{{weights, held.weights, extra, plan.extra_dtype}, held.ring, !held.weights};
+      const StreamedMoments<W, M> of_moments{{}, held.ring};
+      const WeightsAndMoments<Rule, StreamedWeights<W, M>, HeldElements<G>, M, StreamedMoments<W, M>, Held> update{
+          rule, of_weights, {grads, held.grads}, moments, of_moments, aligned};
+      return update_streamed(update, held.ring, kStageRows<W, M>, source);
+    }
+  }
   const auto with_all = [&](const auto& of_weights, const auto& of_grads, const auto& rounding) {
     const WeightsAndMoments<Rule, cuda::std::remove_cvref_t<decltype(of_weights)>,
                             cuda::std::remove_cvref_t<decltype(of_grads)>, M,

@@ -49,9 +49,12 @@ inline constexpr int kOnePassBlocks = 2;
 inline constexpr int kOnePassRowsInFlight = 4;
 inline constexpr int kOnePassRandomRowsInFlight = 2;
 
-// Beside a producer warp a thread of two blocks has 96 registers, enough for an update with two rows in flight: they come
-// from L2, and copies of gradients are in flight beside them.
+// Of the bulk pass: rows that an update keeps in flight a thread, which come from shared memory; a warp more for the
+// gradients' copies and one for the rows' leave a thread of two blocks 96 registers. Two stages of rows on their way: 16
+// KiB of them in flight while 16 are used, which is what hides the memory's latency for a block.
 inline constexpr int kBulkRowsInFlight = 2;
+inline constexpr int kRingStages = 2;
+inline constexpr int kStageBytes = 16 * 1024;
 
 // Tiles per work item where a layer does not fit and is only summed. Drawing an item costs two round trips to L2, about
 // 1 us; at an SM's share of the memory bandwidth 4 tiles of 32 KiB take four times as long on an H100.
@@ -88,11 +91,11 @@ inline constexpr int kStaticSharedBytes = 1024;
 // Holds as many tiles as possible, preferably in several blocks: a single block has to hold half as many tiles again to
 // be chosen, because nothing runs on its SM while it waits. An H100 holds 2 x 3 tiles of float32 gradients, an A100
 // 2 x 2.
-constexpr HoldShape hold_shape(const SharedMemory& memory, int tile_bytes) {
+constexpr HoldShape hold_shape(const SharedMemory& memory, int tile_bytes, int ring_bytes = 0) {
   HoldShape best{1, 0};
   for (int blocks = 1; blocks <= kOnePassBlocks; ++blocks) {
     const int share = memory.per_multiprocessor / blocks - memory.reserved_per_block;
-    const int room = (share < memory.per_block ? share : memory.per_block) - kStaticSharedBytes;
+    const int room = (share < memory.per_block ? share : memory.per_block) - kStaticSharedBytes - ring_bytes;
     const int slots = room / tile_bytes < kMostHeldTiles ? room / tile_bytes : kMostHeldTiles;
     const int tiles = blocks * slots, best_tiles = best.blocks * best.slots;
     if (slots > 0 && (best.blocks == 1 ? 3 * tiles > 2 * best_tiles : tiles >= best_tiles)) best = {blocks, slots};

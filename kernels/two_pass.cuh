@@ -26,12 +26,12 @@
 
 namespace layerwise {
 
-// How a step updates a tile once its layer's constants are there, and has what a whole tile's update reads beside its
-// gradients brought to L2.
+// How a step updates a tile once its layer's constants are there, and what its update reads beside gradients that can be
+// streamed.
 template <class T>
 concept Update = requires(const DevicePlan& plan, const typename T::Step& step, const Tile& tile, bool with_weights) {
   typename T::Coefficients;
-  T::prefetch(plan, step, tile, with_weights);
+  { T::streamed(plan, step, tile, with_weights).any() } -> std::same_as<bool>;
 };
 
 // The tiles of a launch, a warp at a time: each begins with that of its own number, and draws further ones, each while

@@ -29,9 +29,9 @@ OnePassLaunch planned_launch(const PlanDescription& plan, const PlanKernels& ker
                              const WorkspaceLayout& layout, const Workspace& workspace, int which, bool holds_weights) {
   const int64_t element_bytes = size_of(plan.dtypes.grads) + (holds_weights ? size_of(plan.dtypes.weights) : 0);
   const int tile_bytes = static_cast<int>(kTileElements * element_bytes);
-  const HoldShape wanted = hold_shape(memory, tile_bytes);
+  const HoldShape wanted = hold_shape(memory, tile_bytes, kernels.ring_bytes);
   if (wanted.slots == 0 || (holds_weights && !is_worth_holding_weights(wanted))) return {};
-  const int shared_bytes = wanted.slots * tile_bytes;
+  const int shared_bytes = wanted.slots * tile_bytes + kernels.ring_bytes;
   const int64_t blocks = static_cast<int64_t>(usable_multiprocessors(plan)) *
                          std::min(wanted.blocks, resident_blocks(kernels, shared_bytes));
   const OnePassList list = one_pass_list(plan.layout, blocks * wanted.slots);
@@ -60,7 +60,8 @@ PlanKernels::PlanKernels(const Dtypes& dtypes, bool copies_in_bulk)
       larc_novograd(larc_novograd_kernels(dtypes)),
       sgd(sgd_kernels(dtypes)),
       scale(scale_kernels(dtypes)),
-      sums(sum_kernels(dtypes)) {
+      sums(sum_kernels(dtypes)),
+      ring_bytes(copies_in_bulk ? kRingStages * kStageBytes : 0) {
   if (copies_in_bulk) for_each(*this, [](auto& of_step) { of_step.one_pass = of_step.bulk_pass; });
 }
 

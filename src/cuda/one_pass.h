@@ -14,6 +14,7 @@ struct PlanKernels {
   StepKernels<NovogradStep> novograd, larc_novograd;
   StepKernels<LarcStep> sgd, scale;
   SumKernels sums;
+  int ring_bytes;  // of shared memory that a one-pass block needs beside its slots
 
   // copies_in_bulk: a step in one pass is the bulk pass.
   PlanKernels(const Dtypes& dtypes, bool copies_in_bulk);

@@ -113,7 +113,7 @@ def shown(function: Any) -> dict[str, Any]:
 
 def test_a_plans_signature_shows_the_librarys_defaults() -> None:
     options, ours = defaults(_abi.PlanOptions), shown(layerwise.Plan)
-    numbers = {"device": {"cpu": -1}, "layout": _abi.LAYOUT, "isa": _abi.ISA, "path": {"auto": 0},
+    numbers = {"device": {"cpu": -1}, "layout": _abi.LAYOUT, "isa": _abi.ISA, "path": {"auto": 0}, "experimental": {(): 0},
                **{name: _abi.DTYPE | {None: 0} for name in ours if name.endswith("_dtype")}}
     for name, value in ours.items():
         assert (numbers[name][value] if name in numbers else value) == (getattr(options, name) or (
@@ -177,7 +177,7 @@ def test_julias_plan_shows_the_librarys_defaults() -> None:
     options = defaults(_abi.PlanOptions)
     names = {"instruction_set": "isa", **{name: name + "_dtype" for name in (
         "weights", "grads", "first_moment", "second_moment", "weights_extra")}}
-    assert len(ours) == 12
+    assert len(ours) == 13
     for name, value in ours.items():
         field = names.get(name, name)
         number = _abi.DTYPE[types[value]] if field.endswith("_dtype") else numbers.get(value, value)

@@ -34,8 +34,6 @@ void copy_async_arrive_inc(std::uint64_t* barrier, SIMT_HERE);  // cp.async.mbar
 
 // cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes: 16-byte aligned, both sides and size.
 void bulk_load(void* shared, const void* global, unsigned bytes, std::uint64_t* barrier, SIMT_HERE);
-// cp.async.bulk.prefetch.L2.global: what it names must be there to be read.
-void bulk_prefetch(const void* global, unsigned bytes, SIMT_HERE);
 // cp.async.bulk.global.shared::cta.bulk_group, with its groups.
 void bulk_store(void* global, const void* shared, unsigned bytes, SIMT_HERE);
 void bulk_commit(SIMT_HERE);                       // cp.async.bulk.commit_group

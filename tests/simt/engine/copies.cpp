@@ -230,11 +230,6 @@ void bulk_load(void* shared, const void* global, unsigned bytes, std::uint64_t* 
   issue_bulk(Copy::kBulkLoad, shared, global, bytes, barrier);
 }
 
-void bulk_prefetch(const void* global, unsigned bytes, Location) {
-  require(reinterpret_cast<std::uintptr_t>(global) % 16 == 0 && bytes % 16 == 0, "cp.async.bulk.prefetch",
-          "address and size are multiples of 16");
-}
-
 void bulk_store(void* global, const void* shared, unsigned bytes, Location) {
   issue_bulk(Copy::kBulkStore, global, shared, bytes, nullptr);
 }

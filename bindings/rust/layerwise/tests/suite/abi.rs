@@ -114,7 +114,7 @@ fn every_selector_has_its_enum() {
         ("LAYERWISE_SEED_", Seed::FirstStep as i32 + 1),
         ("LAYERWISE_DECOUPLED_", Decoupled::Normalized as i32 + 1),
         ("LAYERWISE_ROUNDING_", Rounding::Stochastic as i32 + 1),
-        ("LAYERWISE_QUERY_", Query::GlobalFingerprint as i32),
+        ("LAYERWISE_QUERY_", Query::Experimental as i32),
     ];
     for (prefix, count) in families {
         let there = abi::CONSTANTS.iter().filter(|(name, _)| name.starts_with(prefix)).count();
