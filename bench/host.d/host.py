@@ -266,6 +266,12 @@ def jax(options: argparse.Namespace) -> None:
             for name, own in zip(pair, times, strict=True):
                 print(f"  {name:24} {tensors:>14} {statistics.median(own):11.0f} {ratio(own, times[1]):12.2f}",
                       flush=True)
+    heading("Compiling a step of layerwise.jax and of optax, tensors of 64 elements\n"
+            f"  {'':24} {'tensors':>8} {'seconds':>9} {'ms a tensor':>12} {'x ' + jax_part.COMPILED[-1]:>13}")
+    for count in (4, 40) if options.rehearsal else (250, 500, 1000, 2000):
+        seconds = [jax_part.seconds_to_compile(name, count) for name in jax_part.COMPILED]
+        for name, own in zip(jax_part.COMPILED, seconds, strict=True):
+            print(f"  {name:24} {count:8} {own:9.2f} {own / count * 1e3:12.2f} {own / seconds[-1]:13.2f}", flush=True)
     heading("Weights, of 168000 in 8 tensors, that 5 steps in jax.jit leave with other bits than 5 steps without")
     for name in (name for pair in jax_part.PAIRS for name in pair):
         print(f"  {name:24} {jax_part.unlike_weights(name, [(300, 70)] * 8, 5):14}")

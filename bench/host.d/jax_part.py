@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from rounds import Step
 
 Pair = tuple[str, str]
 PAIRS: tuple[Pair, ...] = (("layerwise.jax.novograd", "optax.novograd"), ("layerwise.jax.larc_sgd", "optax.lars"))
+
+COMPILED = ("layerwise.jax.novograd", "layerwise.jax.larc_sgd", "optax.novograd", "optax.adam")
 
 
 def lacks() -> str | None:
@@ -61,6 +64,18 @@ def steps(names: Sequence[str], shapes: Sequence[Any]) -> list[Step]:
         return Step(run)
 
     return [made(name) for name in names]
+
+
+def seconds_to_compile(name: str, leaves: int) -> float:
+    """From a Python function to a program: traced, lowered and compiled; leaves of 64 elements, all donated."""
+    import jax
+
+    params, grads = _arrays([(64,)] * leaves, 0), _arrays([(64,)] * leaves, 1)
+    update, init = _update(name, 1e-6)
+    state = init(params)
+    begin = time.perf_counter()
+    jax.jit(update, donate_argnums=(0, 2)).lower(params, grads, state).compile()
+    return time.perf_counter() - begin
 
 
 def unlike_weights(name: str, shapes: Sequence[Any], count: int) -> int:

@@ -31,6 +31,8 @@ class Host(unittest.TestCase):
             self.assertTrue(re.search(row, said), f"{row}\n{said}")
         if not re.search(r"left out: not installed here: .*(jax|optax)", said):
             self.assertRegex(said, r"layerwise[.]jax[.]novograd +4 of 64 +\d+ +\d+\.\d\d\n")
+            self.assertRegex(said, r"layerwise[.]jax[.]novograd +40 +\d+[.]\d\d +\d+[.]\d\d +\d+[.]\d\d\n")
+            self.assertRegex(said, r"optax[.]adam +40 +\d+[.]\d\d +\d+[.]\d\d +1[.]00\n")
             self.assertRegex(said, r"layerwise[.]jax[.]novograd +0\n")  # the same bits: the library's promise
 
     def test_processor_versions_and_threads_come_first(self):

@@ -348,8 +348,9 @@ for name, make in MAKERS.items():
 def refused(make, check=True, summed=True):
     optimizer = make(axis_name="model")
     def body(params, grads):
+        params, grads = {"w": params}, {"w": grads}
         if not summed:
-            grads = grads * jax.lax.axis_index("model")
+            grads = {"w": grads["w"] * jax.lax.axis_index("model")}
         return update_of(optimizer)(params, grads, optimizer.init(params))[0]
     spec = P() if not summed else P("model")
     mapped = jax.shard_map(body, mesh=line, in_specs=(spec, spec), out_specs=P("model"), check_vma=check)
@@ -372,6 +373,36 @@ def test_pieces_along_a_named_axis_step_as_whole_layers() -> None:
     *same, check, summed, fold = on_devices(NAMED)
     assert same == ["True"] * 7
     assert "check_vma=True" in check and "jax.lax.psum" in summed and "fold_weight_decay" in fold
+    assert summed.startswith("params['w'] varies over")
+
+
+# Many leaves step in several calls, each with an exchange of its own, which XLA makes one of.
+SEVERAL = """
+from layerwise.jax import _call
+
+def compiled(step, leaves, *arguments):
+    _call.LEAVES_A_CALL = leaves
+    made = jax.jit(lambda *operands: step(*operands)).lower(*arguments).compile()  # traced anew
+    moved = len(re.findall(r"all-gather|all-to-all|collective-permute", made.as_text()))
+    reductions = len(re.findall(r" all-reduce(?:-start)?\\(", made.as_text()))
+    return made, (len(re.findall("custom_call_target=.layerwise", made.as_text())), moved, reductions)
+
+placed, grads = on(mesh, PARAMS), on(mesh, GRADS)
+for name, optimizer in OPTIMIZERS.items():
+    for step in steps_of(optimizer)[-1:]:
+        state = optimizer.init(placed)
+        (one, alone), (several, counted) = (compiled(step, leaves, placed, grads, state) for leaves in (100, 2))
+        same = [np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (
+            one(placed, grads, state), several(placed, grads, state))))]
+        if not all(same) or counted[0] != 3 * alone[0] or counted[1:] != alone[1:]:
+            print(name, same, alone, counted)
+_call.LEAVES_A_CALL = 100
+print("done")
+"""
+
+
+def test_several_calls_have_the_bits_and_the_exchange_of_one(printed: dict[str, list[str]]) -> None:
+    assert printed["SEVERAL"] == ["done"]
 
 
 CODE = """
@@ -425,4 +456,5 @@ def test_a_persistent_cache_gives_each_optimizer_its_own_step(tmp_path: Path) ->
         assert on_devices(CACHED, 4, tmp_path) == ["done"]
 
 
-SCRIPTS = {"SHARDED": SHARDED, "MEMORY": MEMORY, "TYPES": TYPES, "OTHERS": OTHERS, "MODELS": MODELS, "CUT": CUT}
+SCRIPTS = {"SHARDED": SHARDED, "MEMORY": MEMORY, "TYPES": TYPES, "OTHERS": OTHERS, "MODELS": MODELS, "CUT": CUT,
+           "SEVERAL": SEVERAL}

@@ -66,8 +66,8 @@ def larc(learning_rate: Any, *, lr_mult: Any = None, wd_mult: Any = None, skip_l
                **ignored: Any) -> tuple[Any, LarcState]:
         state, leaves = checked(state, LarcState), Leaves(params, updates)
         _, (scaled,) = run(Step(
-            "larc_scale", numbers(learning_rate, state.count, grad_scale, found_inf, asked.values), None, [],
-            [leaves.weights, leaves.grads], (False, True), asked, leaves.numbers(lr_mult, params, "lr_mult", 1),
+            "larc_scale", leaves.names, numbers(learning_rate, state.count, grad_scale, found_inf, asked.values), None,
+            [], [leaves.weights, leaves.grads], (False, True), asked, leaves.numbers(lr_mult, params, "lr_mult", 1),
             leaves.numbers(wd_mult, params, "wd_mult", 1), leaves.numbers(skip_larc, params, "skip_larc", 0), axes))
         return leaves.updates(scaled), LarcState(advanced(state.count, found_inf))
 
@@ -110,8 +110,8 @@ def larc_sgd(learning_rate: Any, *, momentum_dtype: Literal["float32", "bfloat16
         state, leaves = checked(state, LarcSgdState), Leaves(params, grads)
         buffers = [leaves.state(state.momentum, "momentum")] if has_momentum else []
         _, (weights, *new) = run(Step(
-            "larc_sgd_step", numbers(learning_rate, state.count, grad_scale, found_inf, asked.values), state.count, [],
-            [leaves.weights, leaves.grads, *buffers], (True, False, True)[:2 + len(buffers)], asked,
+            "larc_sgd_step", leaves.names, numbers(learning_rate, state.count, grad_scale, found_inf, asked.values),
+            state.count, [], [leaves.weights, leaves.grads, *buffers], (True, False, True)[:2 + len(buffers)], asked,
             leaves.numbers(lr_mult, params, "lr_mult", 1), leaves.numbers(wd_mult, params, "wd_mult", 1),
             leaves.numbers(skip_larc, params, "skip_larc", 0), axes))
         return leaves.replaced(params, weights), LarcSgdState(

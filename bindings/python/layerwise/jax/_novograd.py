@@ -45,7 +45,7 @@ def novograd(
                         tree is that of all params, and the function sees those that are not masked
 
     axis_name           of jax.shard_map: leaves that vary over it (or any of several) are pieces of layers, whose sums
-                        are added over it by one psum; the others are whole. It needs check_vma=True, JAX's default,
+                        are added over it by a psum; the others are whole. It needs check_vma=True, JAX's default,
                         and gradients that vary as their leaves do. None: inside jax.shard_map every piece is a layer
 
     The other options, of which None is the library's default, the paper's (optax.novograd's are beta1 0.9, beta2 0.25,
@@ -85,8 +85,8 @@ def novograd(
         if amsgrad:
             scalars.append(leaves.scalars(state.max_second_moment, "max_second_moment"))
         scalars, (weights, first_moment) = run(Step(
-            "novograd_step", numbers(learning_rate, state.count, grad_scale, found_inf, asked.values), state.count,
-            scalars, [leaves.weights, leaves.grads, leaves.state(state.first_moment, "first_moment")],
+            "novograd_step", leaves.names, numbers(learning_rate, state.count, grad_scale, found_inf, asked.values),
+            state.count, scalars, [leaves.weights, leaves.grads, leaves.state(state.first_moment, "first_moment")],
             (True, False, True), asked, leaves.numbers(lr_mult, params, "lr_mult", 1),
             leaves.numbers(wd_mult, params, "wd_mult", 1), leaves.numbers(None, params, "skip_larc", 0), axes))
         return leaves.replaced(params, weights), NovogradState(

@@ -10,6 +10,8 @@ import numpy as np
 
 from .. import _errors
 from .._errors import refusal
+from .._plan import Plan
+from .._words import called
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -109,7 +111,9 @@ class Leaves:
             values = _spread(self._structure, given(params) if callable(given) else given)
         except ValueError as problem:
             raise refusal(_errors.INVALID_VALUE, f"{what} has not the structure of params: {problem}") from None
-        return [_number(values[place], f"{what}{self._names[place]}") for place in self._layers]
+        found = [_number(values[place], f"{what}{self._names[place]}") for place in self._layers]
+        _ask_library(what, found, self.names)
+        return found
 
     def _flatten(self, tree: Any, what: str) -> list[Any]:
         try:
@@ -156,6 +160,16 @@ def _array(leaf: Any, what: str, dtypes: tuple[str, ...] = DTYPES, shape: tuple[
 def _zeros(leaf: Any) -> Any:
     is_key = hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended)
     return None if is_key else jnp.zeros_like(leaf)
+
+
+def _ask_library(what: str, values: list[float], names: list[str]) -> None:
+    """Has the library refuse a layer's option, by its leaf's name, before any of the step's calls has run."""
+    first = dict(zip(reversed(values), reversed(names), strict=True))  # the leaf that each value comes first in
+    with Plan([0]) as plan:
+        for value, name in first.items():
+            option: dict[str, Any] = {what: [value]}
+            with called({f"set_layers: {what}[0]": f"{what}{name}", what: f"{what}{name}"}):
+                plan.set_layers(**option)
 
 
 def _number(value: Any, what: str) -> float:
