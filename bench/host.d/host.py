@@ -176,6 +176,42 @@ def row_of_shares(count: int, options: argparse.Namespace) -> None:
     print(f"  {count:15}" + "".join(f"{statistics.median(own):15.1f}" for own in [*times, rest, *looking]), flush=True)
 
 
+# ---- Gradients in one buffer ---------------------------------------------------------------------------------------
+
+
+def gradients(options: argparse.Namespace) -> None:
+    heading("NovoGrad, gradients that stay (set_to_none=False): in one buffer (pack_grads) over apart, microseconds\n"
+            f"  {'':34} {'tensors':>16} {'apart':>11} {'one buffer':>11} {'ratio':>7}")
+    sets: dict[str, Sequence[int]] = {f"{count} of 64": [64] * count for count in (161, 1000, 5000)}
+    sets["ResNet-50's 161"] = [int(np.prod(shape)) for shape in shapes.resnet50()]
+    for tensors, sizes in ({"4 of 64": [64] * 4} if options.rehearsal else sets).items():
+        steps = [step for packs in (False, True) for step in parts_of_a_step(sizes, packs).values()]
+        times = in_turn(steps, options.seconds * 4, options.clock)
+        count = len(times) // 2
+        for name, apart, packed in zip(parts_of_a_step([1], False), times[:count], times[count:], strict=True):
+            print(f"  {name:34} {tensors:>16} {statistics.median(apart):11.0f} {statistics.median(packed):11.0f} "
+                  f"{ratio(packed, apart):7.2f}", flush=True)
+
+
+def parts_of_a_step(sizes: Sequence[int], packs: bool) -> dict[str, Step]:
+    params = parameters(sizes)
+    optimizer: Any = OURS["NovoGrad"](params)
+    if packs:
+        optimizer.pack_grads()
+    parts: dict[str, Any] = {
+        "zero_grad": lambda: optimizer.zero_grad(set_to_none=False),
+        "clip_grad_norm_": lambda: optimizer.clip_grad_norm_(1.0),
+        "torch.nn.utils.clip_grad_norm_": lambda: torch.nn.utils.clip_grad_norm_(params, 1.0),
+        "step": optimizer.step,
+    }
+
+    def all_of_it() -> None:
+        for name in ("zero_grad", "clip_grad_norm_", "step"):
+            parts[name]()
+
+    return {name: Step(part) for name, part in {**parts, "zero, own clip and step": all_of_it}.items()}
+
+
 # ---- Calls on NumPy arrays -----------------------------------------------------------------------------------------
 
 
@@ -277,7 +313,8 @@ def jax(options: argparse.Namespace) -> None:
         print(f"  {name:24} {jax_part.unlike_weights(name, [(300, 70)] * 8, 5):14}")
 
 
-PARTS = {"groups": groups, "tensors": tensors, "shares": shares, "arrays": arrays, "neighbours": neighbours, "jax": jax}
+PARTS = {"groups": groups, "tensors": tensors, "shares": shares, "gradients": gradients, "arrays": arrays,
+         "neighbours": neighbours, "jax": jax}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -25,7 +25,8 @@ class Host(unittest.TestCase):
         self.assertEqual(code, 0, said)
         for row in (r"NovoGrad +4 of 64 +\d+ +\d+\.\d\d +\d+\.\d\d\n", r"LARCSGD +4 of 64 ", r"LARC\(SGD fused\) +4 ",
                     r"torch SGD fused +4 +\d+ +\d+\.\d\d +1\.00\n", r"torch Adam fused +4 +\d+ +\d+\.\d\d +\d+\.\d\d\n",
-                    r"\n +4( +\d+\.\d){7}\n", r"novograd_step, packed +4( +-?\d+\.\d){3}\n",
+                    r"\n +4( +\d+\.\d){7}\n",
+                    r"clip_grad_norm_ +4 of 64 +\d+ +\d+ +\d+\.\d\d\n", r"novograd_step, packed +4( +-?\d+\.\d){3}\n",
                     r"larc_sgd_step, lists +4( +-?\d+\.\d){3}\n",
                     r"alone +\d+ +1\.00\n", r"right after a step of torch SGD fused +\d+ +\d+\.\d\d\n"):
             self.assertTrue(re.search(row, said), f"{row}\n{said}")

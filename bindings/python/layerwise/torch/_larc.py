@@ -16,6 +16,7 @@ from . import _ops
 from ._assignment import MULTIPLIERS, Group, Spec
 from ._before_step import BeforeStep
 from ._calls import AllAccepted, Call, Launch, given_tensor
+from ._flat_gradients import FlatGradients
 from ._groups import larc_options, plan_without_elements
 from ._multipliers import (
     OPTION,
@@ -300,7 +301,13 @@ class LARC(LayerwiseOptimizer):
         self._assignment.given.add(group)
 
     def zero_grad(self, *arguments: Any, **named: Any) -> None:
-        self.optimizer.zero_grad(*arguments, **named)
+        if self._flat_gradients is None:
+            self.optimizer.zero_grad(*arguments, **named)
+        else:
+            super().zero_grad(*arguments, **named)
+
+    def _zero_each(self, set_to_none: bool) -> None:
+        self.optimizer.zero_grad(set_to_none=set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
         if not self._runs_hooks:
@@ -343,7 +350,8 @@ class LARC(LayerwiseOptimizer):
         self.optimizer.init_state()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer, "options": self.options, "_before_step": BeforeStep.of(self)}
+        return {"optimizer": self.optimizer, "options": self.options, "_before_step": BeforeStep.of(self),
+                "_packs_gradients": self._flat_gradients is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.optimizer: Optimizer = state["optimizer"]
@@ -357,6 +365,7 @@ class LARC(LayerwiseOptimizer):
                 setattr(self.optimizer, name, OrderedDict())
         Optimizer.__setstate__(self, {})  # hooks of its own, and the profiler's
         self._reset()
+        self._flat_gradients = FlatGradients() if state.get("_packs_gradients") else None
         for hook in state.get("_before_step", ()):
             self.register_step_pre_hook(hook)
         for group in self.param_groups:

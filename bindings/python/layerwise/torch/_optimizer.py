@@ -31,6 +31,7 @@ from ._calls import (
     scalar_on,
 )
 from ._exchange import Exchanges
+from ._flat_gradients import FlatGradients
 from ._group_watch import GroupWatch
 from ._groups import prepare_group, unique_parameters
 from ._lazy import Resolved
@@ -56,6 +57,7 @@ from ._stats import LayerStats, rows
 from ._values import KNOWN, is_rate, owner, same_values, switch
 
 _NONE: dict[str, Any] = {}
+_NORM_PART = 2**16  # elements
 OF_THE_PROCESS = ("threads", "capturable", "flatten")  # options that a checkpoint does not carry to another
 
 
@@ -84,6 +86,7 @@ class LayerwiseOptimizer(Optimizer):
         self._exchanges = Exchanges()
         self._pieces: Pieces | None = None
         self._awaits_pieces = False
+        self._flat_gradients: FlatGradients | None = None
         self._accepted: dict[int, Accepted] = {}  # by the identity of the group's list of parameters
 
     def _spec(self, group: Group) -> Spec:
@@ -194,18 +197,60 @@ class LayerwiseOptimizer(Optimizer):
         if any(bool(parameter.grad.count_nonzero()) for parameter in self._parameters() if parameter.grad is not None):
             raise RuntimeError("the optimizer awaits an engine's pieces: set_pieces before the first step")
 
+    def pack_grads(self) -> list[Tensor]:
+        """Moves the gradients into one buffer for each device and dtype, of which every `parameter.grad` is a view, as
+        DistributedDataParallel's gradient_as_bucket_view does. Returns the buffers, one-dimensional, 0 in gaps and in
+        the places of gradients that are None.
+
+        From then on `clip_grad_norm_` and `zero_grad(set_to_none=False)` of this optimizer do the same, and are one
+        operation a buffer; backward adds into the buffers. `parameter.grad` stays the truth: one that is replaced, or
+        None as after zero_grad(), is what a step takes, and one that lies elsewhere is copied by the next of these
+        three. Sparse gradients, those of DTensors, with a graph or in shared memory stay where they are. New
+        parameters, or those of another dtype, shape or device, are given new buffers: ask again for them. Copies and
+        pickles of the optimizer have buffers of their own; torch.compile is to leave this out.
+
+        Raises RuntimeError where the parameters are an engine's flat partitions, whose gradients are the engine's.
+        """
+        if self._pieces is not None or self._awaits_pieces:
+            raise RuntimeError("the gradients of an engine's flat parameters lie where the engine has them: pack_grads "
+                               "is for parameters that are layers")
+        if self._flat_gradients is None:
+            self._flat_gradients = FlatGradients()
+        self._flat_gradients.bring(self._parameters())
+        return list(self._flat_gradients.buffers)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As in torch.optim.Optimizer; after `pack_grads` and with set_to_none=False one operation a buffer."""
+        flat = self._flat_gradients
+        if flat is not None and not set_to_none and flat.are_packed(self._parameters()):
+            flat.zero_()
+            return
+        self._zero_each(set_to_none)
+        if flat is not None and not set_to_none:
+            flat.bring(self._parameters())
+
+    def _zero_each(self, set_to_none: bool) -> None:
+        super().zero_grad(set_to_none)
+
     @torch.no_grad()
     def clip_grad_norm_(self, max_norm: float) -> Tensor:
         """Limits the norm of all gradients together to max_norm, as torch.nn.utils.clip_grad_norm_ does, in place;
         returns the norm before. Of layers that are cut over ranks, flat parameters' too, it is that of the whole
-        layers, for one all-reduce of a number a layer.
+        layers, for one all-reduce of a number a layer. After `pack_grads` it is one operation a buffer.
 
         Every rank calls it. Gradients must be unscaled. Raises as `step`; ValueError with norm="inf" of cut layers.
         """
         if self._pieces is not None:
             self._pieces.bring()
             return self._pieces.inner.clip_grad_norm_(max_norm)
+        flat = self._flat_gradients
+        are_packed = flat is not None and flat.bring(self._parameters())
         self._follow_cuts()
+        if flat is not None and are_packed and not self._exchanges:
+            squares = [_square_of_norm([buffer]) for buffer in flat.buffers]
+            norm, factor = _norm_and_factor(squares, max_norm)
+            flat.mul_(factor)
+            return norm
         with self._exchanges.told():
             calls = self._look(self._accept_all())
             if any(call.mesh is not None and call.options.get("norm") == "inf" for call in calls):
@@ -213,15 +258,13 @@ class LayerwiseOptimizer(Optimizer):
                                  "all gradients follows; torch.nn.utils.clip_grad_norm_ adds up sums of its own")
         self._exchanges.add_up(calls, None, None, f"clip_grad_norm_ to {max_norm}")
         squares = [call.bucket.sums[0][call.tensors.layers].sum() if call.mesh is not None else
-                   torch.stack(torch._foreach_norm(call.tensors.grads)).double().square().sum() for call in calls]
-        if not squares:
-            return torch.zeros(())
-        device = squares[0].device
-        norm = torch.stack([square.to(device) for square in squares]).sum().sqrt()
-        factor = (max_norm / (norm + 1e-6)).clamp(max=1).float()
+                   _square_of_norm(call.tensors.grads) for call in calls]
+        norm, factor = _norm_and_factor(squares, max_norm)
         for call in calls:
-            torch._foreach_mul_(call.tensors.grads, factor.to(call.bucket.device))
-        return norm.float()
+            resolved = Resolved()
+            torch._foreach_mul_(resolved.of(call.tensors.grads), factor.to(call.bucket.device))
+            resolved.write_back()
+        return norm
 
     def set_pieces(self, pieces: Mapping[Tensor, Sequence[Piece]], group: Any = None) -> None:
         """Says which pieces of which layers the flat parameters hold that an engine has put in the place of those that
@@ -232,8 +275,12 @@ class LayerwiseOptimizer(Optimizer):
 
         Every rank of the group calls it. The step is then one all-reduce of a number a layer, as for DTensors that are
         cut. State of a flat parameter: its moment, of its own shape, and vectors with one value for each of its pieces,
-        in the order of their offsets. Raises ValueError on every rank where one refuses its pieces.
+        in the order of their offsets. Raises ValueError on every rank where one refuses its pieces, and after
+        `pack_grads`.
         """
+        if self._flat_gradients is not None:
+            raise ValueError("pack_grads was called, and an engine's flat parameters have their gradients where the "
+                             "engine has them: make the optimizer anew")
         made = Pieces(self, pieces, group)
         self._pieces = made
 
@@ -565,7 +612,8 @@ class LayerwiseOptimizer(Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_step_supports_amp_scaling": self._step_supports_amp_scaling,
                 "_group_multipliers": self._group_multipliers, "_before_step": BeforeStep.of(self),
-                "_awaits_pieces": self._awaits_pieces or self._pieces is not None}
+                "_awaits_pieces": self._awaits_pieces or self._pieces is not None,
+                "_packs_gradients": self._flat_gradients is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         previous = self.__dict__.get("state")
@@ -574,6 +622,7 @@ class LayerwiseOptimizer(Optimizer):
             self._reset()
             self._group_multipliers = state.get("_group_multipliers", "refuse")
             self._awaits_pieces = state.get("_awaits_pieces", False)  # a copy has flat parameters of its own
+            self._flat_gradients = FlatGradients() if state.get("_packs_gradients") else None
             for hook in state.get("_before_step", ()):
                 self.register_step_pre_hook(hook)
             self._fill_groups(None)
@@ -637,6 +686,22 @@ class LayerwiseOptimizer(Optimizer):
                 group["lr"] = new.clone() if is_apart else old.copy_(new)
             elif isinstance(group["lr"], Tensor) and not isinstance(before.get("lr", group["lr"]), Tensor):
                 group["lr"] = float(group["lr"])
+
+
+def _square_of_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """That of all of them together, float64. In parts: on the CPU torch adds squares up one after the other in float32,
+    and is 1e-3 off at 25 million elements, 1e-6 at as many as a part has."""
+    parts = [part for tensor in tensors
+             for part in ((tensor,) if tensor.numel() <= _NORM_PART else torch.split(tensor.reshape(-1), _NORM_PART))]
+    return torch.stack(torch._foreach_norm(parts, dtype=torch.float32)).double().square().sum()
+
+
+def _norm_and_factor(squares: Sequence[Tensor], max_norm: float) -> tuple[Tensor, Tensor]:
+    """The norm that float64 scalars are the squares of, float32, and what limits it, as torch's clip_grad_norm_."""
+    if not squares:
+        return torch.zeros(()), torch.ones(())
+    norm = torch.stack([square.to(squares[0].device) for square in squares]).sum().sqrt()
+    return norm.float(), (max_norm / (norm + 1e-6)).clamp(max=1).float()
 
 
 def _refuse_norm_of_sum(call: Call) -> None:
