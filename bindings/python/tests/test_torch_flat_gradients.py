@@ -28,9 +28,10 @@ def is_in(tensor: Any, buffers: Any) -> bool:
 
 
 def assert_packed(optimizer: Any, buffers: Any = None) -> None:
-    """Every gradient lies in a buffer, apart from the others, at a multiple of 64 bytes; all the rest is 0."""
+    """Every gradient without a graph lies in a buffer, apart from the others, at a multiple of 64 bytes; all the rest
+    is 0."""
     buffers = optimizer.pack_grads() if buffers is None else buffers
-    grads = [grad for grad in grads_of(optimizer) if grad is not None]
+    grads = [grad for grad in grads_of(optimizer) if grad is not None and not grad.requires_grad]
     ends = 0
     for buffer in buffers:
         inside = sorted((grad for grad in grads if grad.numel() and is_in(grad, [buffer])), key=torch.Tensor.data_ptr)
@@ -357,6 +358,8 @@ class Pair:
         return MAKERS[kind]([{"params": params[:5]}, {"params": params[5:]}])
 
     def each(self, act: Callable[..., Any]) -> None:
+        if act is do_copy and not any(grad.requires_grad for grad in grads_of(self.sides[0][1]) if grad is not None):
+            self.sides = [copy.deepcopy(side) for side in self.sides]
         seed = self.choose.random()
         for params, optimizer in self.sides:
             act(params, optimizer, random.Random(seed))
@@ -386,7 +389,7 @@ def do_replace(params: Any, _: Any, choose: random.Random) -> None:
     for p in some(params, choose):
         if p.grad is None:
             continue
-        kind = choose.randrange(7)
+        kind = choose.randrange(3 if p.grad.requires_grad else 7)  # torch's own zero_grad refuses views with a graph
         if kind == 0:
             p.grad = None
         elif kind == 1:
@@ -448,15 +451,48 @@ def do_scale_all(params: Any, optimizer: Any, choose: random.Random) -> None:
             p.grad.mul_(0.25)
 
 
+def do_empty_state(params: Any, optimizer: Any, choose: random.Random) -> None:
+    for p in some(params, choose):
+        optimizer.state.pop(p, None)
+
+
+def do_backward_with_a_graph(params: Any, _: Any, choose: random.Random) -> None:
+    taking = [p for p in some(params, choose) if p.requires_grad]
+    if taking:
+        sum((p * p).sum() for p in taking).backward(create_graph=True)
+        for p in params:
+            if p.grad is not None and choose.random() < 0.5:
+                p.grad = p.grad.detach()
+
+
+def do_take_out(params: Any, optimizer: Any, choose: random.Random) -> None:
+    """A group, and back at the end."""
+    optimizer.param_groups.append(optimizer.param_groups.pop(0))
+
+
+def do_refused_step(params: Any, optimizer: Any, choose: random.Random) -> None:
+    """A sparse gradient is refused, and nothing of the step is done."""
+    p = params[1]
+    kept, p.grad = p.grad, torch.ones(p.shape).to_sparse()
+    for act in choose.sample((optimizer.step, lambda: optimizer.clip_grad_norm_(1.0)), 2):
+        with pytest.raises(TypeError, match="sparse"):
+            act()
+    p.grad = kept
+
+
+def do_copy(params: Any, optimizer: Any, choose: random.Random) -> None:
+    """Of parameters and optimizer together: see Pair.each."""
+
+
 ACTS = [do_backward, do_backward, do_replace, do_exchange, do_move, do_freeze, do_zero, do_regroup, do_add, do_clip,
-        do_scale_all]
+        do_scale_all, do_empty_state, do_backward_with_a_graph, do_take_out, do_refused_step, do_copy]
 
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("kind", MAKERS)
 def test_random_changes_between_steps_leave_the_bits_of_the_plain_path(kind: str, seed: int) -> None:
     pair = Pair(kind, seed)
-    for _ in range(40):
+    for _ in range(30):
         for _ in range(pair.choose.randint(1, 4)):
             act = pair.choose.choice(ACTS)
             pair.each(act)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from ._before_step import BeforeStep
 
 Filter = Callable[[str | None, Tensor], bool]
+_PART = 2**16  # elements of a tensor whose squares are added up in one sum
 
 
 class PreparedGradients(BeforeStep):
@@ -56,9 +57,19 @@ def norm_before_limit(optimizer: Any) -> float | None:
 
 def limit_norm(grads: list[Tensor], most: float) -> Tensor:
     """Returns the norm before. torch's clip_grad_norm_ adds 1e-6 to the norm; this does not."""
-    norms = [torch.linalg.vector_norm(grad, dtype=torch.float32).to(grads[0].device) for grad in grads]
-    norm = torch.linalg.vector_norm(torch.stack(norms))
+    devices = dict.fromkeys(grad.device for grad in grads)
+    squares = [square_of_norm([grad for grad in grads if grad.device == device]).to(grads[0].device)
+               for device in devices]
+    norm = torch.stack(squares).sum().sqrt().float()
     factor = torch.where(norm.isfinite(), most / norm.clamp(min=most), torch.nan)
     for grad in grads:
         grad.mul_(factor.to(grad.device))
     return norm
+
+
+def square_of_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """That of all of them together, float64. In parts: on the CPU torch adds squares up one after the other in float32,
+    and is 1e-3 off at 25 million elements, 1e-6 at as many as a part has."""
+    parts = [part for tensor in tensors
+             for part in ((tensor,) if tensor.numel() <= _PART else torch.split(tensor.reshape(-1), _PART))]
+    return torch.stack(torch._foreach_norm(parts, dtype=torch.float32)).double().square().sum()

@@ -32,6 +32,7 @@ from ._calls import (
 )
 from ._exchange import Exchanges
 from ._flat_gradients import FlatGradients
+from ._gradients import square_of_norm
 from ._group_watch import GroupWatch
 from ._groups import prepare_group, unique_parameters
 from ._lazy import Resolved
@@ -57,7 +58,6 @@ from ._stats import LayerStats, rows
 from ._values import KNOWN, is_rate, owner, same_values, switch
 
 _NONE: dict[str, Any] = {}
-_NORM_PART = 2**16  # elements
 OF_THE_PROCESS = ("threads", "capturable", "flatten")  # options that a checkpoint does not carry to another
 
 
@@ -247,7 +247,7 @@ class LayerwiseOptimizer(Optimizer):
         are_packed = flat is not None and flat.bring(self._parameters())
         self._follow_cuts()
         if flat is not None and are_packed and not self._exchanges:
-            squares = [_square_of_norm([buffer]) for buffer in flat.buffers]
+            squares = [square_of_norm([buffer]) for buffer in flat.buffers]
             norm, factor = _norm_and_factor(squares, max_norm)
             flat.mul_(factor)
             return norm
@@ -258,7 +258,7 @@ class LayerwiseOptimizer(Optimizer):
                                  "all gradients follows; torch.nn.utils.clip_grad_norm_ adds up sums of its own")
         self._exchanges.add_up(calls, None, None, f"clip_grad_norm_ to {max_norm}")
         squares = [call.bucket.sums[0][call.tensors.layers].sum() if call.mesh is not None else
-                   _square_of_norm(call.tensors.grads) for call in calls]
+                   square_of_norm(call.tensors.grads) for call in calls]
         norm, factor = _norm_and_factor(squares, max_norm)
         for call in calls:
             resolved = Resolved()
@@ -686,14 +686,6 @@ class LayerwiseOptimizer(Optimizer):
                 group["lr"] = new.clone() if is_apart else old.copy_(new)
             elif isinstance(group["lr"], Tensor) and not isinstance(before.get("lr", group["lr"]), Tensor):
                 group["lr"] = float(group["lr"])
-
-
-def _square_of_norm(tensors: Sequence[Tensor]) -> Tensor:
-    """That of all of them together, float64. In parts: on the CPU torch adds squares up one after the other in float32,
-    and is 1e-3 off at 25 million elements, 1e-6 at as many as a part has."""
-    parts = [part for tensor in tensors
-             for part in ((tensor,) if tensor.numel() <= _NORM_PART else torch.split(tensor.reshape(-1), _NORM_PART))]
-    return torch.stack(torch._foreach_norm(parts, dtype=torch.float32)).double().square().sum()
 
 
 def _norm_and_factor(squares: Sequence[Tensor], max_norm: float) -> tuple[Tensor, Tensor]:
