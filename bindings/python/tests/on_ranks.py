@@ -1,10 +1,12 @@
 """Functions of rank_programs.py in processes of their own, one a rank, that talk to each other through torch's gloo.
 
     on_ranks(3, "train", steps=5)    what each rank's call of train(rank, ranks, steps=5) returned
+    on_ranks(3, "programs.train")    a function of another module beside this file
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import signal
@@ -38,21 +40,25 @@ def on_ranks(ranks: int, program: str, **arguments: Any) -> list[Any]:
         return [pickle.loads(Path(folder, str(rank)).read_bytes()) for rank in range(ranks)]
 
 
+def _asked(folder: Path) -> tuple[Any, dict[str, Any]]:
+    program, arguments = pickle.loads((folder / "arguments").read_bytes())
+    module, _, name = program.rpartition(".")
+    return getattr(importlib.import_module(module or "rank_programs"), name), arguments
+
+
 def _rank(rank: int, ranks: int, folder: Path) -> None:
-    import rank_programs
     import torch
 
-    program, arguments = pickle.loads((folder / "arguments").read_bytes())
+    program, arguments = _asked(folder)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=ranks)
-    returned = getattr(rank_programs, program)(rank, ranks, **arguments)
+    returned = program(rank, ranks, **arguments)
     (folder / str(rank)).write_bytes(pickle.dumps(returned))
     torch.distributed.destroy_process_group()
 
 
 def _main(ranks: int, folder: Path) -> int:
     """Forks after what takes long is imported, and before anything of it runs."""
-    import rank_programs  # noqa: F401
-
+    _asked(folder)
     children = {}
     for rank in range(ranks):
         child = os.fork()

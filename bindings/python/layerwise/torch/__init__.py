@@ -18,6 +18,7 @@ except ImportError as problem:
 if torch.__version__ < "2.6":  # whose optimizers take no named_parameters, and custom_op no annotations of ours
     raise ImportError(f"layerwise.torch needs PyTorch 2.6 or newer: this is {torch.__version__}")
 
+from . import engines, pieces
 from ._checkpoints import apex_state_dict, load_apex_state_dict, load_timm_state_dict, timm_state_dict
 from ._filters import is_bias_or_norm, is_weight
 from ._larc import LARC
@@ -34,12 +35,14 @@ __all__ = [
     "NovoGrad",
     "TensorFlowState",
     "apex_state_dict",
+    "engines",
     "is_bias_or_norm",
     "is_weight",
     "like",
     "load_apex_state_dict",
     "load_timm_state_dict",
     "peers",
+    "pieces",
     "state_from_openseq2seq",
     "timm_state_dict",
     "write_summaries",

@@ -99,13 +99,14 @@ class Assignment:
     """Where the parameters of an optimizer are: given when a gradient is first seen, and anew where a parameter or its
     group has changed, or other groups than before can share a call.
 
+    engine_takes_layers_away  as of `GivenParameters`
     pinned  buckets that a compiled or captured step works on as long as the optimizer lives: none of their layers moves
             for the sake of fewer calls
     """
 
-    def __init__(self) -> None:
+    def __init__(self, engine_takes_layers_away: bool = False) -> None:
         self._slots: dict[int, Slot] = {}  # by the parameter's identity, as long as it lives
-        self.given = GivenParameters()
+        self.given = GivenParameters(engine_takes_layers_away)
         self.pinned: set[Bucket] = set()
 
     def slot(self, parameter: Tensor) -> Slot | None:

@@ -67,6 +67,7 @@ class LayerwiseOptimizer(Optimizer):
     _step_supports_amp_scaling = False
     _stateful = True
     _needs_weight_norms = True  # LARC's factor does
+    _engine_takes_layers_away = False
 
     def __init__(self, params: Any, defaults: dict[str, Any], group_multipliers: str, unscale_in_step: bool) -> None:
         self._reset()
@@ -78,7 +79,7 @@ class LayerwiseOptimizer(Optimizer):
 
     def _reset(self) -> None:
         native.found()  # a library that is named and is none is refused here: no step is half done then
-        self._assignment = Assignment()
+        self._assignment = Assignment(self._engine_takes_layers_away)
         self._nonfinite: dict[torch.device, Tensor] = {}
         self._has_stepped = False
         self._repetition: Repetition | None = None

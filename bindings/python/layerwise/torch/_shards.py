@@ -175,9 +175,13 @@ class _Given(NamedTuple):
 
 class GivenParameters:
     """The parameters that an optimizer was given, with their shapes, so that pieces in their place are noticed, and
-    their names. Keeps none of them alive."""
+    their names. Keeps none of them alive.
 
-    def __init__(self) -> None:
+    engine_takes_layers_away  whole ones, which are other ranks': vectors may be what is left
+    """
+
+    def __init__(self, engine_takes_layers_away: bool = False) -> None:
+        self._engine_takes_layers_away = engine_takes_layers_away
         self._given: dict[int, _Given] = {}  # by identity
 
     def _find(self, parameter: Tensor) -> _Given | None:
@@ -230,7 +234,8 @@ class GivenParameters:
         fewer = len(present) < len(self._given)
         vacant_vectors = sum(count for shape, count in (vacant - vectors).items() if len(shape) == 1)
         replaced_one_by_one = not fewer and _ranks() == 1 and others.total() <= vacant_vectors
-        joined = fewer and all(parameter.dim() <= 1 for parameter in present) and max(map(len, vacant)) > 1
+        joined = (fewer and not self._engine_takes_layers_away and all(parameter.dim() <= 1 for parameter in present)
+                  and max(map(len, vacant)) > 1)
         linked = any(hasattr(given.parameter(), "_hp_mapping") for given in missing)  # DeepSpeed's ZeRO stages 1 and 2
         if vectors and (joined or linked or (others and not replaced_one_by_one)):
             flat = next(iter(others or vectors))
