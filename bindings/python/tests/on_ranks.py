@@ -53,7 +53,8 @@ def _rank(rank: int, ranks: int, folder: Path) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=ranks)
     returned = program(rank, ranks, **arguments)
     (folder / str(rank)).write_bytes(pickle.dumps(returned))
-    torch.distributed.destroy_process_group()
+    if torch.distributed.is_initialized():  # a program may have left
+        torch.distributed.destroy_process_group()
 
 
 def _main(ranks: int, folder: Path) -> int:

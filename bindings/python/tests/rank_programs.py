@@ -127,6 +127,27 @@ def train(rank: int, ranks: int, makers: list[str], steps: int, cut: str = "rows
     return reports
 
 
+TILE = 8192  # elements of which the library adds the squares before it adds the sums, neighbours first
+
+
+def of_tiles(tiles: int, maker: str, steps: int, mesh: Any = None) -> Any:
+    """Weights and second moments after steps of a layer of so many tiles, whole or cut between them."""
+    random = torch.Generator().manual_seed(2)
+    weight, *grads = (torch.randn(tiles, TILE, generator=random) for _ in range(1 + steps))
+    parameter: Any = torch.nn.Parameter(
+        weight if mesh is None else distribute_tensor(weight, mesh, [Shard(0)], src_data_rank=None))
+    optimizer = MAKERS[maker]([("layer0", parameter)])
+    for grad in grads:
+        set_gradients([parameter], [grad])
+        optimizer.step()
+    return report(optimizer, [parameter])
+
+
+def cut_between_tiles(rank: int, ranks: int, makers: list[str], tiles: int, steps: int) -> dict[str, Any]:
+    mesh = init_device_mesh("cpu", (ranks,))
+    return {maker: of_tiles(tiles, maker, steps, mesh) for maker in makers}
+
+
 # ---- One step, looked at ---------------------------------------------------------------------------------------------
 
 
@@ -416,7 +437,7 @@ def one_process(maker: str, steps: int, scaler: str | None = None, clip: float |
 
 # ---- Flat engines ----------------------------------------------------------------------------------------------------
 
-FLAT_MAKERS = [name for name in MAKERS if not name.startswith("LARC(") and name not in (
+FLAT_MAKERS = [name for name in MAKERS if name not in (
     "NovoGrad multipliers", "NovoGrad groups", "LARCSGD dampening")]  # which give parameters values of their own
 
 
@@ -489,11 +510,11 @@ def wrong_pieces(rank: int, ranks: int, what: str) -> str:
     return "stepped"
 
 
-def flat_refusals(rank: int, ranks: int, what: str) -> str:
-    """What is said of a step that rank 1 refuses for its flat parameter's sake."""
+def flat_refusals(rank: int, ranks: int, maker: str, what: str) -> tuple[str, bool]:
+    """What is said of a step that rank 1 refuses for its flat parameter's sake, and whether anything was written."""
     import copy
 
-    optimizer = NovoGrad([torch.nn.Parameter(weight) for weight in whole_weights()], 0.01)
+    optimizer = MAKERS[maker]([torch.nn.Parameter(weight) for weight in whole_weights()])
     values, pieces = flat_partition(whole_weights(), rank, ranks)
     flat = torch.nn.Parameter(values)
     optimizer.param_groups[0]["params"] = [flat]
@@ -507,17 +528,54 @@ def flat_refusals(rank: int, ranks: int, what: str) -> str:
         flat.grad = torch.ones_like(flat)
         if what == "moved" and rank == 1:
             flat.data = flat.data.clone()
+        if what == "decay" and rank == 1:
+            optimizer.param_groups[0]["weight_decay"] = -1.0
         optimizer.step()
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return "stepped"
+        written = not torch.equal(flat, values) or (flat.grad is not None and bool((flat.grad != 1).any()))
+        return f"{type(error).__name__}: {error}", written
+    return "stepped", True
 
 
-def before_set_pieces(rank: int, ranks: int) -> list[str]:
+def closure_that_raises(rank: int, ranks: int, flat: bool) -> tuple[str, bool]:
+    """On rank 1 alone, which then ends: the error, and whether anything was written."""
+    parameters = cut_parameters("rows")
+    optimizer: Any = NovoGrad(list(zip(NAMES, parameters, strict=True)), 0.01)
+    grads = [[cut_like(grad, p) for grad, p in zip(whole_gradients(step), parameters, strict=True)] for step in range(2)]
+    if flat:
+        values, pieces = flat_partition(whole_weights(), rank, ranks)
+        parameters = [torch.nn.Parameter(values)]
+        optimizer.param_groups[0]["params"] = parameters
+        optimizer.set_pieces({parameters[0]: pieces})
+        grads = [[flat_partition(whole_gradients(step), rank, ranks)[0]] for step in range(2)]
+
+    def closure() -> float:
+        if rank == 1 and step:
+            raise KeyError("its own")
+        for parameter, grad in zip(parameters, grads[step], strict=True):
+            parameter.grad = grad
+        return 1.0
+
+    said, before = "stepped", None
+    try:
+        for step in range(2):
+            before = [local.clone() for local in _locals(parameters)]
+            optimizer.step(closure)
+    except Exception as error:
+        said = type(error).__name__
+    dist.destroy_process_group()  # as the end of a process does
+    return said, not all(map(torch.equal, before or [], _locals(parameters)))
+
+
+def _locals(parameters: Iterable[Any]) -> list[torch.Tensor]:
+    return [each.detach().to_local() if isinstance(each, DTensor) else each.detach() for each in parameters]
+
+
+def before_set_pieces(rank: int, ranks: int, maker: str) -> list[str]:
     from layerwise.torch import pieces
 
     given = [torch.nn.Parameter(weight) for weight in whole_weights()]
-    optimizer = NovoGrad(given, 0.01)
+    optimizer = MAKERS[maker](given)
     flat = torch.nn.Parameter(flat_partition(whole_weights(), rank, ranks)[0])
     optimizer.param_groups[0]["params"] = [flat]
     said = []

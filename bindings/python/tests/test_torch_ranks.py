@@ -80,6 +80,16 @@ def test_a_gradient_that_is_not_finite_on_one_rank_skips_the_layer_on_all() -> N
     expect_one_process(on_ranks(3, "train", makers=makers, steps=20, bad=BAD), whole, makers)
 
 
+@pytest.mark.parametrize(("ranks", "tiles"), [(2, 2), (2, 8), (3, 3)])
+def test_layers_that_are_cut_between_tiles_have_the_bits_of_one_process(ranks: int, tiles: int) -> None:
+    """One process adds (t0 + t1) + (t2 + t3), so these ranks do where the exchange adds theirs in their order."""
+    makers = ["NovoGrad", "NovoGrad inf", "NovoGrad decoupled", "LARCSGD", "LARC(SGD)"]
+    returned = on_ranks(ranks, "cut_between_tiles", makers=makers, tiles=tiles, steps=5)
+    for maker in makers:
+        whole = rank_programs.of_tiles(tiles, maker, 5)
+        assert all(same(of_rank[maker], whole) for of_rank in returned), maker
+
+
 def test_bfloat16_layers_train_as_whole_ones() -> None:
     """Their weights round to 2^-9: those of one process to the bit but where a factor lies at an edge."""
     makers = ["NovoGrad", "LARCSGD"]
@@ -100,7 +110,7 @@ def test_a_step_is_one_all_reduce() -> None:
 
 @pytest.mark.parametrize("flat", [False, True], ids=["DTensors", "flat"])
 def test_clipping_is_by_the_norm_of_whole_layers_and_one_all_reduce(flat: bool) -> None:
-    makers = ["NovoGrad", "LARCSGD"] if flat else ["NovoGrad", "LARCSGD", "LARC(SGD)"]
+    makers = ["NovoGrad", "LARCSGD", "LARC(SGD)"]
     for of_rank in on_ranks(2, "clipped_steps", makers=makers, flat=flat):
         for maker, (norm, collectives, stats) in of_rank.items():
             expected, rows = rank_programs.clipped_alone(maker)
@@ -255,8 +265,8 @@ def test_pieces_in_flat_parameters_train_as_whole_layers(ranks: int, expected: A
         for name, row in first["stats"].items():
             assert row == pytest.approx(whole["stats"][name], rel=1e-6, nan_ok=True), (maker, name)
         kinds, elements, pieces = first["kinds"]
-        assert all(shape == ((elements,) if name in ("first_moment", "momentum_buffer") else (pieces,))
-                   for name, shape in kinds.items())
+        moments = ("first_moment", "momentum_buffer", "exp_avg", "exp_avg_sq")
+        assert all(shape in ([(elements,)] if name in moments else [(pieces,), ()]) for name, shape in kinds.items())
 
 
 def test_flat_parameters_skip_the_same_layers_on_every_rank_and_go_on_from_what_was_loaded() -> None:
@@ -280,16 +290,31 @@ def test_pieces_that_do_not_make_layers_are_refused_on_every_rank() -> None:
 
 FLAT_REFUSALS = {"options": ("has one value for each parameter", "rank 1 of the group refuses its pieces"),
                  "moved": ("has moved to other memory", "another rank has refused this step"),
-                 "copy": ("awaits an engine's pieces", "awaits an engine's pieces")}
+                 "copy": ("awaits an engine's pieces", "awaits an engine's pieces"),
+                 "decay": ("weight_decay is -1", "another rank has refused this step")}
 
 
 def test_a_refusal_for_a_flat_parameters_sake_reaches_every_rank() -> None:
     """A copy has flat parameters without pieces: stepped as whole layers they would have norms of their own."""
-    first, second = several(2, [("flat_refusals", {"what": what}) for what in FLAT_REFUSALS])
-    for what, said, also in zip(FLAT_REFUSALS, second, first, strict=True):
-        assert re.search(FLAT_REFUSALS[what][0], said) and re.search(FLAT_REFUSALS[what][1], also), (what, said, also)
+    asked = [(maker, what) for maker in ("NovoGrad", "LARC(SGD)", "LARC(NovoGrad)") for what in FLAT_REFUSALS
+             if (maker, what) != ("LARC(SGD)", "decay")]  # torch's SGD takes any
+    first, second = several(2, [("flat_refusals", {"maker": maker, "what": what}) for maker, what in asked])
+    for (maker, what), (said, written), (also, elsewhere) in zip(asked, second, first, strict=True):
+        assert re.search(FLAT_REFUSALS[what][0], said), (maker, what, said)
+        assert re.search(FLAT_REFUSALS[what][1], also), (maker, what, also)
+        assert not written and not elsewhere, (maker, what)
 
 
 def test_a_step_before_the_pieces_are_set_does_nothing_or_is_refused() -> None:
-    for nothing, gradients, flat in on_ranks(2, "before_set_pieces"):
-        assert nothing == "nothing" and "set_pieces before" in gradients and "flat partition" in flat
+    makers = ["NovoGrad", "LARC(SGD)", "LARC(NovoGrad)"]
+    for of_rank in several(2, [("before_set_pieces", {"maker": maker}) for maker in makers]):
+        for nothing, gradients, flat in of_rank:
+            assert nothing == "nothing" and "set_pieces before" in gradients and "flat partition" in flat
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["DTensors", "flat"])
+def test_a_closure_that_raises_on_one_rank_is_that_ranks_error_and_the_engines_elsewhere(flat: bool) -> None:
+    """A closure has the engine's own collectives in it: a word of ours among them would be taken for theirs."""
+    first, second = on_ranks(2, "closure_that_raises", flat=flat)
+    assert second == ("KeyError", False)
+    assert first[0] in ("RuntimeError", "DistBackendError") and not first[1]

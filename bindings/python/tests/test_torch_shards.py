@@ -351,8 +351,3 @@ def test_megatrons_ranges_are_pieces() -> None:
         pieces.megatron(engine)
     with pytest.raises(TypeError, match="DistributedOptimizer"):
         pieces.megatron(torch.optim.SGD([low], 0.1))
-
-
-def test_larc_around_another_optimizer_takes_no_pieces() -> None:
-    with pytest.raises(TypeError, match="LARCSGD"):
-        MAKERS["LARC"]([parameter(4)]).set_pieces({})

@@ -27,6 +27,7 @@ from ._multipliers import (
     was_claimed,
 )
 from ._optimizer import LayerwiseOptimizer
+from ._pieces import Piece
 from ._values import learning_rate, make_plain, number, owner
 
 _SHARED_HOOKS = ("_optimizer_state_dict_pre_hooks", "_optimizer_state_dict_post_hooks",
@@ -59,6 +60,8 @@ class LARC(LayerwiseOptimizer):
                   "refuse", "apply": lr and weight_decay are taken times it, for an optimizer that multiplies by it
                   itself, or "ignore". An inner `NovoGrad` or `LARCSGD` says it for both
     threads       CPU threads, the caller's included; 0: torch.get_num_threads(), whenever a step runs
+
+    Layers that are cut over ranks are as of `NovoGrad`: DTensors, or pieces of an engine's flat parameters.
 
     A step scales the gradients in place: a second step without new gradients would scale them again. With a closure
     they are scaled each time it has run.
@@ -100,6 +103,9 @@ class LARC(LayerwiseOptimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Scales the gradients and steps the inner optimizer; returns what that returns. Raises as its step, and as
         `NovoGrad.step`."""
+        if self._awaits_pieces and self._pieces is None:
+            self._refuse_gradients()
+            return None
         scale, found_inf = given_tensor(self, "grad_scale"), given_tensor(self, "found_inf")
         if closure is not None:
             return self._step_with(closure, scale, found_inf)
@@ -125,23 +131,31 @@ class LARC(LayerwiseOptimizer):
 
     @torch.compiler.disable
     def _begin(self) -> AllAccepted:
+        if self._pieces is not None:
+            self._pieces.bring()
+            accepted: AllAccepted = self._pieces.inner._begin()  # type: ignore[attr-defined]  # a LARC
+            return accepted
         if self._repetition is None:
             self._follow_cuts()
         with self._exchanges.told():
             return self._accept_all()
 
     @torch.compiler.disable
-    def _scale(self, accepted: AllAccepted, grad_scale: Any, found_inf: Any) -> None:
+    def _scale(self, accepted: AllAccepted, grad_scale: Any, found_inf: Any, follower: Any = None) -> None:
+        """follower: what steps then; None: the inner optimizer."""
+        if self._pieces is not None:
+            inner: Any = self._pieces.inner
+            inner._scale(accepted, grad_scale, found_inf, self.optimizer)
+            return
+        follower = self.optimizer if follower is None else follower
         due = self._due(accepted, grad_scale, found_inf)
         if due is None and self._repetition is not None:
             self._follow_cuts()
         with self._exchanges.told():
             calls = self._look(accepted) if due is None else []
             self._refuse_expanded(calls)
-            if isinstance(self.optimizer, LayerwiseOptimizer):  # it refuses before gradients are scaled
-                inner = self.optimizer._accept_all()
-                if self.optimizer._due(inner, None, None) is None:
-                    self.optimizer._look(inner)
+            if isinstance(follower, LayerwiseOptimizer):  # it refuses before gradients are scaled
+                follower._look_ahead()
         if due is None:
             found_inf, _ = self._exchanges.add_up(calls, grad_scale, found_inf)
         self._run(due or calls, accepted, grad_scale, found_inf)
@@ -213,7 +227,7 @@ class LARC(LayerwiseOptimizer):
     def _multipliers(self, group: Group) -> dict[str, Any]:
         return super()._multipliers(self._merged(group))
 
-    def _whose(self, group: Group) -> str:
+    def _whose(self, group: Mapping[str, Any]) -> str:
         """An inner optimizer of this package says it itself."""
         return owner(group.get(OPTION, self.options[OPTION]), OPTION)
 
@@ -339,9 +353,17 @@ class LARC(LayerwiseOptimizer):
             for after in self._optimizer_load_state_dict_post_hooks.values():
                 after(self)
 
-    def set_pieces(self, pieces: Any, group: Any = None) -> None:
-        raise TypeError("LARC writes the gradients of whole layers: use LARCSGD, or LARC around an optimizer whose layers "
-                        "are DTensors")
+    def set_pieces(self, pieces: Mapping[Tensor, Sequence[Piece]], group: Any = None) -> None:
+        """As of `NovoGrad`: gradients of flat parameters are scaled piece by piece, each by its whole layer's factor,
+        for one all-reduce; the inner optimizer then steps the flat parameters, or, where it is one of this package's,
+        their pieces too."""
+        super().set_pieces(pieces, group)
+        if isinstance(self.optimizer, LayerwiseOptimizer):
+            self.optimizer.set_pieces(pieces, group)
+
+    def _made_for_pieces(self, groups: list[Group]) -> LARC:
+        holder = torch.optim.SGD(groups, lr=0.0)  # it has groups, and is never stepped
+        return LARC(holder, **{**self.options, OPTION: "apply"})
 
     def init_state(self) -> None:
         """The inner optimizer's, where it has one; else raises TypeError."""
@@ -351,7 +373,8 @@ class LARC(LayerwiseOptimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         return {"optimizer": self.optimizer, "options": self.options, "_before_step": BeforeStep.of(self),
-                "_packs_gradients": self._flat_gradients is not None}
+                "_packs_gradients": self._flat_gradients is not None,
+                "_awaits_pieces": self._awaits_pieces or self._pieces is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.optimizer: Optimizer = state["optimizer"]
@@ -366,6 +389,7 @@ class LARC(LayerwiseOptimizer):
         Optimizer.__setstate__(self, {})  # hooks of its own, and the profiler's
         self._reset()
         self._flat_gradients = FlatGradients() if state.get("_packs_gradients") else None
+        self._awaits_pieces = state.get("_awaits_pieces", False)
         for hook in state.get("_before_step", ()):
             self.register_step_pre_hook(hook)
         for group in self.param_groups:

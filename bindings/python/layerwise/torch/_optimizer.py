@@ -285,6 +285,26 @@ class LayerwiseOptimizer(Optimizer):
         made = Pieces(self, pieces, group)
         self._pieces = made
 
+    def _made_for_pieces(self, groups: list[Group]) -> LayerwiseOptimizer:
+        """One of the same kind, of pieces that stand in groups with this one's options."""
+        inner: LayerwiseOptimizer = type(self).__new__(type(self))
+        LayerwiseOptimizer.__init__(inner, groups, dict(self.defaults), "apply", False)
+        return inner
+
+    def _whose(self, group: Mapping[str, Any]) -> str:
+        """The multipliers of a group."""
+        return str(group[OPTION])
+
+    def _look_ahead(self) -> None:
+        """Raises where a step would be refused, for its own tensors' sake and before anything is written."""
+        if self._pieces is not None:
+            self._pieces.bring_untold()
+            self._pieces.inner._look_ahead()
+            return
+        accepted = self._accept_all()
+        if self._due(accepted, None, None) is None:
+            self._look(accepted)
+
     def _follow_cuts(self) -> None:
         self._exchanges.follow(self.param_groups, self._needs_weight_norms, self._assignment.name_at(self.param_groups))
 

@@ -2,7 +2,8 @@
 
 An engine (DeepSpeed's ZeRO 1 and 2, Megatron's distributed optimizer) puts flat parameters in the place of those that
 an optimizer was given. Once it is said which pieces of which layers lie where, an optimizer of the same kind steps the
-pieces as parameters, views of the flat ones, their gradients and their state.
+pieces as parameters, views of the flat ones, their gradients and their state. LARC scales the pieces' gradients, and what
+it goes around steps the flat parameters.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Pieces:
         try:
             local = _checked(outer, pieces)
             for each in outer.param_groups:
-                _options(each)
+                _options(each, outer._whose(each))
         except Exception as error:  # the others wait for what this rank has
             problem = error
         flats = [flat for each in outer.param_groups for flat in each["params"]]
@@ -97,21 +98,16 @@ class Pieces:
                 empty = torch.empty(0, dtype=dtype, device=device)
                 self._held[number].append(_Held(_parameter(empty, piece, ranks), piece, None, 0))
         self._outer = outer
-        self.inner = self._made_inner()
+        self.inner = outer._made_for_pieces(
+            [{**self._options(group), "params": [(held.piece.layer, held.parameter) for held in of_group]}
+             for group, of_group in zip(outer.param_groups, self._held, strict=True)])
         self._flats = [flat for _, _, flat, place in local if place == 0]
         self._addresses = [flat.data_ptr() for flat in self._flats]
         self._made_of: dict[int, tuple[Tensor, ...]] = {}  # by the flat parameter's identity, the tensors of its state
         self.inner._follow_cuts()
 
-    def _made_inner(self) -> LayerwiseOptimizer:
-        from ._optimizer import LayerwiseOptimizer
-
-        kind = type(self._outer)
-        inner: LayerwiseOptimizer = kind.__new__(kind)
-        groups = [{**options, "params": [(held.piece.layer, held.parameter) for held in of_group]}
-                  for options, of_group in zip(map(_options, self._outer.param_groups), self._held, strict=True)]
-        LayerwiseOptimizer.__init__(inner, groups, dict(self._outer.defaults), "apply", False)
-        return inner
+    def _options(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        return _options(group, self._outer._whose(group))
 
     def step(self, grad_scale: Any, found_inf: Any) -> None:
         self.bring()
@@ -120,16 +116,17 @@ class Pieces:
     def bring(self) -> None:
         """The options, gradients and state of the flat parameters to their pieces."""
         with self.inner._exchanges.told():
-            self._bring()
+            self.bring_untold()
 
-    def _bring(self) -> None:
+    def bring_untold(self) -> None:
+        """Where somebody else tells the ranks of a refusal."""
         outer, inner = self._outer, self.inner
         if [flat.data_ptr() for flat in self._flats] != self._addresses:
             raise ValueError("a flat parameter has moved to other memory since its pieces were set: set_pieces again")
         if len(outer.param_groups) != len(inner.param_groups):
             raise ValueError("parameter groups were added or taken away since the pieces were set: set_pieces again")
         for given, taken in zip(outer.param_groups, inner.param_groups, strict=True):
-            taken.update(_options(given))
+            taken.update(self._options(given))
         for of_group in self._held:
             flats = [held.flat for held in of_group if held.flat is not None] or self._flats
             any_gradient = any(flat.grad is not None for flat in flats) or not flats
@@ -139,7 +136,8 @@ class Pieces:
                 else:
                     grad, end = held.flat.grad, held.piece.offset + held.piece.numel
                     held.parameter.grad = None if grad is None else grad.detach()[held.piece.offset:end]
-        self._bring_state()
+        if outer._stateful:
+            self._bring_state()
 
     def _bring_state(self) -> None:
         """The inner optimizer's state of a piece is views of the flat parameter's, which are vectors: moments of its
@@ -191,10 +189,10 @@ class Pieces:
             self._made_of[id(flat)] = tensors
 
 
-def _options(group: Mapping[str, Any]) -> dict[str, Any]:
+def _options(group: Mapping[str, Any], whose: str) -> dict[str, Any]:
     """A group's options for its pieces. Raises ValueError for those that were one for each parameter."""
     options = {name: value for name, value in group.items() if name not in ("params", "param_names")}
-    if options.get(OPTION) == "ignore":
+    if whose == "ignore":
         options = {name: value for name, value in options.items() if name not in SHARED_NAMES}
     for name in (*SHARED_NAMES, "skip_larc"):
         if isinstance(options.get(name), tuple):
