@@ -45,6 +45,11 @@ MAKERS: dict[str, Callable[..., Any]] = {
 }
 
 
+# Not with gradients of other dtypes than the parameters'.
+FUSED_MAKERS: dict[str, Callable[..., Any]] = {
+    "LARC(fused AdamW)": lambda params: LARC(torch.optim.AdamW(params, 0.01, fused=True), threads=1)}
+
+
 def whole_weights(dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
     random = torch.Generator().manual_seed(1)
     return [torch.randn(shape, generator=random).to(dtype) for shape in SHAPES]
@@ -291,7 +296,7 @@ def disagree(rank: int, ranks: int, maker: str, what: str, stepped: bool) -> tup
 
 def found_inf_on_one_rank(rank: int, ranks: int, maker: str) -> Any:
     parameters = cut_parameters("rows")
-    optimizer = MAKERS[maker](list(zip(NAMES, parameters, strict=True)))
+    optimizer = (MAKERS | FUSED_MAKERS)[maker](list(zip(NAMES, parameters, strict=True)))
     _train(optimizer, parameters, 1, {}, torch.float32)
     set_gradients(parameters, whole_gradients(3))
     before = report(optimizer, parameters)

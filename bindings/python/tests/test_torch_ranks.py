@@ -162,7 +162,7 @@ def test_a_rank_that_refuses_its_step_stops_the_others() -> None:
     assert not written and not also
 
 
-@pytest.mark.parametrize("maker", ["NovoGrad", "LARCSGD"])
+@pytest.mark.parametrize("maker", ["NovoGrad", "LARCSGD", "LARC(NovoGrad)", "LARC(fused AdamW)"])
 def test_an_infinity_that_one_rank_has_found_leaves_all_as_they_are(maker: str) -> None:
     for before, after in on_ranks(2, "found_inf_on_one_rank", maker=maker):
         assert same(before["weights"], after["weights"]) and same(before["state"], after["state"])

@@ -158,6 +158,8 @@ class LARC(LayerwiseOptimizer):
                 follower._look_ahead()
         if due is None:
             found_inf, _ = self._exchanges.add_up(calls, grad_scale, found_inf)
+            if isinstance(found_inf, Tensor):
+                follower.found_inf = found_inf  # of all ranks: the gradients are unscaled on none
         self._run(due or calls, accepted, grad_scale, found_inf)
 
     def _refuse_expanded(self, calls: Sequence[Call]) -> None:
