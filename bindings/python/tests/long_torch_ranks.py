@@ -1,5 +1,5 @@
-"""test_torch_ranks.py with more ranks and more steps: minutes, for `tests/long ranks`, so that pytest finds it by its path
-alone."""
+"""test_torch_ranks.py with more ranks and more steps. It takes many minutes, and is for `tests/long ranks`: pytest finds
+it by its path alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from test_torch_ranks import EVERY, FLAT, close, expect_one_process, rank_progra
 
 on_ranks.SECONDS = 1800
 STEPS = 100
-RANKS = [1, 2, 3, 5, 8]  # of which one of 8 has no element of any layer but the largest
+RANKS = [1, 2, 3, 5, 8]  # of layers of 1, 2, 4, 5, 7 and 13 rows: some have no element of most
 BAD = {4: 4, 9: 0, 10: 2, 50: 3, 77: 1}  # steps, and the layer whose gradient is not finite: its first element
 SKIPPING = [maker for maker in EVERY if not maker.startswith("LARC(")]  # others step what torch's optimizers make of it
 

@@ -489,7 +489,8 @@ def flat_engine(rank: int, ranks: int, makers: list[str], steps: int, bad: dict[
             joined = joined[size:]
         kinds = {name: tuple(value.shape) for name, value in optimizer.state[flat].items()}
         reports[maker] = {"weights": weights, "stats": optimizer.layer_stats(),
-                          "nonfinite": optimizer.nonfinite_layers(), "padding": joined, "kinds": (kinds, flat.numel(), len(pieces))}
+                          "nonfinite": optimizer.nonfinite_layers(), "padding": joined,
+                          "kinds": (kinds, flat.numel(), len(pieces))}
     return reports
 
 
@@ -546,7 +547,7 @@ def closure_that_raises(rank: int, ranks: int, flat: bool) -> tuple[str, bool]:
     """On rank 1 alone, which then ends: the error, and whether anything was written."""
     parameters = cut_parameters("rows")
     optimizer: Any = NovoGrad(list(zip(NAMES, parameters, strict=True)), 0.01)
-    grads = [[cut_like(grad, p) for grad, p in zip(whole_gradients(step), parameters, strict=True)] for step in range(2)]
+    grads = [list(map(cut_like, whole_gradients(step), parameters)) for step in range(2)]
     if flat:
         values, pieces = flat_partition(whole_weights(), rank, ranks)
         parameters = [torch.nn.Parameter(values)]

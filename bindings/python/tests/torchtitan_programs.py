@@ -1,4 +1,4 @@
-"""What ranks run with torchtitan's own container of optimizers, over layers that FSDP2 has cut as torchtitan cuts them."""
+"""What ranks run with torchtitan's own container of optimizers, over layers that FSDP2 cuts, as torchtitan has it do."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 An engine (DeepSpeed's ZeRO 1 and 2, Megatron's distributed optimizer) puts flat parameters in the place of those that
 an optimizer was given. Once it is said which pieces of which layers lie where, an optimizer of the same kind steps the
-pieces as parameters, views of the flat ones, their gradients and their state. LARC scales the pieces' gradients, and what
-it goes around steps the flat parameters.
+pieces as parameters, views of the flat ones, their gradients and their state. LARC scales the pieces' gradients, and
+what it goes around steps the flat parameters.
 """
 
 from __future__ import annotations
