@@ -32,9 +32,9 @@ struct Held {
 };
 
 // As a plan has it where registers leave room for every block that shared memory has.
-Held held_on(const Gpu& gpu, const layerwise::Layout& layout, const ElementBytes& bytes, bool weights) {
+Held held_on(const Gpu& gpu, const layerwise::Layout& layout, const ElementBytes& bytes, bool weights, int ring_bytes) {
   const int tile_bytes = layerwise::kTileElements * (bytes.grad + (weights ? bytes.weight : 0));
-  const layerwise::HoldShape shape = layerwise::hold_shape(gpu.shared, tile_bytes);
+  const layerwise::HoldShape shape = layerwise::hold_shape(gpu.shared, tile_bytes, ring_bytes);
   if (shape.slots == 0 || (weights && !layerwise::is_worth_holding_weights(shape))) return {};
   Held held{layerwise::one_pass_list(layout, int64_t{gpu.multiprocessors} * shape.blocks * shape.slots), shape, true,
             weights};
@@ -43,11 +43,12 @@ Held held_on(const Gpu& gpu, const layerwise::Layout& layout, const ElementBytes
 }
 
 // The list of which a plan makes a one-pass step; the possible one where it would make none.
-Held plans_list(Op op, const Gpu& gpu, const layerwise::Layout& layout, const ElementBytes& bytes, int32_t path) {
+Held plans_list(Op op, const Gpu& gpu, const layerwise::Layout& layout, const ElementBytes& bytes, int32_t path,
+                int ring_bytes = 0) {
   Held first;
   for (const bool weights : {true, false}) {
     if (weights && reread_bytes(op, bytes).weight == 0) continue;
-    Held held = held_on(gpu, layout, bytes, weights);
+    Held held = held_on(gpu, layout, bytes, weights, ring_bytes);
     if (held.possible && (held.better || path == LAYERWISE_PATH_ONE_PASS)) return held;
     if (!first.possible) first = std::move(held);
   }
@@ -100,7 +101,7 @@ StepTime time_of(Op op, const std::vector<int64_t>& sizes, const BufferDtypes& d
   const Setting setting{op, layout, bytes, gpu, kernels, latencies};
   StepTime time{predict_two_passes(setting), 0};
   if (is_half(op)) return time;
-  const Held held = plans_list(op, gpu, layout, bytes, path);
+  const Held held = plans_list(op, gpu, layout, bytes, path, kernels.ring_bytes);
   if (held.possible)
     time.one_pass = predict_one_pass(setting, {held.shape.blocks, held.shape.slots, held.weights, held.list});
   return time;

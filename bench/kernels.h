@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gpus.h"
+#include "kernels/tuning.h"
 
 namespace bench {
 
@@ -21,25 +22,21 @@ struct Kernels {
   bool prefetched;     // one pass: the first rows of moments and weights are asked for before the layer's norm is there
   bool drawn_ahead;    // tickets and what leads to a tile's address are asked for while the tile before is worked on
   bool tiny_packed;    // a layer of at most one row is a warp's, eight a block
-  bool copied;         // one pass: asynchronous copies bring the next tile's gradients into a free slot while the block works
-  bool rows_to_l2;     // the same of the moments and weights of the tile after the next to be updated, into L2
-  bool rows_in_ring;   // the same of the next rows of the tile that is updated, into a ring of two stages
+  int ring_bytes;  // one pass, not 0: asynchronous copies bring the next tile's gradients into a free slot while the block
+                   // works, and the next rows of moments and weights into a ring of two stages, of so many bytes
 };
 
 // As the kernels were first built.
 inline constexpr Kernels kBlockATile{
-    "a block a tile, strided", false, 8, 2, false, 2, 2, 4, 2, 2, false, false, false, false, false, false};
+    "a block a tile, strided", false, 8, 2, false, 2, 2, 4, 2, 2, false, false, false, 0};
 
 // As the machine code of today's kernels has it: tests/kernels/compiled has loads in flight and barriers, to which a
 // test holds these.
 inline constexpr Kernels kWarpATile{
-    "a warp a tile, drawn, prefetched", true, 1, 0, true, 2, 1, 4, 4, 3, true, true, true, false, false, false};
-// The same with LAYERWISE_EXPERIMENTAL_BULK_COPY. Beside the producer's there are registers for two rows.
-inline constexpr Kernels kBulk{
-    "bulk copies, and L2 fetches the rest", true, 1, 0, true, 2, 1, 4, 2, 0, true, true, true, true, true, false};
-// As they could be.
-inline constexpr Kernels kRing{
-    "bulk copies, and a ring for the rest", true, 1, 0, true, 2, 1, 4, 4, 0, true, true, true, true, false, true};
+    "a warp a tile, drawn, prefetched", true, 1, 0, true, 2, 1, 4, 4, 3, true, true, true, 0};
+// The same with LAYERWISE_EXPERIMENTAL_BULK_COPY.
+inline constexpr Kernels kBulk{"the same, with bulk copies", true, 1, 0, true, 2, 1, 4, 2, 0, true, true, true,
+                               layerwise::kRingStages * layerwise::kStageBytes};
 
 // Those of kernels/. Whoever changes them so that another structure is true changes this line, and the test of the
 // choice of path says whether kernels/tuning.h has to follow.

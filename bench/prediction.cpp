@@ -123,14 +123,11 @@ class Launch {
       const double hit = std::min(launch_.cached_, again_ * elements);
       launch_.cached_ -= hit;
       left_ -= static_cast<int64_t>(elements);
-      asked_[count_++] = {elements, in_l2_ > 0 ? std::max(in_l2_, launch_.clock_.now() + launch_.at_.l2)
-                                               : launch_.memory_.load(read_ * elements - hit)};
+      asked_[count_++] = {elements, launch_.memory_.load(read_ * elements - hit)};
     }
     bool all_asked() const { return left_ == 0; }
     int asked() const { return count_; }
     double arrives() const { return asked_[0].at; }
-    // They are on their way to L2, and all there at a time.
-    void come_from_l2(double at) { in_l2_ = at; }
     void store() {
       launch_.memory_.store(launch_.update_write() * asked_[0].elements);
       asked_[0] = asked_[1];
@@ -145,7 +142,6 @@ class Launch {
     int64_t left_;
     const int64_t batch_;
     const double read_, again_;
-    double in_l2_ = 0;
     Batch asked_[2]{};
     int count_ = 0;
   };
@@ -262,22 +258,16 @@ class OnePassWalk : public Launch {
   const OnePassPlan& plan_;
   size_t next_ = 0;
 
-  // A tile that waits for its layer, and when L2 has what its update reads beside what is held, if that was asked for.
-  struct Held {
-    Tile tile;
-    double in_l2 = 0;
-  };
-
   // What a block has drawn, and when its gradients are there where they were asked for ahead.
   struct Landing {
     layerwise::WorkItem item;
     double at = 0;
   };
 
-  bool full(const std::vector<Held>& waiting) const { return static_cast<int>(waiting.size()) == plan_.slots; }
+  bool full(const std::vector<Tile>& waiting) const { return static_cast<int>(waiting.size()) == plan_.slots; }
 
   Task worker() {
-    std::vector<Held> waiting;
+    std::vector<Tile> waiting;
     std::optional<Landing> landing;
     bool first = true, more = true;
     for (;;) {
@@ -288,18 +278,17 @@ class OnePassWalk : public Launch {
         more = next_ < plan_.list.items.size();
         if (!more) continue;
         landing = Landing{plan_.list.items[next_++]};
-        if (of_.kernels.copied && landing->item.kind == layerwise::WorkKind::kHold)
+        if (of_.kernels.ring_bytes > 0 && landing->item.kind == layerwise::WorkKind::kHold)
           landing->at = memory_.load(norm_read() * static_cast<double>(tile(landing->item, 0).elements));
-        if (of_.kernels.rows_to_l2 && waiting.size() > 1 && waiting[1].in_l2 == 0)
-          waiting[1].in_l2 = memory_.load((update_read() - held_again()) * static_cast<double>(waiting[1].tile.elements));
       }
       // A block never waits for a layer while it has a tile to sum: the layer might be that tile's.
       const bool lands_later = landing && landing->at > clock_.now();
-      if (landing && !(lands_later && !waiting.empty() && layers_[waiting.front().tile.layer].finished)) {
+      if (landing && !(lands_later && !waiting.empty() && layers_[waiting.front().layer].finished)) {
         co_await take(*landing, waiting);
         landing.reset();
       } else if (!waiting.empty()) {
-        co_await update_tile(waiting.front(), held_again());
+        const RereadBytes again = reread_bytes(of_.op, of_.bytes);
+        co_await update_tile(waiting.front(), again.grad + (plan_.holds_weights ? again.weight : 0));
         waiting.erase(waiting.begin());
       } else {
         co_return;
@@ -309,22 +298,16 @@ class OnePassWalk : public Launch {
 
   Tile tile(const layerwise::WorkItem& item, int i) const { return Launch::tile(item.layer, item.tile + i); }
 
-  // Bytes of an element that an update finds on the chip.
-  double held_again() const {
-    const RereadBytes again = reread_bytes(of_.op, of_.bytes);
-    return again.grad + (plan_.holds_weights ? again.weight : 0);
-  }
-
-  Task take(Landing landing, std::vector<Held>& waiting) {
+  Task take(Landing landing, std::vector<Tile>& waiting) {
     const layerwise::WorkItem& item = landing.item;
     for (int i = 0; i < item.tiles; ++i) {
       const Tile of_item = tile(item, i);
       if (!of_.kernels.drawn_ahead) co_await clock_.after(of_.kernels.layer_loads * at_.l2);
       if (item.kind == layerwise::WorkKind::kUpdate) {
-        co_await update_tile({of_item}, 0);
+        co_await update_tile(of_item, 0);
         continue;
       }
-      if (item.kind == layerwise::WorkKind::kHold) waiting.push_back({of_item});
+      if (item.kind == layerwise::WorkKind::kHold) waiting.push_back(of_item);
       if (landing.at > 0)
         co_await clock_.until(landing.at);
       else
@@ -339,15 +322,19 @@ class OnePassWalk : public Launch {
     }
   }
 
+  // Of a stage, where there is a ring: as many as fit half of it, four or two.
+  int rows_at_once() const {
+    if (of_.kernels.ring_bytes == 0) return of_.kernels.one_pass_rows;
+    return 8 * kAccumulators * (of_.bytes.weight + of_.bytes.moment) <= of_.kernels.ring_bytes ? 4 : 2;
+  }
+
   // held: bytes of an element that wait on the chip; without any, L2 may have what the norms have read.
-  Task update_tile(Held from, double held) {
-    const Tile tile = from.tile;
+  Task update_tile(Tile tile, double held) {
     const RereadBytes again = reread_bytes(of_.op, of_.bytes);
-    Rows rows(*this, tile, held, held > 0 ? 0 : again.grad + again.weight, of_.kernels.one_pass_rows);
-    rows.come_from_l2(from.in_l2);
+    Rows rows(*this, tile, held, held > 0 ? 0 : again.grad + again.weight, rows_at_once());
     if (of_.kernels.prefetched) rows.ask();
     co_await wait_for(tile.layer);
-    co_await update_rows(rows, of_.kernels.rows_in_ring);
+    co_await update_rows(rows, of_.kernels.ring_bytes > 0);
   }
 };
 

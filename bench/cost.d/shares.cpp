@@ -11,7 +11,7 @@ namespace bench {
 namespace {
 
 constexpr Op kOp = Op::kNovograd;
-constexpr const Kernels* kBuilt[] = {&kBlockATile, &kWarpATile, &kBulk, &kRing};
+constexpr const Kernels* kBuilt[] = {&kBlockATile, &kWarpATile, &kBulk};
 
 enum class Path { kOne, kTwo };
 
@@ -154,7 +154,7 @@ void print_shares(const std::vector<std::string>& gpus, const std::vector<std::s
     std::printf("  %zu  %s%s\n", i + 1, kBuilt[i]->name, kBuilt[i] == &kKernels ? " (kernels/ as it is)" : "");
   for (const Gpu& gpu : kGpus) {
     if (!contains(gpus, gpu.name)) continue;
-    std::printf("\n%-37s %11s%20s%20s%20s%16s\n", gpu.name, "1", "2", "3", "4", "bytes");
+    std::printf("\n%-37s %11s%20s%20s%16s\n", gpu.name, "1", "2", "3", "bytes");
     for (const Row& row : kRows)
       if (contains(models, row.model)) print_row(row, gpu, std::string(gpu.name) == "H200"), std::fflush(stdout);
   }

@@ -143,7 +143,7 @@ TEST_CASE("tiles that are drawn go to whoever is free") {
 }
 
 TEST_CASE("nothing is faster where everything takes longer") {
-  for (const Kernels& kernels : {kBlockATile, kWarpATile, kBulk, kRing})
+  for (const Kernels& kernels : {kBlockATile, kWarpATile, kBulk})
     for (const Gpu& gpu : kGpus)
       for (const char* model : {"resnet50", "400x1000"}) {
         CAPTURE(kernels.name, gpu.name, model);
