@@ -196,7 +196,8 @@ extern "C" {
 
 /* Ways of running a step that no GPU has yet shown to be right and faster; they may go, or become the default. */
 #define LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH 1 /* two passes: the update's launch begins while the norms' ends
-                                                     (programmatic dependent launch) */
+                                                     (programmatic dependent launch). Until then its blocks wait on the
+                                                     multiprocessors beside the norms' */
 #define LAYERWISE_EXPERIMENTAL_BULK_COPY 2 /* one pass: a warp of its own fetches tiles by asynchronous bulk copies, ahead of
                                               those that sum and update them */
 
@@ -244,8 +245,9 @@ typedef struct layerwise_plan_options {
   int64_t multiprocessors;    /* CUDA: a step launches no more blocks than this many multiprocessors hold; 0 (default):
                                  than all hold. The hardware spreads them over all multiprocessors, so that each has
                                  room left for a communication kernel beside the step, and none is left out */
-  int64_t experimental;       /* CUDA: a sum of LAYERWISE_EXPERIMENTAL_ flags; 0 (default): none. What the device does not
-                                 have (compute capability 9.0 or newer) is left out. The bits are the same with each */
+  int64_t experimental;       /* CUDA: a sum of LAYERWISE_EXPERIMENTAL_ flags; 0 (default): none. What the device and the
+                                 library's code do not have (both of compute capability 9.0 or newer) is left out. The
+                                 bits are the same with each */
 } layerwise_plan_options;
 
 /* Fills options with the defaults: packed, CPU, float32, all cores, no layers.

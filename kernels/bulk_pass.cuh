@@ -138,8 +138,8 @@ struct ConsumersLayer {
 };
 
 // By every consumer, which reads nothing of the slot after it.
-__device__ __forceinline__ void give_back(BulkBlock& block, int slot, bool was_written) {
-  if (was_written) let_copies_overwrite();
+__device__ __forceinline__ void give_back(BulkBlock& block, int slot) {
+  let_copies_overwrite();
   __syncwarp();
   if (lane() == 0) arrive(block.empty[slot]);
 }
@@ -180,7 +180,7 @@ __device__ __forceinline__ void consume(const DevicePlan& plan, const OnePassWor
       U::of_tile(plan, step, tile.tile, in_slot(slot, tile),
                  ConsumersLayer<typename U::Coefficients>{plan, work, block, tile.tile.layer, may_come});
       held.remove(slot);
-      give_back(block, slot, !tile.is_fetched);
+      give_back(block, slot);
       continue;
     }
     wait_for_end(block.full[next.at], next.parity);
@@ -192,7 +192,7 @@ __device__ __forceinline__ void consume(const DevicePlan& plan, const OnePassWor
       hand_on<N>(plan, work, block.launch, step, call, tile.tile, sums);
     }
     if (tile.kind == WorkKind::kNorm)
-      give_back(block, next.at, !tile.is_fetched);
+      give_back(block, next.at);
     else
       held.add(next.at);
     next.advance(work.slots);
@@ -229,6 +229,8 @@ __global__ void __launch_bounds__(kBulkThreads, kOnePassBlocks)
     fetch_tiles<N, U, W, G>(plan, work, step, slots, block);
   else if (lane() == 0)
     fetch_rows<U>(plan, work, step, ring, block);
+#else
+  __trap();  // a plan asks for it only where it is compiled
 #endif
 }
 

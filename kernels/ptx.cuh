@@ -113,7 +113,8 @@ __device__ __forceinline__ void fetch(void* shared, const void* global, int byte
                "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(ptx::address(&barrier))
                : "memory");
 }
-// By each thread that has written to shared memory, before it arrives at the barrier after which copies overwrite it.
+// By each thread that has read or written shared memory, before it arrives at the barrier after which copies overwrite it:
+// the barrier alone orders no access before one of another proxy.
 __device__ __forceinline__ void let_copies_overwrite() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 // A barrier of kThreads threads of the block, whole warps, apart from __syncthreads.

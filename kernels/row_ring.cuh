@@ -73,6 +73,7 @@ struct RowRing {
   // Of a stage: waits for its rows; gives it back.
   __device__ __forceinline__ void begin() const { wait_for_end(barriers.full[stage.at], stage.parity); }
   __device__ __forceinline__ void end() const {
+    let_copies_overwrite();
     __syncwarp();
     if (lane() == 0) arrive(barriers.empty[stage.at]);
     stage.advance(kRingStages);

@@ -23,6 +23,12 @@ StepKernels<typename U::Step> step_kernels() {
   } else {
     kernels.load = [] { return load_kernels(&norms<N>, &update<U>); };
   }
+  kernels.compiled_for = [](int* capability) {
+    cudaFuncAttributes attributes{};
+    const cudaError_t status = cudaFuncGetAttributes(&attributes, &update<U>);
+    *capability = attributes.ptxVersion;
+    return status;
+  };
   kernels.one_pass = persistent_kernels<&one_pass<N, U, W, G>, kBlockThreads, typename U::Step>();
   kernels.bulk_pass = persistent_kernels<&bulk_pass<N, U, W, G>, kBulkThreads, typename U::Step>();
   return kernels;

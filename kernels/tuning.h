@@ -85,7 +85,7 @@ struct HoldShape {
   int blocks, slots;
 };
 
-// An upper bound for the static shared memory of the one-pass kernels, which use 300 to 700 bytes.
+// An upper bound for the static shared memory of the one-pass kernels, which use 300 to 930 bytes.
 inline constexpr int kStaticSharedBytes = 1024;
 
 // Holds as many tiles as possible, preferably in several blocks: a single block has to hold half as many tiles again to

@@ -55,6 +55,15 @@ void check_code(cudaError_t loaded, int device) {
   check(loaded, "loading the kernels");
 }
 
+// Of the experimental ways that a plan is given those that its device has, and the code in this library.
+int64_t experimental_of(const PlanDescription& plan) {
+  if (plan.experimental == 0 || capability_of(plan.device) < kOldestExperimental) return 0;
+  CurrentDevice current(plan.device);
+  int compiled_for = 0;
+  check_code(novograd_kernels(plan.dtypes).compiled_for(&compiled_for), plan.device);
+  return compiled_for < kOldestExperimental ? 0 : plan.experimental;
+}
+
 // Whether a launch was refused because of its shape, so that nothing was launched. None of these can be the failure of
 // an earlier kernel, which later launches report as well.
 bool was_refused(cudaError_t status) {

@@ -22,6 +22,7 @@ struct Options {
   int sms = 4;            // SIMT_SMS
   int blocks_per_sm = 2;  // SIMT_BLOCKS_PER_SM; at most sms * blocks_per_sm blocks run at a time
   int compute_capability = 90;
+  int compiled_for = 0;            // what kernels say that they were compiled for; 0: the compute capability
   bool cooperative_launch = true;  // what the device attribute says
   bool capturing = false;  // streams are being captured: a cooperative launch that is too large is accepted, and then fatal
   Order order = Order::kBySeed;

@@ -202,7 +202,8 @@ const LAYERWISE_PATH_TWO_PASS = Int32(1)
 # CUDA: one cooperative launch; gradients stay in shared memory until their layer's norm is known
 const LAYERWISE_PATH_ONE_PASS = Int32(2)
 
-# two passes: the update's launch begins while the norms' ends (programmatic dependent launch)
+# two passes: the update's launch begins while the norms' ends (programmatic dependent launch). Until then its blocks
+# wait on the multiprocessors beside the norms'
 const LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH = Int32(1)
 # one pass: a warp of its own fetches tiles by asynchronous bulk copies, ahead of those that sum and update them
 const LAYERWISE_EXPERIMENTAL_BULK_COPY = Int32(2)
@@ -258,8 +259,8 @@ mutable struct PlanOptions
     # spreads them over all multiprocessors, so that each has room left for a communication kernel beside the step, and
     # none is left out
     multiprocessors::Int64
-    # CUDA: a sum of LAYERWISE_EXPERIMENTAL_ flags; 0 (default): none. What the device does not have (compute capability
-    # 9.0 or newer) is left out. The bits are the same with each
+    # CUDA: a sum of LAYERWISE_EXPERIMENTAL_ flags; 0 (default): none. What the device and the library's code do not
+    # have (both of compute capability 9.0 or newer) is left out. The bits are the same with each
     experimental::Int64
 
     PlanOptions() = new()

@@ -231,7 +231,8 @@ PATH = {
 }
 
 EXPERIMENTAL = {
-    # two passes: the update's launch begins while the norms' ends (programmatic dependent launch)
+    # two passes: the update's launch begins while the norms' ends (programmatic dependent launch). Until then its
+    # blocks wait on the multiprocessors beside the norms'
     "dependent_launch": 1,
     # one pass: a warp of its own fetches tiles by asynchronous bulk copies, ahead of those that sum and update them
     "bulk_copy": 2,

@@ -195,7 +195,9 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* ke
   attributes->maxThreadsPerBlock = 1024;
   attributes->maxDynamicSharedSizeBytes = found->dynamic_shared_limit;
   attributes->numRegs = 32;
-  attributes->ptxVersion = attributes->binaryVersion = simt::options().compute_capability;
+  const simt::Options& options = simt::options();
+  attributes->binaryVersion = options.compute_capability;
+  attributes->ptxVersion = options.compiled_for ? options.compiled_for : options.compute_capability;
   return cudaSuccess;
 }
 

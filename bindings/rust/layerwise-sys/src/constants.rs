@@ -203,7 +203,8 @@ constants! {
     /// CUDA: one cooperative launch; gradients stay in shared memory until their layer's norm is known
     LAYERWISE_PATH_ONE_PASS = 2;
 
-    /// two passes: the update's launch begins while the norms' ends (programmatic dependent launch)
+    /// two passes: the update's launch begins while the norms' ends (programmatic dependent launch). Until then its
+    /// blocks wait on the multiprocessors beside the norms'
     LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH = 1;
     /// one pass: a warp of its own fetches tiles by asynchronous bulk copies, ahead of those that sum and update them
     LAYERWISE_EXPERIMENTAL_BULK_COPY = 2;

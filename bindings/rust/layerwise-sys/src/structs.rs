@@ -51,8 +51,8 @@ structs! {
         /// hardware spreads them over all multiprocessors, so that each has room left for a communication kernel beside
         /// the step, and none is left out
         multiprocessors: i64,
-        /// CUDA: a sum of LAYERWISE_EXPERIMENTAL_ flags; 0 (default): none. What the device does not have (compute
-        /// capability 9.0 or newer) is left out. The bits are the same with each
+        /// CUDA: a sum of LAYERWISE_EXPERIMENTAL_ flags; 0 (default): none. What the device and the library's code do
+        /// not have (both of compute capability 9.0 or newer) is left out. The bits are the same with each
         experimental: i64,
     }
 
