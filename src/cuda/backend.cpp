@@ -95,7 +95,7 @@ class CudaBackend final : public Backend {
         layout_(plan.layout, allows_one_pass(plan)),
         workspace_(plan.device, plan.workspace, plan.workspace_bytes, layout_.bytes),
         plan_(layout_.device_plan(plan.layout, workspace_.address())),
-        experimental_(capability_of(device_) < kOldestExperimental ? 0 : plan.experimental),
+        experimental_(experimental_of(plan)),
         kernels_(plan.dtypes, (experimental_ & LAYERWISE_EXPERIMENTAL_BULK_COPY) != 0),
         limits_{usable_multiprocessors(plan), (experimental_ & LAYERWISE_EXPERIMENTAL_DEPENDENT_LAUNCH) != 0} {
     CurrentDevice current(device_);
