@@ -36,7 +36,7 @@ inline constexpr Kernels kWarpATile{
     "a warp a tile, drawn, prefetched", true, 1, 0, true, 2, 1, 4, 4, 3, true, true, true, 0};
 // The same with LAYERWISE_EXPERIMENTAL_BULK_COPY.
 inline constexpr Kernels kBulk{"the same, with bulk copies", true, 1, 0, true, 2, 1, 4, 2, 0, true, true, true,
-                               layerwise::kRingStages * layerwise::kStageBytes};
+                               layerwise::kRingBytes};
 
 // Those of kernels/. Whoever changes them so that another structure is true changes this line, and the test of the
 // choice of path says whether kernels/tuning.h has to follow.

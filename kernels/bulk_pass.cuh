@@ -4,30 +4,31 @@
 //   reads    gradients (LARC: and weights) once, by copies straight into shared memory, up to a slot ahead of what is
 //            summed; the weights and moments of an update through a ring of two stages (row_ring.cuh). What is not
 //            whole, not aligned to 16 bytes, split or rounded at random as in one_pass.cuh
-//   grid     every block is resident; of a block's warps one draws tickets and fetches their tiles, one fetches the rows
-//            of updates, the others, the consumers, sum and update
+//   grid     every block is resident. A block has two producer warps, of which one thread each works: one draws tickets
+//            and fetches their tiles, the other fetches the rows of updates. Its other warps, the consumers, sum and
+//            update
 //
 // The block's slots are a ring, filled in the order of the tickets. A ticket is drawn only when the ring's next slot is
 // free. The consumers wait for a layer only when that slot is not free, or the list is at its end: a tile that was drawn
-// is summed and its sum handed on before anything is waited for, as one_pass.cuh needs it. Until the next tile is there
-// they update the oldest, if its layer is finished. Updates follow the order of the slots, so that the rows' warp knows
-// what comes next without being told.
+// is summed and its sum handed on before anything is waited for, which one_pass.cuh's argument against deadlock rests on.
+// While the next tile is on its way they update the oldest one, if its layer is finished. Tiles are updated in the order
+// of their slots, so the producer of rows knows which comes next.
 #pragma once
 
 #include "kernels/one_pass.cuh"
 
 namespace layerwise {
 
-inline constexpr int kBulkThreads = kBlockThreads + 2 * kWarpThreads;
+inline constexpr int kBulkThreads = kBlockThreads + kProducerWarps * kWarpThreads;
 
 // The warps that sum and update.
 struct Consumers {
   static constexpr int kThreads = kBlockThreads;
   static __device__ __forceinline__ int rank() { return static_cast<int>(threadIdx.x); }
-  static __device__ __forceinline__ void sync() { meet_on_barrier_1<kBlockThreads>(); }
+  static __device__ __forceinline__ void sync() { sync_on_named_barrier<kBlockThreads>(); }
 };
 
-// What a slot holds: a tile to sum, to sum and update, or to update; or the end of the list.
+// What a slot holds: a tile that is to be summed, updated or both, or the end of the list.
 struct SlotTile {
   Tile tile;
   WorkKind kind;
@@ -38,14 +39,14 @@ struct SlotTile {
 
 struct BulkBlock {
   uint64_t launch;                           // the number of this one
-  TransactionBarrier full[kMostHeldTiles];   // the producer's: ends when a slot's tile is there
-  TransactionBarrier empty[kMostHeldTiles];  // each consumer warp's and the rows': ends when none needs the slot any more
+  TransactionBarrier full[kMostHeldTiles];   // the tiles' producer arrives, with the bytes: the slot's tile is there
+  TransactionBarrier empty[kMostHeldTiles];  // consumer warps and the rows' producer arrive: none needs the slot any more
   SlotTile tiles[kMostHeldTiles];
   StageBarriers stages;
-  bool updates[2];  // in place of waiting for the next tile: one for each choice in turn, since warps read it later
+  bool updates[2];  // thread 0's choice between the oldest tile and the next; two, since a warp may read one late
 };
 
-// ---- Who fetches: one thread for the tiles, one for the rows ----
+// ---- The producers: one thread each ----
 
 template <Norm N, Update U, class W, class G>
 __device__ __forceinline__ void fetch_tile(const DevicePlan& plan, const OnePassWork& work, const typename U::Step& step,
@@ -102,14 +103,14 @@ __device__ __forceinline__ void fetch_rows(const DevicePlan& plan, const OnePass
 
 // ---- The consumers ----
 
-// The slots that wait for their update, of a ring.
+// The slots of a ring whose tiles wait for their update.
 class HeldSlots {
  public:
   __device__ __forceinline__ bool any() const { return held_ != 0; }
   __device__ __forceinline__ bool has(int slot) const { return held_ >> slot & 1; }
   __device__ __forceinline__ void add(int slot) { held_ |= 1u << slot; }
   __device__ __forceinline__ void remove(int slot) { held_ &= ~(1u << slot); }
-  // The first to be filled of those there are, where next will be filled next.
+  // The one that was filled first, given the slot that will be filled next.
   __device__ __forceinline__ int oldest(int next) const {
     const uint32_t from_next = held_ >> next << next;
     return __ffs(static_cast<int>(from_next ? from_next : held_)) - 1;
@@ -119,7 +120,7 @@ class HeldSlots {
   uint32_t held_ = 0;
 };
 
-// A tile's layer: finished, as every consumer has seen, or waited for by all of them.
+// A tile's layer: known to be finished by every consumer, or waited for by all of them.
 template <class Coefficients>
 struct ConsumersLayer {
   static constexpr bool kMayWait = true, is_for_warp = false;
@@ -127,17 +128,17 @@ struct ConsumersLayer {
   const OnePassWork& work;
   const BulkBlock& block;
   uint32_t layer;
-  bool is_finished;
+  bool is_known_finished;
 
   __device__ __forceinline__ LayerConstants<Coefficients> wait() const {
-    if (!is_finished) wait_for_layer<Consumers>(work, block.launch, layer);
+    if (!is_known_finished) wait_for_layer<Consumers>(work, block.launch, layer);
     return load_constants<Coefficients>(plan, layer);
   }
   __device__ __forceinline__ void begin() const {}
   __device__ __forceinline__ void go_on() const {}
 };
 
-// By every consumer, which reads nothing of the slot after it.
+// Called by every consumer, which does not read the slot afterwards.
 __device__ __forceinline__ void give_back(BulkBlock& block, int slot) {
   let_copies_overwrite();
   __syncwarp();
@@ -177,8 +178,9 @@ __device__ __forceinline__ void consume(const DevicePlan& plan, const OnePassWor
     if (updates) {
       const int slot = held.oldest(next.at);
       const SlotTile tile = block.tiles[slot];
+      const bool is_known_finished = may_come;  // else the choice would have been to wait for the next tile
       U::of_tile(plan, step, tile.tile, in_slot(slot, tile),
-                 ConsumersLayer<typename U::Coefficients>{plan, work, block, tile.tile.layer, may_come});
+                 ConsumersLayer<typename U::Coefficients>{plan, work, block, tile.tile.layer, is_known_finished});
       held.remove(slot);
       give_back(block, slot);
       continue;
@@ -222,7 +224,7 @@ __global__ void __launch_bounds__(kBulkThreads, kOnePassBlocks)
   }
   const typename N::End::Call& call = call_for_block<typename N::End>(step);
   __syncthreads();
-  unsigned char *const ring = memory, *const slots = ring + kRingStages * kStageBytes;
+  unsigned char *const ring = memory, *const slots = ring + kRingBytes;
   if (warp() < kWarps)
     consume<N, U, W, G>(plan, work, step, call, slots, ring, block);
   else if (lane() == 0 && warp() == kWarps)

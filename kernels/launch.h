@@ -114,8 +114,8 @@ struct StepKernels {
   // Takes the place of norms if step.given holds the caller's sums; null if the optimizer does not support that.
   cudaError_t (*given_norms)(const DevicePlan& plan, const Step& step, const DeviceLimits& device, cudaStream_t stream);
 
-  // The compute capability that these kernels were compiled for, times 10: a driver compiles older code for newer devices,
-  // and it has then what the older ones have.
+  // The compute capability, times 10, that these kernels were compiled for. It may be older than the device's: the driver
+  // compiles a library's PTX for newer devices, without what only they have.
   cudaError_t (*compiled_for)(int* capability);
 
   OnePassKernels<Step> one_pass;   // each thread loads what it sums

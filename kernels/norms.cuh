@@ -23,7 +23,7 @@ struct GradNorm {
   static __device__ __forceinline__ Sums<1> of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
                                                     const Held& held) {
     const G* const stored = tile_address<const G>(plan, tile, step.buffers.grads);
-    const auto grads = grad_summands(grads_to_sum(held, stored), held);
+    const auto grads = grad_summands(held.grads_to_sum(stored), held);
     return End::uses_infinity_norm(step) ? tile_sums<LargestMagnitude, T>(grads, tile.count)
                                          : tile_sums<SquareSum, T>(grads, tile.count);
   }
@@ -43,7 +43,7 @@ struct BothNorms {
   template <TileTeam T, Holder Held>
   static __device__ __forceinline__ Sums<2> of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
                                                     const Held& held) {
-    const auto grads = grads_to_sum(held, tile_address<const G>(plan, tile, step.buffers.grads));
+    const auto grads = held.grads_to_sum(tile_address<const G>(plan, tile, step.buffers.grads));
     W* const weights = tile_address<W>(plan, tile, step.buffers.weights);
     const float decay = End::decay_in_norm(plan, step, tile.layer);
     if constexpr (kMayBeSplit<W>) {
@@ -52,7 +52,7 @@ struct BothNorms {
         return tile_sums<SquareSum, T>(both_summands(grads, split, decay, held), tile.count);
       }
     }
-    const auto whole = weights_to_sum(held, static_cast<const W*>(weights));
+    const auto whole = held.weights_to_sum(static_cast<const W*>(weights));
     return tile_sums<SquareSum, T>(both_summands(grads, whole, decay, held), tile.count);
   }
   static __device__ __forceinline__ bool hand_up(const DevicePlan& plan, const Step&, const Tile& tile, Sums<2>& sums) {

@@ -18,36 +18,7 @@ __device__ __forceinline__ bool can_be_fetched(const T* address) {
 // then the next begins. Phases are told apart by the parity of their number, from 0 on.
 using TransactionBarrier = uint64_t;
 
-#if defined(SIMT_HARNESS)
-
-__device__ __forceinline__ void wait_for_earlier_launch() { simt::dependency_wait(); }
-__device__ __forceinline__ void let_later_launch_begin() { simt::dependency_trigger(); }
-
-__device__ __forceinline__ void init_barrier(TransactionBarrier& barrier, int arrivals) {
-  simt::mbarrier_init(&barrier, static_cast<unsigned>(arrivals));
-}
-__device__ __forceinline__ void let_copies_see_barriers() {}
-__device__ __forceinline__ void arrive(TransactionBarrier& barrier) { simt::mbarrier_arrive(&barrier); }
-__device__ __forceinline__ void arrive_expecting(TransactionBarrier& barrier, int bytes) {
-  simt::mbarrier_arrive_expect_tx(&barrier, static_cast<unsigned>(bytes));
-}
-__device__ __forceinline__ bool has_ended(TransactionBarrier& barrier, unsigned parity) {
-  return simt::mbarrier_test_wait(&barrier, parity);
-}
-__device__ __forceinline__ void wait_for_end(TransactionBarrier& barrier, unsigned parity) {
-  while (!simt::mbarrier_try_wait(&barrier, parity)) {
-  }
-}
-__device__ __forceinline__ void fetch(void* shared, const void* global, int bytes, TransactionBarrier& barrier) {
-  simt::bulk_load(shared, global, static_cast<unsigned>(bytes), &barrier);
-}
-__device__ __forceinline__ void let_copies_overwrite() {}
-template <int kThreads>
-__device__ __forceinline__ void meet_on_barrier_1() {
-  simt::named_barrier_sync(1, kThreads);
-}
-
-#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 
 namespace ptx {
 __device__ __forceinline__ uint32_t address(const void* shared) {
@@ -119,8 +90,37 @@ __device__ __forceinline__ void let_copies_overwrite() { asm volatile("fence.pro
 
 // A barrier of kThreads threads of the block, whole warps, apart from __syncthreads.
 template <int kThreads>
-__device__ __forceinline__ void meet_on_barrier_1() {
+__device__ __forceinline__ void sync_on_named_barrier() {
   asm volatile("bar.sync 1, %0;" ::"n"(kThreads) : "memory");
+}
+
+#elif defined(SIMT_HARNESS)
+
+__device__ __forceinline__ void wait_for_earlier_launch() { simt::dependency_wait(); }
+__device__ __forceinline__ void let_later_launch_begin() { simt::dependency_trigger(); }
+
+__device__ __forceinline__ void init_barrier(TransactionBarrier& barrier, int arrivals) {
+  simt::mbarrier_init(&barrier, static_cast<unsigned>(arrivals));
+}
+__device__ __forceinline__ void let_copies_see_barriers() {}
+__device__ __forceinline__ void arrive(TransactionBarrier& barrier) { simt::mbarrier_arrive(&barrier); }
+__device__ __forceinline__ void arrive_expecting(TransactionBarrier& barrier, int bytes) {
+  simt::mbarrier_arrive_expect_tx(&barrier, static_cast<unsigned>(bytes));
+}
+__device__ __forceinline__ bool has_ended(TransactionBarrier& barrier, unsigned parity) {
+  return simt::mbarrier_test_wait(&barrier, parity);
+}
+__device__ __forceinline__ void wait_for_end(TransactionBarrier& barrier, unsigned parity) {
+  while (!simt::mbarrier_try_wait(&barrier, parity)) {
+  }
+}
+__device__ __forceinline__ void fetch(void* shared, const void* global, int bytes, TransactionBarrier& barrier) {
+  simt::bulk_load(shared, global, static_cast<unsigned>(bytes), &barrier);
+}
+__device__ __forceinline__ void let_copies_overwrite() {}
+template <int kThreads>
+__device__ __forceinline__ void sync_on_named_barrier() {
+  simt::named_barrier_sync(1, kThreads);
 }
 
 #else
@@ -138,7 +138,7 @@ __device__ void wait_for_end(TransactionBarrier&, unsigned);
 __device__ void fetch(void*, const void*, int, TransactionBarrier&);
 __device__ void let_copies_overwrite();
 template <int kThreads>
-__device__ void meet_on_barrier_1();
+__device__ void sync_on_named_barrier();
 
 #endif
 

@@ -1,5 +1,5 @@
-// The weights and moments of the tile that is updated, on their way from memory through shared memory: a ring of two
-// stages, which one thread fills by bulk copies, rows ahead of the warps that update them.
+// A ring of stages in shared memory, through which the weights and moments of an update come: one thread fills it by bulk
+// copies, up to kRingStages stages ahead of the warps that update the rows.
 #pragma once
 
 #include "kernels/tile_io.cuh"
@@ -24,8 +24,8 @@ inline constexpr int kStageRows = 4 * kAccumulators * (sizeof(W) + sizeof(M)) <=
 static_assert(2 * kAccumulators * 2 * sizeof(float) <= kStageBytes && kRows % 4 == 0);
 
 struct StageBarriers {
-  TransactionBarrier full[kRingStages];   // one arrival: the rows are there
-  TransactionBarrier empty[kRingStages];  // one of each warp that updates: none of them needs the stage any more
+  TransactionBarrier full[kRingStages];   // the producer arrives, with the bytes: the stage's rows are there
+  TransactionBarrier empty[kRingStages];  // every consumer warp arrives: none needs the stage any more
 };
 
 // What the update of a whole tile reads beside its gradients, as far as it is streamed: null where it is not.
@@ -55,7 +55,7 @@ struct StreamedRows {
   }
 };
 
-// The same rows where they arrive, for the warps that update them.
+// The ring as the consumers see it: the stage whose rows are updated now.
 struct RowRing {
   const unsigned char* memory;
   StageBarriers& barriers;
@@ -70,7 +70,7 @@ struct RowRing {
     constexpr int kElements = kStageRows<W, M> * kAccumulators;
     return reinterpret_cast<const M*>(memory + stage.at * kStageBytes + kElements * sizeof(W)) + i % kElements;
   }
-  // Of a stage: waits for its rows; gives it back.
+  // Waits for the rows of the next stage; gives the stage back.
   __device__ __forceinline__ void begin() const { wait_for_end(barriers.full[stage.at], stage.parity); }
   __device__ __forceinline__ void end() const {
     let_copies_overwrite();
@@ -90,9 +90,11 @@ struct FetchedTile : HeldTile<W, G, kWithWeights> {
 
   __device__ __forceinline__ bool keeps_grads() const { return this->grads && !is_fetched; }
   __device__ __forceinline__ bool keeps_weights() const { return this->weights && !is_fetched; }
-  template <class T>
-  __device__ __forceinline__ HeldElements<T> to_sum(const T* stored, const T* held) const {
-    return {stored, is_fetched ? held : nullptr};
+  __device__ __forceinline__ HeldElements<G> grads_to_sum(const G* stored) const {
+    return {stored, is_fetched ? this->grads : nullptr};
+  }
+  __device__ __forceinline__ HeldElements<W> weights_to_sum(const W* stored) const {
+    return {stored, is_fetched ? this->weights : nullptr};
   }
 };
 

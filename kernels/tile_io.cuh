@@ -127,7 +127,8 @@ struct SplitElements {
 
 // ---- Where a norm keeps what it has read ----
 
-// Whether and where a tile may wait between its norm and its update, and where its norm reads it.
+// Whether and where a tile may wait between its norm and its update, and where its norm reads it, once and, where a sum
+// left float32's range, again.
 template <class T>
 concept Holder = requires { T::kHolds; T::kHoldsWeights; T::kMostRowsInFlight; T::kMostRandomRowsInFlight; };
 
@@ -142,15 +143,24 @@ struct HeldTile {
 
   __device__ __forceinline__ bool keeps_grads() const { return grads; }
   __device__ __forceinline__ bool keeps_weights() const { return weights; }
-  template <class T>
-  __device__ __forceinline__ StoredElements<T> to_sum(const T* stored, const T*) const {
-    return {stored};
-  }
+  __device__ __forceinline__ StoredElements<G> grads_to_sum(const G* stored) const { return {stored}; }
+  __device__ __forceinline__ StoredElements<W> weights_to_sum(const W* stored) const { return {stored}; }
+  __device__ __forceinline__ HeldElements<G> grads_to_sum_again(const G* stored) const { return {stored, grads}; }
+  __device__ __forceinline__ HeldElements<W> weights_to_sum_again(const W* stored) const { return {stored, weights}; }
 };
 // Nowhere: a kernel that reads every tile from memory.
 struct NotHeld {
   static constexpr bool kHolds = false, kHoldsWeights = false;
   static constexpr int kMostRowsInFlight = kRowsInFlight, kMostRandomRowsInFlight = kRandomRowsInFlight;
+
+  template <class G>
+  __device__ __forceinline__ StoredElements<G> grads_to_sum(const G* stored) const {
+    return {stored};
+  }
+  template <class W>
+  __device__ __forceinline__ StoredElements<W> weights_to_sum(const W* stored) const {
+    return {stored};
+  }
 };
 
 template <class T>
@@ -158,7 +168,7 @@ __device__ __forceinline__ void keep_four(T* held, int i, const FloatQuad& quad)
   *reinterpret_cast<Quad<T>*>(held + i) = pack<T>(quad);
 }
 
-// What a norm does with gradients as it reads them, where it reads them, and where it reads them a second time.
+// What a norm does with gradients as it reads them.
 template <Holder Held>
 __device__ __forceinline__ bool are_read_again(const Held& held) {
   if constexpr (Held::kHolds) return !held.grads;
@@ -173,27 +183,6 @@ template <Holder Held>
 __device__ __forceinline__ void keep_grad(const Held& held, int i, float value) {
   if constexpr (Held::kHolds)
     if (held.keeps_grads()) store(held.grads[i], value);
-}
-template <Holder Held, class G>
-__device__ __forceinline__ auto grads_to_sum(const Held& held, const G* stored) {
-  if constexpr (Held::kHolds)
-    return held.template to_sum<G>(stored, held.grads);
-  else
-    return StoredElements<G>{stored};
-}
-template <Holder Held, class W>
-__device__ __forceinline__ auto weights_to_sum(const Held& held, const W* stored) {
-  if constexpr (Held::kHoldsWeights)
-    return held.template to_sum<W>(stored, held.weights);
-  else
-    return StoredElements<W>{stored};
-}
-template <Holder Held, class G>
-__device__ __forceinline__ auto grads_to_sum_again(const Held& held, const G* stored) {
-  if constexpr (Held::kHolds)
-    return HeldElements<G>{stored, held.grads};
-  else
-    return StoredElements<G>{stored};
 }
 
 // ---- The weights of an update ----

@@ -178,7 +178,12 @@ struct GradSummands {
   __device__ __forceinline__ void load_one(int i, float (&values)[1]) const { values[0] = grads.load_one(i); }
   __device__ __forceinline__ void take_four(int i, FloatQuad (&quads)[1]) const { keep_grads(held, i, quads[0]); }
   __device__ __forceinline__ void take_one(int i, float (&values)[1]) const { keep_grad(held, i, values[0]); }
-  __device__ __forceinline__ auto again() const { return grad_summands(grads_to_sum_again(held, grads.address), NotHeld()); }
+  __device__ __forceinline__ auto again() const {
+    if constexpr (Held::kHolds)
+      return grad_summands(held.grads_to_sum_again(grads.address), NotHeld());
+    else
+      return grad_summands(grads, NotHeld());
+  }
 };
 template <Elements Grads, Holder Held>
 __device__ __forceinline__ GradSummands<Grads, Held> grad_summands(const Grads& grads, const Held& held) {
@@ -221,12 +226,13 @@ struct BothSummands {
     values[0] = decayed(values[0], values[1]);
   }
   __device__ __forceinline__ auto again() const {
-    const auto kept = grads_to_sum_again(held, grads.address);
     if constexpr (kHoldsWeights)
-      return both_summands(kept, HeldElements{weights.address, static_cast<decltype(weights.address)>(held.weights)},
-                           decay, NotHeld());
+      return both_summands(held.grads_to_sum_again(grads.address), held.weights_to_sum_again(weights.address), decay,
+                           NotHeld());
+    else if constexpr (Held::kHolds)
+      return both_summands(held.grads_to_sum_again(grads.address), weights, decay, NotHeld());
     else
-      return both_summands(kept, weights, decay, NotHeld());
+      return both_summands(grads, weights, decay, NotHeld());
   }
 
  private:

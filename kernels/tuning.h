@@ -49,12 +49,14 @@ inline constexpr int kOnePassBlocks = 2;
 inline constexpr int kOnePassRowsInFlight = 4;
 inline constexpr int kOnePassRandomRowsInFlight = 2;
 
-// Of the bulk pass: rows that an update keeps in flight a thread, which come from shared memory; a warp more for the
-// gradients' copies and one for the rows' leave a thread of two blocks 96 registers. Two stages of rows on their way: 16
-// KiB of them in flight while 16 are used, which is what hides the memory's latency for a block.
+// The bulk pass. Two producer warps, for tiles and for rows, leave a thread of two blocks 96 registers, so an update keeps
+// two rows in flight, which come from shared memory. While a stage of 16 KiB is used, the other is on its way: about what
+// hides the memory's latency for a block.
 inline constexpr int kBulkRowsInFlight = 2;
 inline constexpr int kRingStages = 2;
 inline constexpr int kStageBytes = 16 * 1024;
+inline constexpr int kRingBytes = kRingStages * kStageBytes;
+inline constexpr int kProducerWarps = 2;
 
 // Tiles per work item where a layer does not fit and is only summed. Drawing an item costs two round trips to L2, about
 // 1 us; at an SM's share of the memory bandwidth 4 tiles of 32 KiB take four times as long on an H100.

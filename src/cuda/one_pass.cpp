@@ -61,7 +61,7 @@ PlanKernels::PlanKernels(const Dtypes& dtypes, bool copies_in_bulk)
       sgd(sgd_kernels(dtypes)),
       scale(scale_kernels(dtypes)),
       sums(sum_kernels(dtypes)),
-      ring_bytes(copies_in_bulk ? kRingStages * kStageBytes : 0) {
+      ring_bytes(copies_in_bulk ? kRingBytes : 0) {
   if (copies_in_bulk) for_each(*this, [](auto& of_step) { of_step.one_pass = of_step.bulk_pass; });
 }
 

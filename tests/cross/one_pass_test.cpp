@@ -291,7 +291,7 @@ TEST_CASE("a work list that holds more than there is room for is caught", "[one_
     const auto kernels = layerwise::novograd_kernels(dtypes);
     for (const bool in_bulk : {false, true}) {
       const auto& kernel = in_bulk ? kernels.bulk_pass : kernels.one_pass;
-      const int ring = in_bulk ? layerwise::kRingStages * layerwise::kStageBytes : 0;
+      const int ring = in_bulk ? layerwise::kRingBytes : 0;
       REQUIRE_CUDA(cudaMemcpy(workspace.data(), image.data(), image.size(), cudaMemcpyHostToDevice));
       REQUIRE_CUDA(kernel.allow_shared(kPretended.per_block));
       const cudaError_t ran =

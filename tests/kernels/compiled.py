@@ -49,7 +49,7 @@ def blocks_an_sm(usage, architecture, threads):
 
 def from_ptxas(logs, tuning):
     """{architecture: {kernel: fields}}"""
-    threads = int(re.search(r"kBlockThreads = (\d+);", Path(tuning).read_text())[1])
+    number = resources.numbers_of(Path(tuning).read_text())
     usages = resources.read(logs)
     names = resources.readable(sorted({function for function, _ in usages}))
     rows = {}
@@ -57,7 +57,7 @@ def from_ptxas(logs, tuning):
         spilled = usage.stack + usage.spill_stores + usage.spill_loads + usage.local
         rows.setdefault(architecture, {})[short(names[function])] = {
             "registers": str(usage.registers), "spilled": str(spilled), "shared": str(usage.shared),
-            "blocks": str(blocks_an_sm(usage, architecture, resources.threads_of(function, threads)))}
+            "blocks": str(blocks_an_sm(usage, architecture, resources.threads_of(function, number)))}
     return rows
 
 

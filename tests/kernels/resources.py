@@ -62,23 +62,27 @@ def problems_in(usages, architectures):
 # The first pattern that a mangled name has decides.
 BLOCKS = {r"5normsINS_9BothNorms": "kBothNormBlocks", "5norms": "kNormBlocks", "6update": "kUpdateBlocks",
           "8one_pass": "kOnePassBlocks", "9bulk_pass": "kOnePassBlocks"}
-PRODUCERS = {"9bulk_pass": 64}  # threads of a block beside kBlockThreads
 REGISTERS_OF_AN_SM = 65536  # on every architecture from sm_75 on; a thread gets them in eights
 
 
-def threads_of(function, block_threads):
-    return block_threads + sum(more for kernel, more in PRODUCERS.items() if kernel in function)
+def numbers_of(tuning):
+    return {name: int(value) for name, value in re.findall(r"constexpr int (k\w+) = (\d+);", tuning)}
+
+
+def threads_of(function, number):
+    """Of a block; number: what tuning.h has."""
+    return number["kBlockThreads"] + (32 * number["kProducerWarps"] if "9bulk_pass" in function else 0)
 
 
 def over_budget(usages, tuning):
     """Kernels of which an SM holds fewer blocks than planned, by registers or by shared memory."""
-    number = {name: int(value) for name, value in re.findall(r"constexpr int (k\w+) = (\d+);", tuning)}
+    number = numbers_of(tuning)
     problems = []
     for (function, architecture), usage in usages.items():
         kernel = next((pattern for pattern in BLOCKS if re.search(pattern, function)), None)
         if kernel is None:
             continue
-        registers = (usage.registers + 7) // 8 * 8 * threads_of(function, number["kBlockThreads"]) * number[BLOCKS[kernel]]
+        registers = (usage.registers + 7) // 8 * 8 * threads_of(function, number) * number[BLOCKS[kernel]]
         if registers > REGISTERS_OF_AN_SM:
             problems.append(f"{function} on {architecture}: {usage.registers} registers are too many for "
                             f"{number[BLOCKS[kernel]]} blocks")
@@ -141,7 +145,7 @@ def self_test():
     ]
     tuning = ("inline constexpr int kBlockThreads = 256;\ninline constexpr int kNormBlocks = 3;\n"
               "inline constexpr int kBothNormBlocks = 2;\ninline constexpr int kUpdateBlocks = 3;\ninline constexpr int kOnePassBlocks = 2;\n"
-              "inline constexpr int kStaticSharedBytes = 1024;\n")
+              "inline constexpr int kProducerWarps = 2;\ninline constexpr int kStaticSharedBytes = 1024;\n")
 
     def budget(kernel, registers, shared):
         return over_budget(parse(entry(kernel, "sm_90").replace("40 registers", f"{registers} registers")

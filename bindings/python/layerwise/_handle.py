@@ -67,7 +67,7 @@ class PlanHandle:
         options.isa = selector(isa, "isa", _abi.ISA)
         options.path = selector(path, "path", _PATH_CHOICES)
         options.multiprocessors = integer(multiprocessors, "multiprocessors")
-        options.experimental = sum({selector(way, "experimental", _abi.EXPERIMENTAL) for way in _names(experimental)})
+        options.experimental = sum({selector(way, "experimental", _abi.EXPERIMENTAL) for way in _listed(experimental)})
         self._workspace = workspace
         options.workspace, options.workspace_bytes = _buffers.workspace(workspace, options.device)
         with called({f"device is {options.device}": f"device is {device!r}"}):
@@ -304,9 +304,10 @@ class PlanHandle:
         return self._query("global_fingerprint")
 
 
-def _names(experimental: Any) -> Any:
-    if isinstance(experimental, str):
-        raise TypeError(f"experimental is {experimental!r}: it must be a list of names, [{experimental!r}]")
+def _listed(experimental: Any) -> Any:
+    if not isinstance(experimental, (list, tuple, set, frozenset)):
+        raise TypeError(f"experimental is {experimental!r}: it must be a list of names of "
+                        f"{', '.join(map(repr, _abi.EXPERIMENTAL))}")
     return experimental
 
 

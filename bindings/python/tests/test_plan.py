@@ -183,3 +183,14 @@ if child == 0:
     os._exit(2)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """) == "7"
+
+
+def test_experimental_ways_are_named_in_a_list_and_for_cuda() -> None:
+    assert layerwise.Plan([3]).experimental == []
+    with pytest.raises(layerwise.ArgumentError, match="experimental is 3 beside device"):
+        layerwise.Plan([3], experimental=["bulk_copy", "dependent_launch", "bulk_copy"])
+    with pytest.raises(layerwise.ArgumentError, match="'bulk'.*'dependent_launch'"):
+        layerwise.Plan([3], experimental=["bulk"])  # type: ignore[list-item]
+    for value in ("bulk_copy", None, 2):
+        with pytest.raises(TypeError, match=f"experimental is {value!r}: it must be a list of names"):
+            layerwise.Plan([3], experimental=value)  # type: ignore[arg-type]

@@ -307,6 +307,20 @@ def test_hooks_that_step_while_backward_runs_find_the_views() -> None:
     assert same_bits(first, second)
 
 
+def test_a_parameter_that_is_laid_out_anew_is_given_a_place_of_that_layout() -> None:
+    # Hazard: a gradient of other strides than its parameter's, which autograd and the step then go over element by element.
+    weight = torch.nn.Parameter(torch.arange(24.0).reshape(4, 6))
+    optimizer = NovoGrad([weight], lr=0.1)
+    weight.square().sum().backward()
+    optimizer.pack_grads()
+    weight.data = weight.data.t().contiguous().t()
+    optimizer.zero_grad()
+    weight.square().sum().backward()
+    optimizer.pack_grads()
+    assert weight.grad is not None and weight.grad.stride() == weight.stride() == (1, 4)
+    assert torch.equal(weight.grad, 2 * weight)
+
+
 def test_parameters_that_are_gone_are_kept_alive_by_nothing() -> None:
     kept, gone = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(5))
     optimizer = NovoGrad([{"params": [kept]}, {"params": [gone]}], 0.1)

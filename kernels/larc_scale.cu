@@ -1,58 +1,8 @@
-// LARC on the device, with SGD or alone: the scalars of a layer, the update of an element, and the kernels.
-#include "kernels/step_kernels.cuh"
+// The kernels of LARC alone: gradients are scaled in place; weights are read only if weight decay is folded in.
+#include "kernels/larc.cuh"
 
 namespace layerwise {
 namespace {
-
-struct LarcEnd {
-  using Step = LarcStep;
-  using Call = LarcCall;
-  static constexpr bool is_done_for_absent_layers = false;
-
-  static __device__ __forceinline__ Call call(const Step& step) { return larc_call(step.larc, step.sgd); }
-  static __device__ __forceinline__ float decay_in_norm(const DevicePlan& plan, const Step& step, int64_t layer) {
-    return step.larc.decayed_norm ? decay_of_raw_gradient(step.larc, plan.options[layer]) : 0;
-  }
-  static __device__ __forceinline__ Sums<2> given(const Step& step, int64_t layer) {
-    return {{step.given.grads[layer], step.given.weights[layer]}};
-  }
-  static __device__ __forceinline__ void finish(const DevicePlan& plan, const Step& step, const Call& call, int64_t layer,
-                                                const Sums<2>& sums) {
-    publish(plan, step.buffers, layer,
-            larc_layer(step.larc, step.sgd, call, plan.options[layer], sums.of[1], sums.of[0]));
-  }
-};
-
-// ---- With SGD ----
-
-struct SgdRule {
-  using Coefficients = LarcCoefficients;
-  bool nesterov;
-
-  __device__ __forceinline__ void operator()(const Coefficients& layer, float g, float& m, float& w) const {
-    const float h = sgd_gradient(layer, g, w);
-    m = sgd_momentum(layer, h, m);
-    w = sgd_weight(layer, nesterov, h, m, w);
-  }
-};
-
-template <class W, class G, class M>
-struct SgdUpdate {
-  using Step = LarcStep;
-  using Coefficients = LarcCoefficients;
-
-  template <Holder Held, class Source>
-  static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
-                                                 const Held& held, const Source& source) {
-    update_weights<W, G, M>(plan, step.buffers, tile, SgdRule{step.sgd.nesterov}, held, source);
-  }
-  static __device__ __forceinline__ StreamedRows<W, M> streamed(const DevicePlan& plan, const Step& step, const Tile& tile,
-                                                                bool with_weights) {
-    return streamed_rows<W, M>(plan, step.buffers, tile, with_weights);
-  }
-};
-
-// ---- Alone: gradients are scaled in place; weights are read only if weight decay is folded in ----
 
 template <class W, class G, Elements Gradients, Holder Held>
 struct ScaledGradients {
@@ -108,12 +58,6 @@ struct ScaleUpdate {
 };
 
 }  // namespace
-
-StepKernels<LarcStep> sgd_kernels(const Dtypes& dtypes) {
-  return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
-    return step_kernels<BothNorms<W, G, LarcEnd>, SgdUpdate<W, G, M>, W, G>();
-  });
-}
 
 StepKernels<LarcStep> scale_kernels(const Dtypes& dtypes) {
   return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
