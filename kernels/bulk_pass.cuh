@@ -236,4 +236,9 @@ __global__ void __launch_bounds__(kBulkThreads, kOnePassBlocks)
 #endif
 }
 
+template <Norm N, Update U, class W, class G>
+OnePassKernels<typename U::Step> bulk_pass_kernels() {
+  return persistent_kernels<&bulk_pass<N, U, W, G>, kBulkThreads, typename U::Step>();
+}
+
 }  // namespace layerwise

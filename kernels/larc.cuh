@@ -1,7 +1,7 @@
-// LARC on the device, with SGD or alone: what ends a layer's norms.
+// LARC on the device, with SGD or alone: the scalars of a layer and the update of an element.
 #pragma once
 
-#include "kernels/step_kernels.cuh"
+#include "kernels/tile_update.cuh"
 
 namespace layerwise {
 
@@ -21,6 +21,90 @@ struct LarcEnd {
                                                 const Sums<2>& sums) {
     publish(plan, step.buffers, layer,
             larc_layer(step.larc, step.sgd, call, plan.options[layer], sums.of[1], sums.of[0]));
+  }
+};
+
+// ---- With SGD ----
+
+struct SgdRule {
+  using Coefficients = LarcCoefficients;
+  bool nesterov;
+
+  __device__ __forceinline__ void operator()(const Coefficients& layer, float g, float& m, float& w) const {
+    const float h = sgd_gradient(layer, g, w);
+    m = sgd_momentum(layer, h, m);
+    w = sgd_weight(layer, nesterov, h, m, w);
+  }
+};
+
+template <class W, class G, class M>
+struct SgdUpdate {
+  using Step = LarcStep;
+  using Coefficients = LarcCoefficients;
+
+  template <Holder Held, class Source>
+  static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                 const Held& held, const Source& source) {
+    update_weights<W, G, M>(plan, step.buffers, tile, SgdRule{step.sgd.nesterov}, held, source);
+  }
+  static __device__ __forceinline__ StreamedRows<W, M> streamed(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                                bool with_weights) {
+    return streamed_rows<W, M>(plan, step.buffers, tile, with_weights);
+  }
+};
+
+// ---- Alone: gradients are scaled in place; weights are read only if weight decay is folded in ----
+
+template <class W, class G, Elements Gradients, Holder Held>
+struct ScaledGradients {
+  using Coefficients = LarcCoefficients;
+  static constexpr int kRowsAtOnce = Held::kMostRowsInFlight, kSinglesAtOnce = kSinglesInFlight;
+  static constexpr bool kAsksEarly = false;
+
+  G* to;
+  Gradients grads;
+  WholeWeights<W> weights;  // null without folded weight decay
+
+  __device__ __forceinline__ bool aligned() const { return is_aligned(to) && is_aligned(weights.weights); }
+  __device__ __forceinline__ void load_four(int i, Quads& quads) const {
+    quads.w = weights.weights ? weights.load_four(i, false) : FloatQuad{};
+    quads.g = grads.load_four(i, false);
+  }
+  __device__ __forceinline__ void load_one(int i, Singles& one) const {
+    one.w = weights.weights ? weights.load_one(i) : 0.0f;
+    one.g = grads.load_one(i);
+  }
+  __device__ __forceinline__ void apply(const Coefficients& layer, Singles& one) const {
+    one.g = weights.weights ? larc_decayed_element(layer, one.g, one.w) : larc_element(layer, one.g);
+  }
+  __device__ __forceinline__ void store_four(int i, const Quads& quads, const Coefficients&) const {
+    store_quad(to + i, quads.g);
+  }
+  __device__ __forceinline__ void store_one(int i, const Singles& one, const Coefficients&) const { store(to[i], one.g); }
+};
+
+template <class W, class G>
+struct ScaleUpdate {
+  using Step = LarcStep;
+  using Coefficients = LarcCoefficients;
+
+  template <Holder Held, class Source>
+  static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                 const Held& held, const Source& source) {
+    G* const grads = tile_address<G>(plan, tile, step.buffers.grads);
+    W* const weights = step.larc.decay_in_factor ? tile_address<W>(plan, tile, step.buffers.weights) : nullptr;
+    if constexpr (Held::kHolds) {
+      const ScaledGradients<W, G, HeldElements<G>, Held> scaled{
+          grads, {grads, held.grads}, {weights, held.weights, nullptr, Dtype::kNone}};
+      update_tile(scaled, tile.count, source);
+    } else {
+      const ScaledGradients<W, G, StoredElements<G>, Held> scaled{
+          grads, {grads}, {weights, nullptr, nullptr, Dtype::kNone}};
+      update_tile(scaled, tile.count, source);
+    }
+  }
+  static __device__ __forceinline__ StreamedRows<W, float> streamed(const DevicePlan&, const Step&, const Tile&, bool) {
+    return {};
   }
 };
 

@@ -118,14 +118,20 @@ struct StepKernels {
   // compiles a library's PTX for newer devices, without what only they have.
   cudaError_t (*compiled_for)(int* capability);
 
-  OnePassKernels<Step> one_pass;   // each thread loads what it sums
-  OnePassKernels<Step> bulk_pass;  // bulk copies fetch it; compute capability 9.0 and newer
+  OnePassKernels<Step> one_pass;
 };
 
 StepKernels<NovogradStep> novograd_kernels(const Dtypes& dtypes);
 StepKernels<NovogradStep> larc_novograd_kernels(const Dtypes& dtypes);  // LARC, then NovoGrad
 StepKernels<LarcStep> sgd_kernels(const Dtypes& dtypes);
 StepKernels<LarcStep> scale_kernels(const Dtypes& dtypes);
+
+// What takes the place of one_pass where a plan asks for it: bulk copies fetch what is summed, in place of the threads
+// that sum. For compute capability 9.0 and newer.
+OnePassKernels<NovogradStep> novograd_bulk_pass(const Dtypes& dtypes);
+OnePassKernels<NovogradStep> larc_novograd_bulk_pass(const Dtypes& dtypes);
+OnePassKernels<LarcStep> sgd_bulk_pass(const Dtypes& dtypes);
+OnePassKernels<LarcStep> scale_bulk_pass(const Dtypes& dtypes);
 
 // For layerwise_partial_norms: the sums are written out and nothing is updated.
 struct SumKernels {

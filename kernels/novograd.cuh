@@ -1,7 +1,7 @@
-// NovoGrad on the device, with or without LARC before it: what ends a layer's norms, and the update of an element.
+// NovoGrad on the device, with or without LARC before it: the scalars of a layer and the update of an element.
 #pragma once
 
-#include "kernels/step_kernels.cuh"
+#include "kernels/tile_update.cuh"
 
 namespace layerwise {
 
@@ -20,6 +20,28 @@ struct AnyNovogradEnd {
                                                const SecondMoment& moment) {
     if (update.is_finite) store_second_moment(step, layer, moment);
     publish(plan, step.buffers, layer, update);
+  }
+};
+
+struct NovogradEnd : AnyNovogradEnd {
+  static __device__ __forceinline__ Sums<1> given(const Step& step, int64_t layer) { return {{step.given.grads[layer]}}; }
+  static __device__ __forceinline__ void finish(const DevicePlan& plan, const Step& step, const Call& call, int64_t layer,
+                                                const Sums<1>& sums) {
+    SecondMoment moment = load_second_moment(step, layer);
+    store(plan, step, layer, novograd_layer(step.hyper, call, plan.options[layer], sums.of[0], moment), moment);
+  }
+};
+
+struct LarcNovogradEnd : AnyNovogradEnd {
+  static __device__ __forceinline__ Sums<2> given(const Step& step, int64_t layer) {
+    return {{step.given.grads[layer], step.given.weights[layer]}};
+  }
+  static __device__ __forceinline__ void finish(const DevicePlan& plan, const Step& step, const Call& call, int64_t layer,
+                                                const Sums<2>& sums) {
+    SecondMoment moment = load_second_moment(step, layer);
+    const auto update =
+        larc_novograd_layer(step.larc, step.hyper, call, plan.options[layer], sums.of[1], sums.of[0], moment);
+    store(plan, step, layer, update, moment);
   }
 };
 

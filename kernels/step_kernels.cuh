@@ -1,9 +1,8 @@
 // Collects an optimizer's kernels into the table that the backend launches them from.
 #pragma once
 
-#include "kernels/bulk_pass.cuh"
 #include "kernels/given_norms.cuh"
-#include "kernels/two_pass.cuh"
+#include "kernels/one_pass.cuh"
 
 namespace layerwise {
 
@@ -30,7 +29,6 @@ StepKernels<typename U::Step> step_kernels() {
     return status;
   };
   kernels.one_pass = persistent_kernels<&one_pass<N, U, W, G>, kBlockThreads, typename U::Step>();
-  kernels.bulk_pass = persistent_kernels<&bulk_pass<N, U, W, G>, kBulkThreads, typename U::Step>();
   return kernels;
 }
 

@@ -62,7 +62,11 @@ PlanKernels::PlanKernels(const Dtypes& dtypes, bool copies_in_bulk)
       scale(scale_kernels(dtypes)),
       sums(sum_kernels(dtypes)),
       ring_bytes(copies_in_bulk ? kRingBytes : 0) {
-  if (copies_in_bulk) for_each(*this, [](auto& of_step) { of_step.one_pass = of_step.bulk_pass; });
+  if (!copies_in_bulk) return;
+  novograd.one_pass = novograd_bulk_pass(dtypes);
+  larc_novograd.one_pass = larc_novograd_bulk_pass(dtypes);
+  sgd.one_pass = sgd_bulk_pass(dtypes);
+  scale.one_pass = scale_bulk_pass(dtypes);
 }
 
 OnePass::OnePass(const PlanDescription& plan, const PlanKernels& kernels, const WorkspaceLayout& layout,

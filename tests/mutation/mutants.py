@@ -241,7 +241,8 @@ def generate(file, text):
 
 
 def sample(mutants, count, seed):
-    """`count` of them in a fixed order, spread evenly over files and rules: one of each, then a second of each, ..."""
+    """`count` of them in a fixed order, spread evenly over files and rules: one of each file, one of each file and rule,
+    then a second of each, ..."""
     draw = random.Random(seed)
     groups = {}
     for mutant in mutants:
@@ -250,6 +251,8 @@ def sample(mutants, count, seed):
         draw.shuffle(group)
     order = sorted(groups)
     draw.shuffle(order)
+    first = {file: rule for file, rule in reversed(order)}
+    order.sort(key=lambda group: group[1] != first[group[0]])
     result = []
     while len(result) < count and any(groups.values()):
         result += [groups[key].pop() for key in order if groups[key]]
