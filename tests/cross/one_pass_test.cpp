@@ -288,9 +288,9 @@ TEST_CASE("a work list that holds more than there is room for is caught", "[one_
     layerwise::OnePassWork work = places.one_pass_work(0, static_cast<int64_t>(list.items.size()), workspace.data());
     work.slots = slots;
     const int shared = slots * kTile * static_cast<int>(sizeof(float));
-    const auto kernels = layerwise::novograd_kernels(dtypes);
     for (const bool in_bulk : {false, true}) {
-      const auto& kernel = in_bulk ? kernels.bulk_pass : kernels.one_pass;
+      const auto kernel =
+          in_bulk ? layerwise::novograd_bulk_pass(dtypes) : layerwise::novograd_kernels(dtypes).one_pass;
       const int ring = in_bulk ? layerwise::kRingBytes : 0;
       REQUIRE_CUDA(cudaMemcpy(workspace.data(), image.data(), image.size(), cudaMemcpyHostToDevice));
       REQUIRE_CUDA(kernel.allow_shared(kPretended.per_block));
