@@ -58,7 +58,7 @@ def update(checkout, copy):
 
 
 def mutated_files(tree):
-    """What mutants are made of; the .cu files, step_kernels.cuh and tuning.h hold little but what is launched and in what
+    """What mutants are made of; the .cu files, step_kernels.cuh and tuning.h hold nothing but what is launched and in what
     shape, hyper.h nothing but the names of options."""
     root = pathlib.Path(tree)
     unseen = ("step_kernels.cuh", "ptx.cuh")  # of the second the harness has stand-ins
