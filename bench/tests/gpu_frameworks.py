@@ -1,4 +1,4 @@
-"""The programs of bench/gpu.d/frameworks without a GPU: gpu_frameworks.py LIBRARY
+"""The programs of bench/gpu.d/frameworks without a GPU, with the library of LAYERWISE_LIBRARY.
 
 They hold on the CPU, find one wrong bit, and say what is missing; whatever one does, the others' findings are kept.
 """
@@ -292,5 +292,4 @@ if __name__ == "__main__":
     if not installed("numpy"):
         print("SKIPPED: NumPy is not installed")
         sys.exit(0)
-    os.environ["LAYERWISE_LIBRARY"] = sys.argv.pop(1)
     unittest.main()

@@ -1,4 +1,4 @@
-"""The stages of bench/gpu against the pretended runtime: gpu_stages.py PROGRAM
+"""The stages of bench/gpu against the pretended runtime: the program of LAYERWISE_BENCH_GPU.
 
 Their checks hold on it, find one wrong bit, and end with words when any call of the runtime fails.
 """
@@ -342,5 +342,5 @@ class Stages(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    PROGRAM = sys.argv.pop(1)
+    PROGRAM = os.environ["LAYERWISE_BENCH_GPU"]
     unittest.main()
