@@ -69,10 +69,14 @@ def _train(model: Any, optimizer: Any, steps: Iterable[int], rank: int, ranks: i
     return losses
 
 
-def distributed(rank: int, ranks: int, maker: str, steps: int, bf16: bool = False, whole_batch: bool = False) -> Any:
+def distributed(rank: int, ranks: int, maker: str, steps: tuple[int, int], bf16: bool = False, whole_batch: bool = False,
+                save: str | None = None, load: str | None = None) -> Any:
     """Its DistributedOptimizer, which cuts flat buffers. whole_batch: on every rank."""
     with _begin():
         net: Any = Net().bfloat16() if bf16 else Net()
+        loaded = {} if load is None else torch.load(load)
+        if load is not None:
+            net.load_state_dict(loaded["model"])
         model = _wrapped(net, use_distributed_optimizer=True, grad_reduce_in_fp32=True)
         # the keys that Megatron writes into groups
         given = [{"params": list(net.parameters()), "wd_mult": 1.0, "lr_mult": 1.0, "is_expert_parallel": False}]
@@ -84,7 +88,12 @@ def distributed(rank: int, ranks: int, maker: str, steps: int, bf16: bool = Fals
             per_model_buffers={0: model.buffers}, data_parallel_group=group, data_parallel_group_gloo=group,
             data_parallel_group_idx=0, distributed_optimizer_instance_id=0)
         inner.set_pieces(*pieces.megatron(optimizer))
-        losses = _train(model, optimizer, range(steps), *((0, 1) if whole_batch else (rank, ranks)))
+        if load is not None:
+            pieces.load_full_state(inner, loaded["optimizer"])
+        losses = _train(model, optimizer, range(*steps), *((0, 1) if whole_batch else (rank, ranks)))
+        full = pieces.full_state(inner, weights=True)
+        if save is not None and rank == 0:
+            torch.save({"model": net.state_dict(), "optimizer": full}, save)
         return losses, [parameter.detach() for parameter in net.parameters()], inner.layer_stats()
 
 

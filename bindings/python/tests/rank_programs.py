@@ -464,7 +464,10 @@ def flat_partition(whole: list[torch.Tensor], rank: int, ranks: int) -> tuple[to
 
 
 def flat_engine(rank: int, ranks: int, makers: list[str], steps: int, bad: dict[int, int] | None = None,
-                reload: bool = False) -> Any:
+                reload: bool = False, begin: int = 0, full: dict[str, Any] | None = None) -> Any:
+    """From step `begin` on with the state and the weights of whole layers, by maker."""
+    from layerwise.torch.pieces import full_state, load_full_state
+
     reports = {}
     for maker in makers:
         given = [torch.nn.Parameter(weight) for weight in whole_weights()]
@@ -474,9 +477,13 @@ def flat_engine(rank: int, ranks: int, makers: list[str], steps: int, bad: dict[
         optimizer.param_groups[0]["params"] = [flat]
         optimizer.param_groups[0].pop("param_names", None)
         optimizer.set_pieces({flat: pieces})
+        if full is not None:
+            load_full_state(optimizer, full[maker])
         for step in range(steps):
-            flat.grad = flat_partition(whole_gradients(step, bad=(bad or {}).get(step)), rank, ranks)[0]
             optimizer.param_groups[0]["lr"] *= 0.99
+            if step < begin:
+                continue
+            flat.grad = flat_partition(whole_gradients(step, bad=(bad or {}).get(step)), rank, ranks)[0]
             optimizer.step()
             if reload:
                 optimizer.load_state_dict(optimizer.state_dict())
@@ -490,8 +497,33 @@ def flat_engine(rank: int, ranks: int, makers: list[str], steps: int, bad: dict[
         kinds = {name: tuple(value.shape) for name, value in optimizer.state[flat].items()}
         reports[maker] = {"weights": weights, "stats": optimizer.layer_stats(),
                           "nonfinite": optimizer.nonfinite_layers(), "padding": joined,
-                          "kinds": (kinds, flat.numel(), len(pieces))}
+                          "kinds": (kinds, flat.numel(), len(pieces)), "full": full_state(optimizer, weights=True)}
     return reports
+
+
+def wrong_full_state(rank: int, ranks: int, of: dict[str, Any]) -> dict[str, tuple[str, bool]]:
+    """By what is wrong: what this rank's load says, and whether it has written."""
+    from layerwise.torch.pieces import full_state, load_full_state
+
+    optimizer = NovoGrad([torch.nn.Parameter(weight) for weight in whole_weights()], 0.01)
+    values, pieces = flat_partition(whole_weights(), rank, ranks)
+    flat = torch.nn.Parameter(values)
+    optimizer.param_groups[0]["params"] = [flat]
+    said = {}
+    try:
+        full_state(optimizer)
+    except RuntimeError as error:
+        said["no pieces"] = f"RuntimeError: {error}", False
+    optimizer.set_pieces({flat: pieces})
+    before = flat.detach().clone()
+    for what, state in of.items():
+        try:
+            load_full_state(optimizer, state)
+            error = ""
+        except (TypeError, ValueError) as raised:
+            error = f"{type(raised).__name__}: {raised}"
+        said[what] = error, bool(optimizer.state[flat]) or not torch.equal(flat, before)
+    return said
 
 
 def wrong_pieces(rank: int, ranks: int, what: str) -> str:
@@ -600,7 +632,8 @@ def before_set_pieces(rank: int, ranks: int, maker: str) -> list[str]:
     return said
 
 
-def deepspeed_engine(rank: int, ranks: int, stage: int, maker: str, steps: int) -> Any:
+def deepspeed_engine(rank: int, ranks: int, stage: int, maker: str, steps: tuple[int, int], save: str = "",
+                     load: str = "") -> Any:
     import logging
     import os
 
@@ -618,8 +651,11 @@ def deepspeed_engine(rank: int, ranks: int, stage: int, maker: str, steps: int) 
     with pieces.awaited(optimizer):
         engine, *_ = deepspeed.initialize(model=net, optimizer=optimizer, config=config)
     optimizer.set_pieces(*pieces.deepspeed(engine.optimizer))
+    if load:
+        _, client = engine.load_checkpoint(load, load_optimizer_states=False)
+        pieces.load_full_state(optimizer, client["layerwise"])
     losses = []
-    for step in range(steps):
+    for step in range(*steps):
         x, y = batch(step, rank, ranks)
         loss = ((engine(x) - y) ** 2).mean()
         engine.backward(loss)
@@ -627,4 +663,6 @@ def deepspeed_engine(rank: int, ranks: int, stage: int, maker: str, steps: int) 
         loss = loss.detach()
         dist.all_reduce(loss)
         losses.append(float(loss) / ranks)
+    if save:
+        engine.save_checkpoint(save, client_state={"layerwise": pieces.full_state(optimizer)})
     return losses, [parameter.detach() for parameter in engine.module.parameters()], optimizer.layer_stats()

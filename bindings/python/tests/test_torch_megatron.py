@@ -15,17 +15,37 @@ pytest.importorskip("psutil", reason="psutil is not installed, which Megatron's 
 
 @pytest.mark.parametrize(("maker", "ranks"), [("NovoGrad", 2), ("LARCSGD", 2), ("NovoGrad", 3)])
 def test_its_distributed_optimizer_trains_along_the_curve_of_one_process(maker: str, ranks: int) -> None:
-    returned = on_ranks(ranks, "megatron_programs.distributed", maker=maker, steps=8)
+    returned = on_ranks(ranks, "megatron_programs.distributed", maker=maker, steps=(0, 8))
     expect_one_network(returned, rank_programs.one_process(maker, 8))
 
 
 def test_its_distributed_optimizer_with_float32_masters_of_bfloat16_layers() -> None:
     """Every rank has the whole batch, so that the gradients are those of one rank; factors round otherwise where a
     layer is cut, and a master at an edge of bfloat16 then moves its parameter by 2^-8."""
-    asked = {"maker": "NovoGrad", "steps": 8, "bf16": True, "whole_batch": True}
+    asked = {"maker": "NovoGrad", "steps": (0, 8), "bf16": True, "whole_batch": True}
     [(losses, *_)] = on_ranks(1, "megatron_programs.distributed", **asked)
     for of_rank in on_ranks(2, "megatron_programs.distributed", **asked):
         assert of_rank[0] == pytest.approx(losses, rel=1e-3)
+
+
+@pytest.mark.parametrize("maker", ["NovoGrad", "LARCSGD"])
+def test_its_distributed_optimizer_goes_on_with_another_number_of_ranks(maker: str, tmp_path: Any) -> None:
+    """Its own checkpoint asks for exp_avg and exp_avg_sq of every parameter."""
+    saved = str(tmp_path / "saved")
+    on_ranks(2, "megatron_programs.distributed", maker=maker, steps=(0, 4), save=saved)
+    for ranks in (1, 3):
+        returned = on_ranks(ranks, "megatron_programs.distributed", maker=maker, steps=(4, 8), load=saved)
+        expect_one_network(returned, rank_programs.one_process(maker, 8))
+
+
+def test_its_distributed_optimizer_goes_on_with_the_masters_that_were_saved(tmp_path: Any) -> None:
+    saved = str(tmp_path / "saved")
+    asked: dict[str, Any] = {"maker": "NovoGrad", "bf16": True, "whole_batch": True}
+    unbroken = on_ranks(2, "megatron_programs.distributed", steps=(0, 8), **asked)
+    on_ranks(2, "megatron_programs.distributed", steps=(0, 4), save=saved, **asked)
+    for before, of_rank in zip(unbroken, on_ranks(2, "megatron_programs.distributed", steps=(4, 8), load=saved, **asked),
+                               strict=True):
+        assert of_rank[0] == before[0][4:] and same(of_rank[1], before[1])
 
 
 def by_name(ranks: int, steps: tuple[int, int], **options: Any) -> list[Any]:

@@ -277,6 +277,41 @@ def test_flat_parameters_skip_the_same_layers_on_every_rank_and_go_on_from_what_
             assert all(map(close, calls[0][maker]["weights"], whole["weights"])), maker
 
 
+@pytest.fixture(scope="module")
+def half_way() -> dict[str, Any]:
+    """The state of whole layers that 3 ranks have after 10 steps, by maker."""
+    first, *others = on_ranks(3, "flat_engine", makers=FLAT, steps=10)
+    assert not any(other[maker]["full"] for other in others for maker in FLAT)
+    return {maker: first[maker]["full"] for maker in FLAT}
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 5])
+def test_the_state_of_whole_layers_goes_on_with_another_number_of_ranks(ranks: int, half_way: Any, expected: Any) -> None:
+    returned = on_ranks(ranks, "flat_engine", makers=FLAT, steps=20, begin=10, full=half_way)
+    for maker in FLAT:
+        first, whole = returned[0][maker], expected[maker]
+        assert all(same(first[name], other[maker][name]) for name in ("weights", "stats") for other in returned), maker
+        assert all(map(close, first["weights"], whole["weights"])), maker
+        for name, row in first["stats"].items():
+            assert row == pytest.approx(whole["stats"][name], rel=1e-6, nan_ok=True), (maker, name)
+
+
+def test_state_of_other_layers_or_another_optimizer_is_refused_on_every_rank(half_way: Any) -> None:
+    good = half_way["NovoGrad"]
+    name, entries = next(iter(good.items()))
+    states = {"lacking": {layer: values for layer, values in good.items() if layer != name},
+              "strange": {**good, "head": {}}, "not a dict": list(good), "of LARCSGD": half_way["LARCSGD"],
+              "short": {**good, name: {**entries, "first_moment": entries["first_moment"][:-1]}},
+              "weights": {**good, name: {**entries, "weights": entries["weights"][:-1]}}}
+    rules = {"no pieces": "set_pieces says", "lacking": f"has no '{name}'", "strange": "has 'head', which no piece",
+             "not a dict": "TypeError: state is a list", "of LARCSGD": "momentum_buffer", "short": "first_moment of ",
+             "weights": f"weights of '{name}' has shape"}
+    for of_rank in on_ranks(2, "wrong_full_state", of=states):
+        assert of_rank.keys() == rules.keys()
+        for what, rule in rules.items():
+            assert rule in of_rank[what][0] and not of_rank[what][1], (what, of_rank[what])
+
+
 WRONG = {"size": "ValueError: rank 1 of the group has", "hole": "LayoutError: .* elements; the 2 ranks count",
          "outside": "ValueError: .*must have elements, lie in", "shifted": "LayoutError: .*do not follow each other",
          "twice": "LayoutError: .*some are counted twice"}

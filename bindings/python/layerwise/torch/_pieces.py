@@ -8,7 +8,7 @@ what it goes around steps the flat parameters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -82,17 +82,17 @@ class Pieces:
         except Exception as error:  # the others wait for what this rank has
             problem = error
         flats = [flat for each in outer.param_groups for flat in each["params"]]
-        union, numbers = _union(local, problem, group)
+        union, self.numbers = _union(local, problem, group)  # the group's number of every layer
         if problem is not None:
             raise problem
         device = flats[0].device if flats else torch.device("cpu")
-        ranks = PieceRanks(group, device.type, union)
+        self.ranks = ranks = PieceRanks(group, device.type, union)
         dtype = flats[0].dtype if flats else torch.float32
         here = {piece.layer for _, piece, _, _ in local}
         self._held: list[list[_Held]] = [[] for _ in outer.param_groups]
         for number, piece, flat, place in local:
             self._held[number].append(_Held(_parameter(flat, piece, ranks), piece, flat, place))
-        for layer, number in numbers.items():
+        for layer, number in self.numbers.items():
             if layer not in here:
                 piece = Piece(layer, union[layer], 0, 0, 0)
                 empty = torch.empty(0, dtype=dtype, device=device)
@@ -108,6 +108,19 @@ class Pieces:
 
     def _options(self, group: Mapping[str, Any]) -> dict[str, Any]:
         return _options(group, self._outer._whose(group))
+
+    def in_flats(self) -> Iterator[tuple[int, Tensor, list[Piece]]]:
+        """The number of its group, each flat parameter, and its pieces in the order of their places."""
+        for number, of_group in enumerate(self._held):
+            flats = {id(held.flat): held.flat for held in of_group if held.flat is not None}
+            for flat in flats.values():
+                held_by = sorted((held for held in of_group if held.flat is flat), key=lambda held: held.place)
+                yield number, flat, [held.piece for held in held_by]
+
+    def elsewhere(self) -> Iterator[tuple[int, str, Tensor]]:
+        """The group's number of each layer of which this rank has no element, and the inner optimizer's parameter."""
+        for number, of_group in enumerate(self._held):
+            yield from ((number, held.piece.layer, held.parameter) for held in of_group if held.flat is None)
 
     def step(self, grad_scale: Any, found_inf: Any) -> None:
         self.bring()

@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
 
+from . import _full_state
 from ._pieces import Piece
 from ._shards import tensor_parallel_ranks
 
-__all__ = ["Piece", "awaited", "deepspeed", "megatron"]
+__all__ = ["Piece", "awaited", "deepspeed", "full_state", "load_full_state", "megatron"]
 
 PiecesAndGroup = tuple[dict[Tensor, list[Piece]], Any]
 
@@ -75,6 +76,34 @@ def megatron(optimizer: Any) -> PiecesAndGroup:
         place = optimizer._get_model_param_range_map(parameter)["param"]
         pieces[shard] = [Piece(name, parameter.numel(), place.start, 0, place.end - place.start)]
     return pieces, optimizer.data_parallel_group
+
+
+def full_state(optimizer: Any, weights: bool = False) -> dict[str, dict[str, Any]]:
+    """The state of whole layers, for a checkpoint that another number of ranks goes on with: an engine's own has flat
+    parameters' state, cut for its ranks.
+
+    optimizer  of this package, after `set_pieces`; of a LARC, what it goes around
+    weights    with the values that the flat parameters have, where they are float32 and the model is not
+
+    Every rank of the pieces' group calls it; on the group's first it returns, by the layers' names, tensors on the CPU: a
+    moment as a vector of the layer's elements, one value of anything else; on the others an empty dict.
+
+        state = layerwise.torch.pieces.full_state(optimizer)
+        engine.save_checkpoint(folder, client_state={"layerwise": state})
+    """
+    return _full_state.gathered(optimizer, weights)
+
+
+def load_full_state(optimizer: Any, state: Mapping[str, Mapping[str, Any]]) -> None:
+    """Cuts the state of whole layers into the pieces of this rank, however many ranks there are. Every rank gives what
+    `full_state` returned on the first.
+
+        _, client = engine.load_checkpoint(folder, load_optimizer_states=False)
+        layerwise.torch.pieces.load_full_state(optimizer, client["layerwise"])
+
+    Raises ValueError or TypeError, before anything is written, for other layers or state of another optimizer.
+    """
+    _full_state.scattered(optimizer, state)
 
 
 def _megatron_shards(optimizer: Any) -> Iterator[tuple[str, Tensor, Tensor]]:
