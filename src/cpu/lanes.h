@@ -245,6 +245,21 @@ LAYERWISE_INLINE Floats load_lanes(const float* from) {
   return a;
 }
 LAYERWISE_INLINE void store_lanes(float* to, Floats a) { memcpy(to, &a, sizeof a); }
+#if defined(__SSE2__)
+LAYERWISE_INLINE Floats load_lanes(const bfloat16* from) {
+  const __m128i bits = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  return {_mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), bits))};
+}
+LAYERWISE_INLINE void store_lanes(bfloat16* to, Floats a) {
+  const __m128i bits = _mm_castps_si128(a.value);
+  const __m128i odd = _mm_and_si128(_mm_srli_epi32(bits, 16), _mm_set1_epi32(1));
+  const __m128i up = _mm_add_epi32(_mm_add_epi32(bits, _mm_set1_epi32(0x7fff)), odd);
+  const __m128i nan = _mm_castps_si128(_mm_cmpunord_ps(a.value, a.value));
+  const __m128i rounded = _mm_or_si128(_mm_and_si128(nan, _mm_set1_epi32(0x7fff0000)), _mm_andnot_si128(nan, up));
+  const __m128i high = _mm_srai_epi32(rounded, 16);  // with its sign, which packing does not cut then
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi32(high, high));
+}
+#endif
 // These and fma are not inlined: they are long, and are used in many loops.
 template <class T>
 [[gnu::noinline]] inline Floats load_lanes(const T* from) {
