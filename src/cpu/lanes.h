@@ -12,7 +12,7 @@
 #include <arm_neon.h>
 #endif
 
-#include "numerics/fused.h"
+#include "cpu/fused.h"
 #include "numerics/summation.h"
 
 namespace layerwise {

@@ -1,5 +1,5 @@
 // The fused multiply-add of processors without one, against libm's, which is rounded once whatever the processor has.
-#include "numerics/fused.h"
+#include "cpu/fused.h"
 
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
