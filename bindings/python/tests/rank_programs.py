@@ -470,12 +470,7 @@ def flat_engine(rank: int, ranks: int, makers: list[str], steps: int, bad: dict[
 
     reports = {}
     for maker in makers:
-        given = [torch.nn.Parameter(weight) for weight in whole_weights()]
-        optimizer = MAKERS[maker](list(zip(NAMES, given, strict=True)))
-        values, pieces = flat_partition(whole_weights(), rank, ranks)
-        flat = torch.nn.Parameter(values)
-        optimizer.param_groups[0]["params"] = [flat]
-        optimizer.param_groups[0].pop("param_names", None)
+        optimizer, flat, pieces = _of_flat(maker, rank, ranks)
         optimizer.set_pieces({flat: pieces})
         if full is not None:
             load_full_state(optimizer, full[maker])
@@ -501,14 +496,21 @@ def flat_engine(rank: int, ranks: int, makers: list[str], steps: int, bad: dict[
     return reports
 
 
-def wrong_full_state(rank: int, ranks: int, of: dict[str, Any]) -> dict[str, tuple[str, bool]]:
-    """By what is wrong: what this rank's load says, and whether it has written."""
-    from layerwise.torch.pieces import full_state, load_full_state
-
-    optimizer = NovoGrad([torch.nn.Parameter(weight) for weight in whole_weights()], 0.01)
+def _of_flat(maker: str, rank: int, ranks: int) -> tuple[Any, torch.nn.Parameter, list[Any]]:
+    """An optimizer of a flat parameter, whose pieces are not set yet."""
+    optimizer = MAKERS[maker](list(zip(NAMES, [torch.nn.Parameter(weight) for weight in whole_weights()], strict=True)))
     values, pieces = flat_partition(whole_weights(), rank, ranks)
     flat = torch.nn.Parameter(values)
     optimizer.param_groups[0]["params"] = [flat]
+    optimizer.param_groups[0].pop("param_names", None)
+    return optimizer, flat, pieces
+
+
+def wrong_full_state(rank: int, ranks: int, maker: str, of: dict[str, Any]) -> dict[str, tuple[str, bool]]:
+    """By what is wrong: what this rank's load says, and whether it has written."""
+    from layerwise.torch.pieces import full_state, load_full_state
+
+    optimizer, flat, pieces = _of_flat(maker, rank, ranks)
     said = {}
     try:
         full_state(optimizer)
@@ -523,6 +525,25 @@ def wrong_full_state(rank: int, ranks: int, of: dict[str, Any]) -> dict[str, tup
         except (TypeError, ValueError) as raised:
             error = f"{type(raised).__name__}: {raised}"
         said[what] = error, bool(optimizer.state[flat]) or not torch.equal(flat, before)
+    return said
+
+
+def unlike_states(rank: int, ranks: int) -> list[str]:
+    """What full_state says where rank 1 has taken another number of steps, and where it has no state."""
+    from layerwise.torch.pieces import full_state
+
+    optimizer, flat, pieces = _of_flat("NovoGrad", rank, ranks)
+    optimizer.set_pieces({flat: pieces})
+    flat.grad = torch.ones_like(flat)
+    optimizer.step()
+    said = []
+    for change in (lambda state: state["step"].add_(1), lambda state: state.clear()):
+        if rank == 1:
+            change(optimizer.state[flat])
+        try:
+            said.append(f"{len(full_state(optimizer))} layers")
+        except RuntimeError as error:
+            said.append(str(error))
     return said
 
 

@@ -302,14 +302,33 @@ def test_state_of_other_layers_or_another_optimizer_is_refused_on_every_rank(hal
     states = {"lacking": {layer: values for layer, values in good.items() if layer != name},
               "strange": {**good, "head": {}}, "not a dict": list(good), "of LARCSGD": half_way["LARCSGD"],
               "short": {**good, name: {**entries, "first_moment": entries["first_moment"][:-1]}},
-              "weights": {**good, name: {**entries, "weights": entries["weights"][:-1]}}}
+              "weights": {**good, name: {**entries, "weights": entries["weights"][:-1]}},
+              "some weights": {**good, name: {entry: value for entry, value in entries.items() if entry != "weights"}}}
     rules = {"no pieces": "set_pieces says", "lacking": f"has no '{name}'", "strange": "has 'head', which no piece",
              "not a dict": "TypeError: state is a list", "of LARCSGD": "momentum_buffer", "short": "first_moment of ",
-             "weights": f"weights of '{name}' has shape"}
-    for of_rank in on_ranks(2, "wrong_full_state", of=states):
+             "weights": f"weights of '{name}' has shape", "some weights": f"has no weights of '{name}'"}
+    for of_rank in on_ranks(2, "wrong_full_state", maker="NovoGrad", of=states):
         assert of_rank.keys() == rules.keys()
         for what, rule in rules.items():
             assert rule in of_rank[what][0] and not of_rank[what][1], (what, of_rank[what])
+
+
+def test_an_optimizer_inside_larc_has_one_number_of_steps_for_a_flat_parameter(half_way: Any) -> None:
+    good = half_way["LARC(AdamW)"]
+    name, entries = list(good.items())[1]
+    states = {"other steps": {**good, name: {**entries, "step": entries["step"] + 1}},
+              "no steps": {**good, name: {"weights": entries["weights"]}}}
+    [said] = on_ranks(1, "wrong_full_state", maker="LARC(AdamW)", of=states)
+    for what in states:
+        assert re.search("ValueError: (step|exp_avg) is .* which are now in one flat parameter", said[what][0], re.S), said
+        assert not said[what][1]
+
+
+def test_states_that_are_not_of_one_run_are_not_put_together() -> None:
+    first, second = on_ranks(2, "unlike_states")
+    assert re.search("step of .* is 1 on one rank and 2 on another", first[0]), first
+    assert re.search("is there for .* of its .* elements", first[1]), first
+    assert second == ["0 layers", "0 layers"]
 
 
 WRONG = {"size": "ValueError: rank 1 of the group has", "hole": "LayoutError: .* elements; the 2 ranks count",

@@ -3,6 +3,7 @@ checkpoint holds that another number of ranks goes on with."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,75 +19,28 @@ from ._state import check_state, dtypes_of
 
 WEIGHTS = "weights"
 FullState = dict[str, dict[str, Any]]
+OfLayers = Mapping[str, Mapping[str, Any]]
 
 
 class _Elements(NamedTuple):
-    """A value for each of a piece's elements, as other entries are one for the layer."""
+    """An entry with a value for each of a piece's elements; any other entry is one value for the layer."""
 
     values: Tensor
 
 
-class _Whose(NamedTuple):
-    """The optimizer that has the state, where its flat parameters' pieces lie, and what its entries are by its groups'
-    numbers; None of an optimizer of another kind, whose entries are as their shapes say."""
+class _Holder(NamedTuple):
+    """The optimizer that keeps the state of the flat parameters, and the pieces in them.
+
+    specs  by the number of the parameter group, what the entries are; None: an optimizer from elsewhere inside a LARC,
+           whose entries are of each element where they have the flat parameter's shape
+    """
 
     optimizer: Any
     pieces: Pieces
     specs: list[Spec] | None
 
 
-def gathered(optimizer: Any, weights: bool) -> FullState:
-    """By the layers' names, on the group's first rank; nothing on the others. Collective."""
-    whose = _whose(optimizer)
-    local = [(piece, _entries(whose, number, flat, piece, place, weights))
-             for number, flat, pieces in whose.pieces.in_flats() for place, piece in enumerate(pieces) if piece.counted]
-    ranks = whose.pieces.ranks
-    group = ranks.get_group(0)
-    is_first = dist.get_rank(group) == 0
-    of_ranks: list[Any] | None = [None] * ranks.size() if is_first else None
-    first = 0 if group is None else dist.get_global_rank(group, 0)
-    dist.gather_object(local, of_ranks, dst=first, group=group)
-    full: FullState = {} if of_ranks is None else {layer: {} for layer in ranks.union}
-    for piece, entries in (each for of_rank in of_ranks or () for each in of_rank):
-        for name, value in entries.items():
-            if isinstance(value, _Elements):
-                whole = full[piece.layer].setdefault(name, torch.zeros(piece.size, dtype=value.values.dtype))
-                whole[piece.begin:piece.begin + piece.numel] = value.values
-            else:
-                full[piece.layer].setdefault(name, value)
-    return full
-
-
-def scattered(optimizer: Any, full: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises ValueError or TypeError before anything is written, on every rank that was given the same."""
-    whose = _whose(optimizer)
-    _check(full, whose)
-    made = []
-    for number, flat, pieces in whose.pieces.in_flats():
-        of_flat = [full[piece.layer] for piece in pieces]
-        if whose.specs is None:
-            names: Iterable[str] = {name: None for entries in of_flat for name in entries if name != WEIGHTS}
-            state = {name: _alike(name, flat, pieces, of_flat) for name in names}
-        else:
-            spec = whose.specs[number]
-            state = {name: _joined(name, dtype, flat, pieces, of_flat, name == spec.moment)
-                     for name, dtype in dtypes_of(spec).items() if any(name in entries for entries in of_flat)}
-        weights = _elements(flat.detach().clone(), pieces, [entries.get(WEIGHTS) for entries in of_flat])
-        made.append((flat, state, weights))
-    for flat, state, weights in made:
-        whose.optimizer.state[flat] = state
-        flat.detach().copy_(weights)
-    if whose.specs is None:
-        return
-    for number, layer, parameter in whose.pieces.elsewhere():
-        spec, entries = whose.specs[number], full[layer]  # its factor is told here too
-        whose.pieces.inner.state[parameter] = {
-            name: torch.zeros_like(parameter, dtype=dtype) if name == spec.moment
-            else torch.as_tensor(entries[name], dtype=dtype, device=parameter.device).clone()
-            for name, dtype in dtypes_of(spec).items() if name in entries}
-
-
-def _whose(optimizer: Any) -> _Whose:
+def _holder_of(optimizer: Any) -> _Holder:
     if isinstance(optimizer, LARC) and isinstance(optimizer.optimizer, LayerwiseOptimizer):
         optimizer = optimizer.optimizer
     if not isinstance(optimizer, LayerwiseOptimizer):
@@ -94,81 +48,155 @@ def _whose(optimizer: Any) -> _Whose:
     if optimizer._pieces is None:
         raise RuntimeError("optimizer has no pieces: set_pieces says what its flat parameters hold")
     if isinstance(optimizer, LARC):
-        return _Whose(optimizer.optimizer, optimizer._pieces, None)
-    return _Whose(optimizer, optimizer._pieces, [optimizer._spec(group) for group in optimizer.param_groups])
+        return _Holder(optimizer.optimizer, optimizer._pieces, None)
+    return _Holder(optimizer, optimizer._pieces, [optimizer._spec(group) for group in optimizer.param_groups])
 
 
-def _entries(whose: _Whose, number: int, flat: Tensor, piece: Piece, place: int, weights: bool) -> dict[str, Any]:
+# ---- From pieces to whole layers -------------------------------------------------------------------------------------
+
+
+def gather(optimizer: Any, with_weights: bool) -> FullState:
+    """By the layers' names, on the first rank of the pieces' group; nothing on the others. Collective. Raises RuntimeError
+    on the first rank where the ranks' states are not those of one run."""
+    holder = _holder_of(optimizer)
+    local = [(piece, _entries(holder, number, flat, piece, place, with_weights))
+             for number, flat, pieces in holder.pieces.in_flats() for place, piece in enumerate(pieces) if piece.counted]
+    ranks = holder.pieces.ranks
+    group = ranks.get_group(0)
+    of_ranks: list[Any] | None = [None] * ranks.size() if dist.get_rank(group) == 0 else None
+    dist.gather_object(local, of_ranks, dst=0 if group is None else dist.get_global_rank(group, 0), group=group)
+    return {} if of_ranks is None else _joined([each for of_rank in of_ranks for each in of_rank], ranks.union)
+
+
+def _entries(holder: _Holder, number: int, flat: Tensor, piece: Piece, place: int, with_weights: bool) -> dict[str, Any]:
     """A piece's, on the host, in memory of their own."""
-    spec = None if whose.specs is None else whose.specs[number]
     of_piece = slice(piece.offset, piece.offset + piece.numel)
-    entries: dict[str, Any] = {}
-    for name, value in whose.optimizer.state.get(flat, {}).items():
-        if not isinstance(value, Tensor) or (spec is not None and name not in dtypes_of(spec)):
-            if spec is None:
-                entries[name] = value
-        elif (name == spec.moment) if spec is not None else (value.shape == flat.shape):
-            entries[name] = _Elements(_on_host(value[of_piece]))
-        else:
-            entries[name] = _on_host(value if spec is None else value[place])
-    if weights:
-        entries[WEIGHTS] = _Elements(_on_host(flat[of_piece]))
-    return entries
+    state = holder.optimizer.state.get(flat, {})
+    entries: dict[str, Any]
+    if holder.specs is None:
+        entries = {name: value if not isinstance(value, Tensor) else _Elements(_on_host(value[of_piece]))
+                   if value.shape == flat.shape else _on_host(value) for name, value in state.items()}
+    else:
+        spec = holder.specs[number]
+        entries = {name: _Elements(_on_host(state[name][of_piece])) if name == spec.moment else _on_host(state[name][place])
+                   for name in dtypes_of(spec) if name in state}
+    return {**entries, WEIGHTS: _Elements(_on_host(flat[of_piece]))} if with_weights else entries
 
 
 def _on_host(value: Tensor) -> Tensor:
     return value.detach().to("cpu", copy=True)
 
 
-def _check(full: Mapping[str, Mapping[str, Any]], whose: _Whose) -> None:
-    """Of all layers, of which this rank may have none: every rank refuses the same."""
+def _joined(pieces: list[tuple[Piece, dict[str, Any]]], union: Mapping[str, int]) -> FullState:
+    full: FullState = {layer: {} for layer in union}
+    found: Counter[tuple[str, str]] = Counter()
+    for piece, entries in pieces:
+        of_layer = full[piece.layer]
+        for name, value in entries.items():
+            if isinstance(value, _Elements):
+                whole = of_layer.setdefault(name, torch.zeros(piece.size, dtype=value.values.dtype))
+                whole[piece.begin:piece.begin + piece.numel] = value.values
+                found[piece.layer, name] += piece.numel
+            elif not _equal(of_layer.setdefault(name, value), value):
+                raise RuntimeError(f"{name} of {piece.layer!r} is {of_layer[name]} on one rank and {value} on another: "
+                                   "their states are not of one run")
+    for (layer, name), count in found.items():
+        if count != union[layer]:
+            raise RuntimeError(f"{name} of {layer!r} is there for {count} of its {union[layer]} elements: other ranks have "
+                               "no state of their pieces")
+    return full
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+    return bool(a == b)
+
+
+# ---- From whole layers to pieces -------------------------------------------------------------------------------------
+
+
+def scatter(optimizer: Any, full: OfLayers) -> None:
+    """Raises ValueError or TypeError before anything is written."""
+    holder = _holder_of(optimizer)
+    _check(full, holder)
+    made = []
+    for number, flat, pieces in holder.pieces.in_flats():
+        of_flat = [full[piece.layer] for piece in pieces]
+        made.append((flat, pieces, of_flat, _foreign_state(flat, pieces, of_flat) if holder.specs is None else
+                     _own_state(flat, pieces, of_flat, holder.specs[number])))
+    for flat, pieces, of_flat, state in made:
+        holder.optimizer.state[flat] = state
+        _write(flat.detach(), pieces, [entries.get(WEIGHTS) for entries in of_flat])
+    if holder.specs is None:
+        return
+    for number, layer, parameter in holder.pieces.elsewhere():  # this rank tells of their second moments too
+        spec, entries = holder.specs[number], full[layer]
+        holder.pieces.inner.state[parameter] = {
+            name: torch.zeros_like(parameter, dtype=dtype) if name == spec.moment
+            else torch.as_tensor(entries[name], dtype=dtype, device=parameter.device).clone()
+            for name, dtype in dtypes_of(spec).items() if name in entries}
+
+
+def _check(full: OfLayers, holder: _Holder) -> None:
+    """Every layer, also those of which this rank has no element: so every rank refuses the same."""
     if not isinstance(full, Mapping):
         raise TypeError(f"state is a {type(full).__name__}: it must be what full_state returned on the first rank")
-    union, numbers = whose.pieces.ranks.union, whose.pieces.numbers
+    union, numbers = holder.pieces.ranks.union, holder.pieces.numbers
     lacking, strange = [name for name in union if name not in full], [name for name in full if name not in union]
     if lacking or strange:
         said = [f"has no {lacking[0]!r}" if lacking else "", f"has {strange[0]!r}, which no piece is of" if strange else ""]
         raise ValueError(f"state {' and '.join(filter(None, said))}: it must be what full_state returned on the first "
                          "rank, given to every rank")
+    without = [layer for layer in union if WEIGHTS not in full[layer]]
+    if 0 < len(without) < len(union):
+        raise ValueError(f"state has no weights of {without[0]!r}: it must have those of all layers, or of none")
     for layer, size in union.items():
-        entries = {name: value for name, value in full[layer].items() if name != WEIGHTS}
-        if whose.specs is not None:
-            check_state(entries, torch.empty(size, device="meta"), whose.specs[numbers[layer]], layer)
+        of_elements = {name: value for name, value in full[layer].items()
+                       if name == WEIGHTS or (holder.specs is None and isinstance(value, Tensor) and value.dim() > 0)}
+        for name, value in of_elements.items():
+            if tuple(value.shape) != (size,):
+                raise ValueError(f"{name} of {layer!r} has shape {tuple(value.shape)} in the state: it must be ({size},)")
+        if holder.specs is not None:
+            entries = {name: value for name, value in full[layer].items() if name != WEIGHTS}
+            check_state(entries, torch.empty(size, device="meta"), holder.specs[numbers[layer]], layer)
+
+
+def _own_state(flat: Tensor, pieces: list[Piece], of_flat: list[Mapping[str, Any]], spec: Spec) -> dict[str, Tensor]:
+    """What a layer lacks is 0, as before its first step."""
+    state = {}
+    for name, dtype in dtypes_of(spec).items():
+        values = [entries.get(name) for entries in of_flat]
+        if all(value is None for value in values):
+            continue
+        if name == spec.moment:
+            state[name] = _write(torch.zeros(flat.numel(), dtype=dtype, device=flat.device), pieces, values)
         else:
-            entries = {name: value for name, value in entries.items() if isinstance(value, Tensor) and value.dim() > 0}
-            _check_sizes(layer, size, entries)
-        _check_sizes(layer, size, {WEIGHTS: full[layer][WEIGHTS]} if WEIGHTS in full[layer] else {})
+            state[name] = torch.tensor([0 if value is None else value for value in values], dtype=dtype,
+                                       device=flat.device)
+    return state
 
 
-def _check_sizes(layer: str, size: int, entries: Mapping[str, Tensor]) -> None:
-    for name, value in entries.items():
-        if tuple(value.shape) != (size,):
-            raise ValueError(f"{name} of {layer!r} has shape {tuple(value.shape)} in the state: it must be ({size},)")
+def _foreign_state(flat: Tensor, pieces: list[Piece], of_flat: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """An optimizer from elsewhere has one number of steps for a flat parameter, whatever its layers."""
+    state: dict[str, Any] = {}
+    for name in {name: None for entries in of_flat for name in entries if name != WEIGHTS}:
+        values = [entries.get(name) for entries in of_flat]
+        first = values[0]
+        if isinstance(first, Tensor) and first.dim() > 0 and all(value is not None for value in values):
+            state[name] = _write(torch.zeros(flat.numel(), dtype=first.dtype, device=flat.device), pieces, values)
+            continue
+        differs = next((at for at, value in enumerate(values) if not _equal(value, first)), None)
+        if differs is not None:
+            raise ValueError(f"{name} is {first} of {pieces[0].layer!r} and {values[differs]} of {pieces[differs].layer!r}, "
+                             "which are now in one flat parameter: its optimizer keeps one for both")
+        state[name] = first.clone() if isinstance(first, Tensor) else first  # on the host, as torch keeps steps
+    return state
 
 
-def _elements(flat: Tensor, pieces: list[Piece], values: Iterable[Tensor | None]) -> Tensor:
-    """A flat tensor, with the pieces' elements written into it."""
-    for piece, value in zip(pieces, values, strict=True):
-        if value is not None:
-            flat[piece.offset:piece.offset + piece.numel] = value[piece.begin:piece.begin + piece.numel]
+def _write(flat: Tensor, pieces: list[Piece], of_layers: Iterable[Tensor | None]) -> Tensor:
+    """Each piece's elements of whole layers, where there are any, into a flat tensor, which it returns."""
+    for piece, of_layer in zip(pieces, of_layers, strict=True):
+        if of_layer is not None:
+            flat[piece.offset:piece.offset + piece.numel] = of_layer[piece.begin:piece.begin + piece.numel]
     return flat
-
-
-def _joined(name: str, dtype: torch.dtype, flat: Tensor, pieces: list[Piece], of_flat: list[Mapping[str, Any]],
-            is_moment: bool) -> Tensor:
-    """An entry of this package's own: what a layer lacks is 0, as before its first step."""
-    values = [entries.get(name) for entries in of_flat]
-    if is_moment:
-        return _elements(torch.zeros(flat.numel(), dtype=dtype, device=flat.device), pieces, values)
-    return torch.tensor([0 if value is None else value for value in values], dtype=dtype, device=flat.device)
-
-
-def _alike(name: str, flat: Tensor, pieces: list[Piece], of_flat: list[Mapping[str, Any]]) -> Any:
-    """An entry of another optimizer: of each element where it has the layer's size, else one for all layers."""
-    values = [entries.get(name) for entries in of_flat]
-    sample = next(value for value in values if value is not None)
-    if not isinstance(sample, Tensor):
-        return sample
-    if sample.dim() == 0:
-        return sample.clone()  # on the host, as torch's optimizers keep numbers of steps
-    return _elements(torch.zeros(flat.numel(), dtype=sample.dtype, device=flat.device), pieces, values)

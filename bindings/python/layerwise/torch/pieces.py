@@ -79,31 +79,33 @@ def megatron(optimizer: Any) -> PiecesAndGroup:
 
 
 def full_state(optimizer: Any, weights: bool = False) -> dict[str, dict[str, Any]]:
-    """The state of whole layers, for a checkpoint that another number of ranks goes on with: an engine's own has flat
-    parameters' state, cut for its ranks.
+    """The state of whole layers, for a checkpoint that any number of ranks can load. An engine's own checkpoint has the
+    state of flat parameters, as they are cut for the ranks that saved it.
 
-    optimizer  of this package, after `set_pieces`; of a LARC, what it goes around
-    weights    with the values that the flat parameters have, where they are float32 and the model is not
+    optimizer  of this package, after `set_pieces`; of a LARC, the state of the optimizer inside it
+    weights    also the values of the flat parameters: the float32 weights, where those of the model are rounded from them
 
-    Every rank of the pieces' group calls it; on the group's first it returns, by the layers' names, tensors on the CPU: a
-    moment as a vector of the layer's elements, one value of anything else; on the others an empty dict.
+    Every rank of the pieces' group calls it. The group's first rank gets, by the layers' names, tensors on the CPU: of a
+    moment a vector of the layer's elements, of anything else one value. The others get an empty dict. Raises RuntimeError
+    on the first rank where the ranks' states are not those of one run.
 
         state = layerwise.torch.pieces.full_state(optimizer)
         engine.save_checkpoint(folder, client_state={"layerwise": state})
     """
-    return _full_state.gathered(optimizer, weights)
+    return _full_state.gather(optimizer, weights)
 
 
 def load_full_state(optimizer: Any, state: Mapping[str, Mapping[str, Any]]) -> None:
-    """Cuts the state of whole layers into the pieces of this rank, however many ranks there are. Every rank gives what
-    `full_state` returned on the first.
+    """Cuts the state of whole layers into the pieces of this rank, however many ranks there are. Every rank calls it with
+    what `full_state` returned on the first.
 
         _, client = engine.load_checkpoint(folder, load_optimizer_states=False)
         layerwise.torch.pieces.load_full_state(optimizer, client["layerwise"])
 
-    Raises ValueError or TypeError, before anything is written, for other layers or state of another optimizer.
+    Raises ValueError or TypeError, before anything is written, where the layers are others or the state is another
+    optimizer's.
     """
-    _full_state.scattered(optimizer, state)
+    _full_state.scatter(optimizer, state)
 
 
 def _megatron_shards(optimizer: Any) -> Iterator[tuple[str, Tensor, Tensor]]:
