@@ -27,9 +27,11 @@ struct LarcEnd {
 // ---- With SGD ----
 
 struct SgdRule {
+  using Step = LarcStep;
   using Coefficients = LarcCoefficients;
   bool nesterov;
 
+  static __device__ __forceinline__ SgdRule of(const Step& step) { return {step.sgd.nesterov}; }
   __device__ __forceinline__ void operator()(const Coefficients& layer, float g, float& m, float& w) const {
     const float h = sgd_gradient(layer, g, w);
     m = sgd_momentum(layer, h, m);
@@ -38,20 +40,7 @@ struct SgdRule {
 };
 
 template <class W, class G, class M>
-struct SgdUpdate {
-  using Step = LarcStep;
-  using Coefficients = LarcCoefficients;
-
-  template <Holder Held, class Source>
-  static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
-                                                 const Held& held, const Source& source) {
-    update_weights<W, G, M>(plan, step.buffers, tile, SgdRule{step.sgd.nesterov}, held, source);
-  }
-  static __device__ __forceinline__ StreamedRows<W, M> streamed(const DevicePlan& plan, const Step& step, const Tile& tile,
-                                                                bool with_weights) {
-    return streamed_rows<W, M>(plan, step.buffers, tile, with_weights);
-  }
-};
+struct SgdUpdate : WeightsUpdate<SgdRule, W, G, M> {};
 
 // ---- Alone: gradients are scaled in place; weights are read only if weight decay is folded in ----
 

@@ -46,9 +46,11 @@ struct LarcNovogradEnd : AnyNovogradEnd {
 };
 
 struct NovogradRule {
+  using Step = NovogradStep;
   using Coefficients = NovogradCoefficients;
   bool decoupled;
 
+  static __device__ __forceinline__ NovogradRule of(const Step& step) { return {step.hyper.decoupled}; }
   __device__ __forceinline__ void operator()(const Coefficients& layer, float g, float& m, float& w) const {
     if (decoupled)
       novograd_decoupled_element(layer, g, m, w);
@@ -58,19 +60,6 @@ struct NovogradRule {
 };
 
 template <class W, class G, class M>
-struct NovogradUpdate {
-  using Step = NovogradStep;
-  using Coefficients = NovogradCoefficients;
-
-  template <Holder Held, class Source>
-  static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
-                                                 const Held& held, const Source& source) {
-    update_weights<W, G, M>(plan, step.buffers, tile, NovogradRule{step.hyper.decoupled}, held, source);
-  }
-  static __device__ __forceinline__ StreamedRows<W, M> streamed(const DevicePlan& plan, const Step& step, const Tile& tile,
-                                                                bool with_weights) {
-    return streamed_rows<W, M>(plan, step.buffers, tile, with_weights);
-  }
-};
+struct NovogradUpdate : WeightsUpdate<NovogradRule, W, G, M> {};
 
 }  // namespace layerwise

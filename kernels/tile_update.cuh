@@ -268,4 +268,21 @@ __device__ __forceinline__ void update_weights(const DevicePlan& plan, const Ste
   with_grads(NearestMoments<M>());
 }
 
+// The update of an optimizer that changes weights: between them the rule for an element alone differs.
+template <class Rule, class W, class G, class M>
+struct WeightsUpdate {
+  using Step = typename Rule::Step;
+  using Coefficients = typename Rule::Coefficients;
+
+  template <Holder Held, class Source>
+  static __device__ __forceinline__ void of_tile(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                 const Held& held, const Source& source) {
+    update_weights<W, G, M>(plan, step.buffers, tile, Rule::of(step), held, source);
+  }
+  static __device__ __forceinline__ StreamedRows<W, M> streamed(const DevicePlan& plan, const Step& step, const Tile& tile,
+                                                                bool with_weights) {
+    return streamed_rows<W, M>(plan, step.buffers, tile, with_weights);
+  }
+};
+
 }  // namespace layerwise
