@@ -2,7 +2,9 @@
 // for every element, and computes it in software.
 #pragma once
 
-#if defined(__SSE2__)
+// LAYERWISE_PORTABLE_FUSED: as on processors without SSE2, for their test.
+#if defined(__SSE2__) && !defined(LAYERWISE_PORTABLE_FUSED)
+#define LAYERWISE_SSE2_FUSED
 #include <emmintrin.h>
 #endif
 
@@ -33,7 +35,7 @@ LAYERWISE_INLINE DoublePair fused_to_odd(DoublePair a, DoublePair b, DoublePair 
   return bit_cast<DoublePair>((bits - (away & inexact)) | inexact);
 }
 
-#if defined(__SSE2__)
+#if defined(LAYERWISE_SSE2_FUSED)
 // Of the vector types' conversions g++ 12 makes scalar ones, through memory: a fused multiply-add takes 1.5 times as long.
 LAYERWISE_INLINE DoublePair low_doubles(FourFloats a) { return _mm_cvtps_pd(a); }
 LAYERWISE_INLINE DoublePair high_doubles(FourFloats a) { return _mm_cvtps_pd(_mm_movehl_ps(a, a)); }

@@ -8,6 +8,10 @@
 
 #include "../oracle/random_case.h"
 
+#ifndef FUSED
+#define FUSED "the emulated fused multiply-add"
+#endif
+
 namespace {
 
 // In every lane, another number beside it.
@@ -49,7 +53,7 @@ float of_exponent(oracle::Random& random, int64_t low, int64_t high) {
 
 }  // namespace
 
-TEST_CASE("the emulated fused multiply-add is libm's for every mix of special values", "[fused]") {
+TEST_CASE(FUSED " is libm's for every mix of special values", "[fused]") {
   using Limits = std::numeric_limits<float>;
   std::vector<float> values = {0,
                                1,
@@ -81,7 +85,7 @@ TEST_CASE("the emulated fused multiply-add is libm's for every mix of special va
 
 // Hazard: a sum that double rounds to a tie of float32 and that is none: where c's last place ends, half of it less or
 // more a hair that double has no room for.
-TEST_CASE("the emulated fused multiply-add is not rounded twice", "[fused]") {
+TEST_CASE(FUSED " is not rounded twice", "[fused]") {
   constexpr float kUp = 1 + 0x1p-23f, kDown = 1 - 0x1p-23f;  // their product is 1 - 2^-46
   CHECK(rounded_twice(kUp, 0x1p-24f * kDown, kUp) == 1 + 0x1p-22f);
   CHECK(fused_of(kUp, 0x1p-24f * kDown, kUp) == kUp);
@@ -105,7 +109,7 @@ TEST_CASE("the emulated fused multiply-add is not rounded twice", "[fused]") {
   CHECK(traps > 1000);  // what rounding twice passes shows nothing
 }
 
-TEST_CASE("the emulated fused multiply-add is libm's where results are subnormal or overflow", "[fused]") {
+TEST_CASE(FUSED " is libm's where results are subnormal or overflow", "[fused]") {
   oracle::Random random(5);
   for (int i = 0; i < 1000000; ++i) {
     const int64_t of_product = random.one_in(4) ? 127 : -160 + random.below(40), share = -20 + random.below(40);
@@ -114,7 +118,7 @@ TEST_CASE("the emulated fused multiply-add is libm's where results are subnormal
   }
 }
 
-TEST_CASE("the emulated fused multiply-add is libm's on ten million random numbers", "[fused]") {
+TEST_CASE(FUSED " is libm's on ten million random numbers", "[fused]") {
   oracle::Random random(6);
   for (int i = 0; i < 10000000; ++i) {
     float a, b, c;
