@@ -230,69 +230,123 @@ LAYERWISE_INLINE float first_lane(Floats a) { return vgetq_lane_f32(a.value, 0);
 
 #else
 
-inline constexpr int kLanes = 4;
-struct Floats {
-  FourFloats value;
-};
+#define LAYERWISE_FUSED_IS_EMULATED
+
+inline constexpr int kLanes = 8;
+using Floats = EightFloats;
+// Of a bfloat16 or float16: at most 11 significant bits.
+struct HalfFloats : Floats {};
 using FourBits = uint32_t __attribute__((vector_size(16)));
 struct Words {
-  FourBits value;
+  FourBits low, high;
 };
+
+#if defined(__SSE2__)
+LAYERWISE_INLINE FourBits load_halves(const uint16_t* from) {
+  return bit_cast<FourBits>(
+      _mm_unpacklo_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)), _mm_setzero_si128()));
+}
+LAYERWISE_INLINE void store_upper_halves(uint16_t* to, FourBits a) {
+  const __m128i upper = _mm_srai_epi32(bit_cast<__m128i>(a), 16);  // with the sign, so that packing does not cut it off
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi32(upper, upper));
+}
+#else
+LAYERWISE_INLINE FourBits load_halves(const uint16_t* from) { return {from[0], from[1], from[2], from[3]}; }
+LAYERWISE_INLINE void store_upper_halves(uint16_t* to, FourBits a) {
+  for (int i = 0; i < 4; ++i) to[i] = static_cast<uint16_t>(a[i] >> 16);
+}
+#endif
+
+// The conversions of dtype.h. Magnitudes are compared as signed words, which processors without SSE4 can do.
+LAYERWISE_INLINE FourBits where(FourWords chosen, FourBits a, FourBits b) {
+  return (a & bit_cast<FourBits>(chosen)) | (b & ~bit_cast<FourBits>(chosen));
+}
+LAYERWISE_INLINE FourFloats widened(FourBits bits, bfloat16) { return bit_cast<FourFloats>(bits << 16); }
+LAYERWISE_INLINE FourFloats widened(FourBits bits, float16) {
+  const FourBits shifted = (bits & 0x7fffu) << 13;
+  const FourFloats subnormal = bit_cast<FourFloats>(shifted + (113u << 23)) - 0x1p-14f;
+  const FourWords order = bit_cast<FourWords>(shifted);
+  const FourBits finite = where(order < 0x00800000, bit_cast<FourBits>(subnormal), shifted + (112u << 23));
+  return bit_cast<FourFloats>(where(order < 0x0f800000, finite, shifted + (224u << 23)) | (bits & 0x8000u) << 16);
+}
+// In the upper half of each word.
+LAYERWISE_INLINE FourBits narrowed(FourFloats a, bfloat16) {
+  const FourBits bits = bit_cast<FourBits>(a);
+  return where(a == a, bits + 0x7fffu + (bits >> 16 & 1u), FourBits{} + 0x7fff0000u);
+}
+LAYERWISE_INLINE FourBits narrowed(FourFloats a, float16) {
+  const FourBits bits = bit_cast<FourBits>(a), magnitude = bits & 0x7fffffffu;
+  const FourWords order = bit_cast<FourWords>(magnitude);
+  const FourBits normal = (magnitude - (112u << 23) + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
+  const FourBits subnormal = bit_cast<FourBits>(bit_cast<FourFloats>(magnitude) + 0.5f) - bit_cast<uint32_t>(0.5f);
+  const FourBits special = where(a == a, FourBits{} + 0x7c00u, FourBits{} + 0x7fffu);
+  const FourBits half = where(order < 113 << 23, subnormal, where(order < 0x477ff000, normal, special));
+  return half << 16 | (bits & 0x80000000u);
+}
 
 LAYERWISE_INLINE Floats load_lanes(const float* from) {
   Floats a;
-  memcpy(&a, from, sizeof a);
+  memcpy(&a.low, from, sizeof a.low);
+  memcpy(&a.high, from + 4, sizeof a.high);
   return a;
 }
-LAYERWISE_INLINE void store_lanes(float* to, Floats a) { memcpy(to, &a, sizeof a); }
-#if defined(__SSE2__)
-LAYERWISE_INLINE Floats load_lanes(const bfloat16* from) {
-  const __m128i bits = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
-  return {_mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), bits))};
-}
-LAYERWISE_INLINE void store_lanes(bfloat16* to, Floats a) {
-  const __m128i bits = _mm_castps_si128(a.value);
-  const __m128i odd = _mm_and_si128(_mm_srli_epi32(bits, 16), _mm_set1_epi32(1));
-  const __m128i up = _mm_add_epi32(_mm_add_epi32(bits, _mm_set1_epi32(0x7fff)), odd);
-  const __m128i nan = _mm_castps_si128(_mm_cmpunord_ps(a.value, a.value));
-  const __m128i rounded = _mm_or_si128(_mm_and_si128(nan, _mm_set1_epi32(0x7fff0000)), _mm_andnot_si128(nan, up));
-  const __m128i high = _mm_srai_epi32(rounded, 16);  // with its sign, which packing does not cut then
-  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi32(high, high));
-}
-#endif
-// These and fma are not inlined: they are long, and are used in many loops.
-template <class T>
-[[gnu::noinline]] inline Floats load_lanes(const T* from) {
-  return {FourFloats{load(from[0]), load(from[1]), load(from[2]), load(from[3])}};
+LAYERWISE_INLINE void store_lanes(float* to, Floats a) {
+  memcpy(to, &a.low, sizeof a.low);
+  memcpy(to + 4, &a.high, sizeof a.high);
 }
 template <class T>
-[[gnu::noinline]] inline void store_lanes(T* to, Floats a) {
-  for (int i = 0; i < kLanes; ++i) store(to[i], a.value[i]);
+LAYERWISE_INLINE HalfFloats load_lanes(const T* from) {
+  return {{widened(load_halves(&from->bits), T()), widened(load_halves(&from[4].bits), T())}};
 }
-LAYERWISE_INLINE Floats all_lanes(float a) { return {FourFloats{a, a, a, a}}; }
-LAYERWISE_INLINE Floats add(Floats a, Floats b) { return {a.value + b.value}; }
-LAYERWISE_INLINE Floats mul(Floats a, Floats b) { return {a.value * b.value}; }
-[[gnu::noinline]] inline Floats fma(Floats a, Floats b, Floats c) { return {fused(a.value, b.value, c.value)}; }
-LAYERWISE_INLINE Words magnitude_bits(Floats a) { return {bit_cast<Words>(a).value & 0x7fffffffu}; }
-LAYERWISE_INLINE Words larger(Words a, Words b) { return {a.value < b.value ? b.value : a.value}; }
+template <class T>
+LAYERWISE_INLINE void store_lanes(T* to, Floats a) {
+  store_upper_halves(&to->bits, narrowed(a.low, T()));
+  store_upper_halves(&to[4].bits, narrowed(a.high, T()));
+}
+
+LAYERWISE_INLINE Floats all_lanes(float a) { return {FourFloats{a, a, a, a}, FourFloats{a, a, a, a}}; }
+LAYERWISE_INLINE Floats add(Floats a, Floats b) { return {a.low + b.low, a.high + b.high}; }
+LAYERWISE_INLINE Floats mul(Floats a, Floats b) { return {a.low * b.low, a.high * b.high}; }
+LAYERWISE_INLINE Floats fma(Floats a, Floats b, Floats c) { return fused(a, b, c); }
+// The product of two such numbers is a float32 unless it underflows, so that a sum is rounded once without more ado.
+LAYERWISE_INLINE Floats fma(HalfFloats a, HalfFloats b, Floats c) {
+  const Floats product = mul(a, b);
+  const auto underflowed = [](FourFloats x, FourFloats y, FourFloats xy) {
+    const FourWords magnitude = bit_cast<FourWords>(xy) & INT32_MAX;
+    return (magnitude < 0x00800000) & (x != 0) & (y != 0);
+  };
+  const FourWords inexact = underflowed(a.low, b.low, product.low) | underflowed(a.high, b.high, product.high);
+  if (__builtin_expect(any(inexact), false)) return fused_by_odd(a, b, c);
+  return add(product, c);
+}
+LAYERWISE_INLINE Words magnitude_bits(Floats a) {
+  return {bit_cast<FourBits>(a.low) & 0x7fffffffu, bit_cast<FourBits>(a.high) & 0x7fffffffu};
+}
+LAYERWISE_INLINE Words larger(Words a, Words b) {
+  const auto four = [](FourBits x, FourBits y) { return where(bit_cast<FourWords>(x) < bit_cast<FourWords>(y), y, x); };
+  return {four(a.low, b.low), four(a.high, b.high)};  // magnitudes, whose top bit is 0
+}
 LAYERWISE_INLINE Floats cut(Floats a, float limit) {
-  const FourFloats most = {limit, limit, limit, limit}, below = a.value > most ? most : a.value;
-  return {below < -most ? -most : below};
+  const auto four = [limit](FourFloats x) {
+    const FourFloats most = {limit, limit, limit, limit}, below = x > most ? most : x;
+    return below < -most ? -most : below;
+  };
+  return {four(a.low), four(a.high)};
 }
 
 // The lanes with even numbers, or with odd numbers, of a followed by those of b.
 template <int kRegisters>
 LAYERWISE_INLINE Floats evens(Floats a, Floats b) {
-  return {__builtin_shufflevector(a.value, b.value, 0, 2, 4, 6)};
+  return {__builtin_shufflevector(a.low, a.high, 0, 2, 4, 6), __builtin_shufflevector(b.low, b.high, 0, 2, 4, 6)};
 }
 template <int kRegisters>
 LAYERWISE_INLINE Floats odds(Floats a, Floats b) {
-  return {__builtin_shufflevector(a.value, b.value, 1, 3, 5, 7)};
+  return {__builtin_shufflevector(a.low, a.high, 1, 3, 5, 7), __builtin_shufflevector(b.low, b.high, 1, 3, 5, 7)};
 }
 LAYERWISE_INLINE Floats in_order(Floats a) { return a; }
 LAYERWISE_INLINE Floats as_floats(Words a) { return bit_cast<Floats>(a); }
 LAYERWISE_INLINE Words as_words(Floats a) { return bit_cast<Words>(a); }
-LAYERWISE_INLINE float first_lane(Floats a) { return a.value[0]; }
+LAYERWISE_INLINE float first_lane(Floats a) { return a.low[0]; }
 
 #endif
 
@@ -300,7 +354,7 @@ LAYERWISE_INLINE float first_lane(Floats a) { return a.value[0]; }
 
 // For less than a full register. Not inlined: they are only needed at the end of a layer, but in many loops.
 template <class T>
-[[gnu::noinline]] inline Floats load_part(const T* from, int64_t count) {
+[[gnu::noinline]] inline auto load_part(const T* from, int64_t count) {
   T padded[kLanes] = {};
   for (int64_t i = 0; i < count; ++i) padded[i] = from[i];
   return load_lanes(padded);
@@ -313,7 +367,7 @@ template <class T>
 }
 // Loads the first count elements; the remaining lanes are 0.
 template <class T>
-LAYERWISE_INLINE Floats load_lanes(const T* from, int64_t count) {
+LAYERWISE_INLINE auto load_lanes(const T* from, int64_t count) {
   return count >= kLanes ? load_lanes(from) : load_part(from, count);
 }
 // Stores only the first count elements.
@@ -324,10 +378,22 @@ LAYERWISE_INLINE void store_lanes(T* to, Floats a, int64_t count) {
 
 #endif
 
+// With an emulated fused multiply-add loops are long: they are compiled for float32 alone, and what is stored otherwise is
+// converted tile by tile. Blocks of registers are not inlined or unrolled.
+#if defined(LAYERWISE_FUSED_IS_EMULATED)
+inline constexpr bool kConvertsTiles = true;
+#define LAYERWISE_INLINE_BLOCK [[gnu::noinline]]
+#define LAYERWISE_UNROLLED _Pragma("GCC unroll 1")
+#else
+inline constexpr bool kConvertsTiles = false;
+#define LAYERWISE_INLINE_BLOCK LAYERWISE_INLINE
+#define LAYERWISE_UNROLLED
+#endif
+
 // In place of a count, where the register is known to be full.
 struct AllLanes {};
 template <class T>
-LAYERWISE_INLINE Floats load_lanes(const T* from, AllLanes) {
+LAYERWISE_INLINE auto load_lanes(const T* from, AllLanes) {
   return load_lanes(from);
 }
 template <class T>

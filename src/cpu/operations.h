@@ -43,11 +43,11 @@ class NovogradOperation {
   NovogradOperation(const Dtypes& dtypes, const NovogradStep& step)
       : step_(step),
         fetchable_(dtypes),
-        staging_(dtypes, step.buffers),
+        staging_(dtypes, step.buffers, Written::kWeights),
         call_(novograd_call(step.hyper)),
         norm_(norm_for(dtypes.grads, step.hyper.infinity_norm)),
-        weight_norm_(norm_for(staging_.dtypes().weights, false)),
-        two_norms_(norms_for(dtypes.grads, step.applies_larc ? staging_.dtypes().weights : dtypes.grads)),
+        weight_norm_(norm_for(staging_.summed_weights_dtype(), false)),
+        two_norms_(norms_for(dtypes.grads, step.applies_larc ? staging_.summed_weights_dtype() : dtypes.grads)),
         update_(novograd_for(staging_.dtypes(), step.hyper.decoupled)) {}
 
   const StepBuffers& buffers() const { return step_.buffers; }
@@ -62,7 +62,7 @@ class NovogradOperation {
       sums.grads[index] = norm_(tile.grads, tile.count, {{}, fetchable_.weights(tile), fetchable_.moments(tile)});
       return;
     }
-    const void* const weights = staging_.weights(tile, stage);
+    const void* const weights = staging_.summed_weights(tile, stage);
     if (tile.count == kTileElements && !step_.hyper.infinity_norm)
       return two_norms_(tile.grads, weights, sums.grads[index], sums.weights[index]);
     sums.grads[index] = norm_(tile.grads, tile.count, {fetchable_.weights(tile), {}, {}});
@@ -109,14 +109,14 @@ class LarcOperation {
   LarcOperation(const Dtypes& dtypes, const LarcStep& step)
       : step_(step),
         fetchable_(dtypes),
-        staging_(dtypes, step.buffers),
+        staging_(dtypes, step.buffers, step.applies_sgd ? Written::kWeights : Written::kGrads),
         call_(larc_call(step.larc, step.sgd)),
         grad_norm_(norm_for(step.larc.decayed_norm ? Dtype::kFloat32 : dtypes.grads, false)),
-        weight_norm_(norm_for(staging_.dtypes().weights, false)),
-        two_norms_(norms_for(step.larc.decayed_norm ? Dtype::kFloat32 : dtypes.grads, staging_.dtypes().weights)),
-        decay_(decay_for(staging_.dtypes())),
+        weight_norm_(norm_for(staging_.summed_weights_dtype(), false)),
+        two_norms_(norms_for(step.larc.decayed_norm ? Dtype::kFloat32 : dtypes.grads, staging_.summed_weights_dtype())),
+        decay_(decay_for(staging_.summed_weights_dtype(), dtypes.grads)),
         update_(step.applies_sgd ? larc_sgd_for(staging_.dtypes(), step.sgd.momentum != 0, step.sgd.nesterov)
-                                 : larc_scale_for(dtypes, step.larc.decay_in_factor)) {}
+                                 : larc_scale_for(staging_.dtypes(), step.larc.decay_in_factor)) {}
 
   const StepBuffers& buffers() const { return step_.buffers; }
   const Staging& staging() const { return staging_; }
@@ -131,7 +131,7 @@ class LarcOperation {
   void sum_tile(const TileBuffers& tile, LayerSums sums, int64_t index, const LayerOptions& layer,
                 StagedTile& stage) const {
     const Fetched next = step_.applies_sgd ? fetchable_.moments(tile) : fetchable_.next_grads(tile);
-    const void* const weights = staging_.weights(tile, stage);
+    const void* const weights = staging_.summed_weights(tile, stage);
     const bool decayed = step_.larc.decayed_norm;
     if (decayed) decay_(tile.grads, weights, decay_of_raw_gradient(step_.larc, layer), stage.decayed, tile.count);
     const void* const grads = decayed ? stage.decayed : tile.grads;
@@ -179,10 +179,10 @@ class NormsOperation {
   NormsOperation(const Dtypes& dtypes, const PartialNorms& norms)
       : norms_(norms),
         fetchable_(dtypes),
-        staging_(dtypes, norms.buffers),
+        staging_(dtypes, norms.buffers, Written::kNothing),
         grad_norm_(norm_for(dtypes.grads, norms.infinity_norm)),
-        weight_norm_(norm_for(staging_.dtypes().weights, false)),
-        two_norms_(norms_for(dtypes.grads, norms.weight_sums ? staging_.dtypes().weights : dtypes.grads)) {}
+        weight_norm_(norm_for(staging_.summed_weights_dtype(), false)),
+        two_norms_(norms_for(dtypes.grads, norms.weight_sums ? staging_.summed_weights_dtype() : dtypes.grads)) {}
 
   const StepBuffers& buffers() const { return norms_.buffers; }
   const Staging& staging() const { return staging_; }
@@ -197,7 +197,7 @@ class NormsOperation {
       sums.grads[index] = grad_norm_(tile.grads, tile.count, {next, {}, {}});
       return;
     }
-    const void* const weights = staging_.weights(tile, stage);
+    const void* const weights = staging_.summed_weights(tile, stage);
     if (tile.count == kTileElements && !norms_.infinity_norm)
       return two_norms_(tile.grads, weights, sums.grads[index], sums.weights[index]);
     sums.grads[index] = grad_norm_(tile.grads, tile.count, {fetchable_.weights(tile), {}, {}});

@@ -1,6 +1,7 @@
 // The loops that convert a tile between the stored format and the float32 values that a step works with.
 #pragma once
 
+#include "cpu/lanes.h"
 #include "numerics/step.h"
 
 namespace layerwise {
@@ -18,9 +19,22 @@ inline void store_weights(const float* from, void* high, void* low, int64_t coun
   for (int64_t i = 0; i < count; ++i) store_split(weights[i], remainders[i], from[i]);
 }
 
-inline void load_moments(const void* from, float* to, int64_t count) {
-  const bfloat16* const moments = static_cast<const bfloat16*>(from);
-  for (int64_t i = 0; i < count; ++i) to[i] = load(moments[i]);
+// Between float32 and the dtype that a buffer has.
+template <class T>
+inline void widen_tile(const void* from, float* to, int64_t count) {
+  const T* const stored = static_cast<const T*>(from);
+  for (int64_t at = 0; at < count; at += kLanes) store_lanes(to + at, load_lanes(stored + at, count - at), count - at);
+}
+template <class T>
+inline void narrow_tile(const float* from, void* to, int64_t count) {
+  T* const stored = static_cast<T*>(to);
+  for (int64_t at = 0; at < count; at += kLanes) store_lanes(stored + at, load_lanes(from + at, count - at), count - at);
+}
+inline void widen(const void* from, Dtype dtype, float* to, int64_t count) {
+  visit_element_dtype(dtype, [&]<class T>() { widen_tile<T>(from, to, count); });
+}
+inline void narrow(const float* from, void* to, Dtype dtype, int64_t count) {
+  visit_element_dtype(dtype, [&]<class T>() { narrow_tile<T>(from, to, count); });
 }
 
 // The random words of a block of neighbouring elements; `first` is a multiple of kRandomQuad. Laid out so that the

@@ -20,6 +20,7 @@ LAYERWISE_INLINE void for_each_register(int64_t count, const Body& body, const F
   int64_t at = 0;
   while (at + kBlockElements <= count) {
     fetch(at);
+    LAYERWISE_UNROLLED
     for (int i = 0; i < kBlockElements / kLanes; ++i, at += kLanes) body(at, AllLanes());
   }
   for (; at < count; at += kLanes) body(at, count - at);
@@ -91,9 +92,9 @@ void decay_tile(const void* grads, const void* weights, float decay, float* to, 
       [=](int64_t at) __attribute__((always_inline)) { prefetch_block(w + at + kPrefetchDistance); });
 }
 using Decay = void (*)(const void* grads, const void* weights, float decay, float* to, int64_t count);
-inline Decay decay_for(const Dtypes& dtypes) {
-  return visit_element_dtype(dtypes.weights, [&]<class W>() {
-    return visit_element_dtype(dtypes.grads, [&]<class G>() -> Decay { return &decay_tile<W, G>; });
+inline Decay decay_for(Dtype weights, Dtype grads) {
+  return visit_element_dtype(weights, [&]<class W>() {
+    return visit_element_dtype(grads, [&]<class G>() -> Decay { return &decay_tile<W, G>; });
   });
 }
 
@@ -108,20 +109,29 @@ constexpr LarcUpdates larc_updates() {
 }
 using Copy = void (*)(const TileBuffers& tiles);
 
+// Calls visitor.operator()<W, G, M>() for the dtypes that the loops see.
+template <class Visitor>
+inline auto visit_seen_dtypes(const Dtypes& dtypes, Visitor&& visitor) {
+  if constexpr (kConvertsTiles)
+    return visitor.template operator()<float, float, float>();
+  else
+    return visit_dtypes(dtypes, visitor);
+}
+
 inline NovogradUpdates novograd_for(const Dtypes& dtypes, bool decoupled) {
-  return visit_dtypes(dtypes, [&]<class W, class G, class M>() -> NovogradUpdates {
+  return visit_seen_dtypes(dtypes, [&]<class W, class G, class M>() -> NovogradUpdates {
     return decoupled ? &update_tiles<NovogradUpdate<W, G, M, true>> : &update_tiles<NovogradUpdate<W, G, M, false>>;
   });
 }
 
 inline LarcUpdates larc_scale_for(const Dtypes& dtypes, bool decayed) {
-  return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
+  return visit_seen_dtypes(dtypes, [&]<class W, class G, class M>() {
     return decayed ? larc_updates<LarcScaleUpdate<W, G, true>>() : larc_updates<LarcScaleUpdate<W, G, false>>();
   });
 }
 
 inline LarcUpdates larc_sgd_for(const Dtypes& dtypes, bool momentum, bool nesterov) {
-  return visit_dtypes(dtypes, [&]<class W, class G, class M>() {
+  return visit_seen_dtypes(dtypes, [&]<class W, class G, class M>() {
     if (!momentum) return larc_updates<LarcSgdUpdate<W, G>>();
     return nesterov ? larc_updates<LarcMomentumUpdate<W, G, M, true>>()
                     : larc_updates<LarcMomentumUpdate<W, G, M, false>>();

@@ -36,16 +36,16 @@ struct Rescale {
   double sum;
 };
 
-// The squared l2 norm. Float is a float or a vector register of floats.
+// The squared l2 norm. Sum and Float are floats or vector registers of floats.
 struct SquareSum {
   using Accumulator = float;
-  template <class Float>
-  static LAYERWISE_INLINE Float accumulate(Float sum, Float x) {
+  template <class Sum, class Float>
+  static LAYERWISE_INLINE Sum accumulate(Sum sum, Float x) {
     return fma(x, x, sum);
   }
-  template <class Float>
-  static LAYERWISE_INLINE Float accumulate(Float sum, Float x, Rescale by) {
-    const Float scaled = mul(x, by.element);
+  template <class Sum, class Float>
+  static LAYERWISE_INLINE Sum accumulate(Sum sum, Float x, Rescale by) {
+    const auto scaled = mul(x, by.element);
     return fma(scaled, scaled, sum);
   }
   template <class Float>

@@ -14,14 +14,19 @@
 
 namespace {
 
-// In every lane, another number beside it.
+// In every lane, with other numbers beside it.
 float fused_of(float a, float b, float c) {
-  using layerwise::FourFloats;
-  const FourFloats result = layerwise::fused(FourFloats{a, 1, a, a}, FourFloats{b, 2, b, b}, FourFloats{c, 3, c, c});
-  const uint32_t bits = layerwise::bit_cast<uint32_t>(result[0]);
-  const bool equal =
-      bits == layerwise::bit_cast<uint32_t>(result[2]) && bits == layerwise::bit_cast<uint32_t>(result[3]);
-  return result[1] == 5 && (equal || result[0] != result[0]) ? result[0] : 12345.0f;
+  using layerwise::EightFloats;
+  const EightFloats result =
+      layerwise::fused(EightFloats{{a, 1, a, a}, {a, a, 4, a}}, EightFloats{{b, 2, b, b}, {b, b, 5, b}},
+                       EightFloats{{c, 3, c, c}, {c, c, 6, c}});
+  if (result.low[1] != 5 || result.high[2] != 26) return 12345.0f;
+  const float first = result.low[0];
+  for (float other : {result.low[2], result.low[3], result.high[0], result.high[1], result.high[3]}) {
+    const bool equal = layerwise::bit_cast<uint32_t>(first) == layerwise::bit_cast<uint32_t>(other);
+    if (!equal && !(first != first && other != other)) return 12345.0f;
+  }
+  return first;
 }
 
 // NaN as a class.
