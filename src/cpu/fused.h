@@ -43,7 +43,6 @@ LAYERWISE_INLINE FourFloats to_floats(DoublePair low, DoublePair high) {
   return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
 }
 LAYERWISE_INLINE bool any(FourWords lanes) { return _mm_movemask_ps(bit_cast<__m128>(lanes)) != 0; }
-LAYERWISE_INLINE FourFloats smaller(FourFloats a, FourFloats b) { return _mm_min_ps(a, b); }
 #else
 LAYERWISE_INLINE DoublePair low_doubles(FourFloats a) {
   return __builtin_convertvector(__builtin_shufflevector(a, a, 0, 1), DoublePair);
@@ -59,63 +58,78 @@ LAYERWISE_INLINE bool any(FourWords lanes) {
   const BitsPair halves = bit_cast<BitsPair>(lanes);
   return (halves[0] | halves[1]) != 0;
 }
-LAYERWISE_INLINE FourFloats smaller(FourFloats a, FourFloats b) { return a < b ? a : b; }
 #endif
 
-// Lanes whose double lies exactly between two float32, as far as its lower half shows.
-LAYERWISE_INLINE FourWords like_ties(DoublePair low, DoublePair high) {
-  const FourWords lower = __builtin_shufflevector(bit_cast<FourWords>(low), bit_cast<FourWords>(high), 0, 2, 4, 6);
-  return (lower << 3) == INT32_MIN;
+// The lower and the upper words of doubles. The code assumes little endian, which all processors that need it are.
+LAYERWISE_INLINE FourWords lower_words(DoublePair low, DoublePair high) {
+  return __builtin_shufflevector(bit_cast<FourWords>(low), bit_cast<FourWords>(high), 0, 2, 4, 6);
 }
-
-// Lanes where one of two results is zero, subnormal or the least normal number, to which a subnormal may have been
-// rounded up. If b is NaN so is the smaller of the two, which is not above anything.
-LAYERWISE_INLINE FourWords not_normal(FourFloats a, FourFloats b) {
-  constexpr int32_t kMagnitude = INT32_MAX;
-  const FourFloats least = smaller(bit_cast<FourFloats>(bit_cast<FourWords>(a) & kMagnitude),
-                                   bit_cast<FourFloats>(bit_cast<FourWords>(b) & kMagnitude));
-  constexpr float kLeastNormal = 0x1p-126f;
-  return ~(least > kLeastNormal);
+LAYERWISE_INLINE FourWords upper_words(DoublePair low, DoublePair high) {
+  return __builtin_shufflevector(bit_cast<FourWords>(low), bit_cast<FourWords>(high), 1, 3, 5, 7);
 }
 
 // Whether rounding one of these sums from double to float32 may differ from rounding the exact sum. That takes a double
-// that looks like a tie between two float32, or a subnormal result, whose ties look different. The code assumes little
-// endian, which all processors that need this function are.
+// that looks like a tie between two float32, or a subnormal result, whose ties look different.
 LAYERWISE_INLINE bool may_round_twice(DoublePair low, DoublePair high) {
-  const FourWords magnitudes =
-      __builtin_shufflevector(bit_cast<FourWords>(low), bit_cast<FourWords>(high), 1, 3, 5, 7) & 0x7fffffff;
-  constexpr int32_t kLeastNormal = 0x38100000;  // the upper half of 2^-126
+  const FourWords last_places = lower_words(low, high) & 0x1fffffff, magnitudes = upper_words(low, high) & 0x7fffffff;
+  constexpr int32_t kTie = 0x10000000, kLeastNormal = 0x38100000;  // the upper half of 2^-126
   // A sum of zero is exact: the range of double reaches far below every product of float32 values.
-  return any(like_ties(low, high) | ((magnitudes > 0) & (magnitudes < kLeastNormal)));
+  return any((last_places == kTie) | ((magnitudes > 0) & (magnitudes < kLeastNormal)));
+}
+
+// A quicker question, whose answer is yes wherever that of may_round_twice is: whether one of the doubles ends in 28
+// zeros, as every tie does, subnormal ones included, and every sum that is a float32.
+LAYERWISE_INLINE bool any_ends_in_zeros(DoublePair first, DoublePair second, DoublePair third, DoublePair fourth) {
+  const FourWords low = lower_words(first, second) << 4, high = lower_words(third, fourth) << 4;
+#if defined(LAYERWISE_SSE2_FUSED)
+  const __m128i words = _mm_packs_epi32(bit_cast<__m128i>(low), bit_cast<__m128i>(high));  // saturates
+  return _mm_movemask_epi8(_mm_cmpeq_epi16(words, _mm_setzero_si128())) != 0;
+#else
+  return any((low == 0) | (high == 0));
+#endif
+}
+
+// Not inlined, since it is long and rarely needed.
+[[gnu::noinline, gnu::cold]] inline FourFloats fused_by_odd(FourFloats a, FourFloats b, FourFloats c) {
+  return to_floats(fused_to_odd(low_doubles(a), low_doubles(b), low_doubles(c)),
+                   fused_to_odd(high_doubles(a), high_doubles(b), high_doubles(c)));
 }
 
 // Two registers side by side. One alone waits for its own results: a conversion, a product, a sum, a conversion, each
-// several cycles. On a Zen 3 an element of novograd_step takes a third less time with two.
+// several cycles. On a Zen 3 an update of NovoGrad takes a third less time with two.
 struct EightFloats {
   FourFloats low, high;
 };
+struct EightDoubles {
+  DoublePair first, second, third, fourth;
+};
 
-// Not inlined, since it is long and rarely needed.
-[[gnu::noinline, gnu::cold]] inline EightFloats fused_by_odd(EightFloats a, EightFloats b, EightFloats c) {
-  const auto four = [](FourFloats x, FourFloats y, FourFloats z) {
-    return to_floats(fused_to_odd(low_doubles(x), low_doubles(y), low_doubles(z)),
-                     fused_to_odd(high_doubles(x), high_doubles(y), high_doubles(z)));
-  };
-  return {four(a.low, b.low, c.low), four(a.high, b.high, c.high)};
+// The factor of a fused multiply-add may be one for all lanes.
+LAYERWISE_INLINE EightFloats eight_floats(EightFloats a) { return a; }
+LAYERWISE_INLINE EightFloats eight_floats(float a) { return {FourFloats{a, a, a, a}, FourFloats{a, a, a, a}}; }
+LAYERWISE_INLINE EightDoubles eight_doubles(EightFloats a) {
+  return {low_doubles(a.low), high_doubles(a.low), low_doubles(a.high), high_doubles(a.high)};
 }
+LAYERWISE_INLINE EightDoubles eight_doubles(float a) {
+  const DoublePair pair = {a, a};
+  return {pair, pair, pair, pair};
+}
+LAYERWISE_INLINE bool is_zero(EightFloats) { return false; }
+LAYERWISE_INLINE bool is_zero(float a) { return a == 0; }
 
 // a*b + c, rounded once. Rounding twice gives the same result except for about one sum in some hundred million, so the
-// exact path is rarely taken. The first question is the cheaper one, and also answers yes where a result is zero.
-LAYERWISE_INLINE EightFloats fused(EightFloats a, EightFloats b, EightFloats c) {
-  const DoublePair first = low_doubles(a.low) * low_doubles(b.low) + low_doubles(c.low);
-  const DoublePair second = high_doubles(a.low) * high_doubles(b.low) + high_doubles(c.low);
-  const DoublePair third = low_doubles(a.high) * low_doubles(b.high) + low_doubles(c.high);
-  const DoublePair fourth = high_doubles(a.high) * high_doubles(b.high) + high_doubles(c.high);
-  const EightFloats rounded = {to_floats(first, second), to_floats(third, fourth)};
-  const FourWords doubted = like_ties(first, second) | like_ties(third, fourth) | not_normal(rounded.low, rounded.high);
-  if (__builtin_expect(any(doubted), false) && (may_round_twice(first, second) || may_round_twice(third, fourth)))
-    return fused_by_odd(a, b, c);
-  return rounded;
+// exact path is rarely taken. Without weight decay every sum is a float32, but then it is known to be exact.
+template <class Factor>
+LAYERWISE_INLINE EightFloats fused(Factor a, EightFloats b, EightFloats c) {
+  const EightDoubles x = eight_doubles(a), y = eight_doubles(b), z = eight_doubles(c);
+  const DoublePair first = x.first * y.first + z.first, second = x.second * y.second + z.second;
+  const DoublePair third = x.third * y.third + z.third, fourth = x.fourth * y.fourth + z.fourth;
+  if (__builtin_expect(any_ends_in_zeros(first, second, third, fourth), false) && !is_zero(a) &&
+      (may_round_twice(first, second) || may_round_twice(third, fourth))) {
+    const EightFloats factor = eight_floats(a);
+    return {fused_by_odd(factor.low, b.low, c.low), fused_by_odd(factor.high, b.high, c.high)};
+  }
+  return {to_floats(first, second), to_floats(third, fourth)};
 }
 
 }  // namespace LAYERWISE_ISA

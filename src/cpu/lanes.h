@@ -128,14 +128,28 @@ LAYERWISE_INLINE Floats load_lanes(const float16* from) {
   return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))};
 }
 LAYERWISE_INLINE void store_lanes(float* to, Floats a) { _mm256_storeu_ps(to, a.value); }
-LAYERWISE_INLINE void store_lanes(bfloat16* to, Floats a) {
+// The bfloat16 is the upper half of each word.
+LAYERWISE_INLINE __m256i narrowed(Floats a) {
   const __m256i bits = _mm256_castps_si256(a.value);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
   const __m256i up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
   const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a.value, a.value, _CMP_UNORD_Q));
-  const __m256i rounded = _mm256_blendv_epi8(_mm256_srli_epi32(up, 16), _mm256_set1_epi32(0x7fff), nan);
-  const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+  return _mm256_blendv_epi8(up, _mm256_set1_epi32(0x7fff0000), nan);
+}
+LAYERWISE_INLINE void store_lanes(bfloat16* to, Floats a) {
+  const __m256i halves = _mm256_srli_epi32(narrowed(a), 16);
+  const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), packed);
+}
+#define LAYERWISE_EVENS_AND_ODDS
+LAYERWISE_INLINE void load_evens_and_odds(const bfloat16* from, Floats& even, Floats& odd) {
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  even = {_mm256_castsi256_ps(_mm256_slli_epi32(bits, 16))};
+  odd = {_mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32(static_cast<int>(0xffff0000))))};
+}
+LAYERWISE_INLINE void store_evens_and_odds(bfloat16* to, Floats even, Floats odd) {
+  const __m256i halves = _mm256_blend_epi16(_mm256_srli_epi32(narrowed(even), 16), narrowed(odd), 0xaa);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), halves);
 }
 LAYERWISE_INLINE void store_lanes(float16* to, Floats a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(a.value, _MM_FROUND_TO_NEAREST_INT));
@@ -304,10 +318,11 @@ LAYERWISE_INLINE void store_lanes(T* to, Floats a) {
   store_upper_halves(&to[4].bits, narrowed(a.high, T()));
 }
 
-LAYERWISE_INLINE Floats all_lanes(float a) { return {FourFloats{a, a, a, a}, FourFloats{a, a, a, a}}; }
+LAYERWISE_INLINE Floats all_lanes(float a) { return eight_floats(a); }
 LAYERWISE_INLINE Floats add(Floats a, Floats b) { return {a.low + b.low, a.high + b.high}; }
 LAYERWISE_INLINE Floats mul(Floats a, Floats b) { return {a.low * b.low, a.high * b.high}; }
 LAYERWISE_INLINE Floats fma(Floats a, Floats b, Floats c) { return fused(a, b, c); }
+LAYERWISE_INLINE Floats fma(float a, Floats b, Floats c) { return fused(a, b, c); }
 // The product of two such numbers is a float32 unless it underflows, so that a sum is rounded once without more ado.
 LAYERWISE_INLINE Floats fma(HalfFloats a, HalfFloats b, Floats c) {
   const Floats product = mul(a, b);
@@ -316,7 +331,8 @@ LAYERWISE_INLINE Floats fma(HalfFloats a, HalfFloats b, Floats c) {
     return (magnitude < 0x00800000) & (x != 0) & (y != 0);
   };
   const FourWords inexact = underflowed(a.low, b.low, product.low) | underflowed(a.high, b.high, product.high);
-  if (__builtin_expect(any(inexact), false)) return fused_by_odd(a, b, c);
+  if (__builtin_expect(any(inexact), false))
+    return {fused_by_odd(a.low, b.low, c.low), fused_by_odd(a.high, b.high, c.high)};
   return add(product, c);
 }
 LAYERWISE_INLINE Words magnitude_bits(Floats a) {
@@ -378,8 +394,8 @@ LAYERWISE_INLINE void store_lanes(T* to, Floats a, int64_t count) {
 
 #endif
 
-// With an emulated fused multiply-add loops are long: they are compiled for float32 alone, and what is stored otherwise is
-// converted tile by tile. Blocks of registers are not inlined or unrolled.
+// With an emulated fused multiply-add loops are long. So they are compiled for float32 alone, and what is stored
+// otherwise is converted tile by tile; blocks of registers are neither inlined nor unrolled.
 #if defined(LAYERWISE_FUSED_IS_EMULATED)
 inline constexpr bool kConvertsTiles = true;
 #define LAYERWISE_INLINE_BLOCK [[gnu::noinline]]
@@ -391,7 +407,9 @@ inline constexpr bool kConvertsTiles = false;
 #endif
 
 // In place of a count, where the register is known to be full.
-struct AllLanes {};
+struct AllLanes {
+  static constexpr int kElements = kLanes;
+};
 template <class T>
 LAYERWISE_INLINE auto load_lanes(const T* from, AllLanes) {
   return load_lanes(from);
@@ -401,8 +419,22 @@ LAYERWISE_INLINE void store_lanes(T* to, Floats a, AllLanes) {
   store_lanes(to, a);
 }
 
+// In place of a count: bfloat16 for two registers, of which one takes those with even numbers and one those with odd
+// numbers. Widened and narrowed like that no element moves to another place of its word. It takes a Zen 3 a third less
+// time to update all bfloat16.
+struct EvensAndOdds {
+  static constexpr int kElements = 2 * kLanes;
+#if defined(LAYERWISE_EVENS_AND_ODDS)
+  static constexpr bool kIsFaster = true;
+#else
+  static constexpr bool kIsFaster = false;
+#endif
+};
+
 LAYERWISE_INLINE Floats mul(Floats a, float b) { return mul(a, all_lanes(b)); }
+#if !defined(LAYERWISE_FUSED_IS_EMULATED)
 LAYERWISE_INLINE Floats fma(float a, Floats b, Floats c) { return fma(all_lanes(a), b, c); }
+#endif
 
 template <int kRegisters>
 LAYERWISE_INLINE Words evens(Words a, Words b) {

@@ -15,6 +15,7 @@ inline namespace LAYERWISE_ISA {
 template <class ElementOfLayer, class W, class G, class M>
 struct TileUpdate {
   using Element = ElementOfLayer;
+  using Full = AllLanes;  // what a loop over whole registers hands over in place of a count
   static constexpr bool kNormsReadWeights = std::is_same_v<Element, LarcCoefficients>;
 
   TileUpdate(const TileBuffers& tile, const Element& of_layer)
@@ -33,7 +34,23 @@ struct TileUpdate {
 template <class Element, class W, class G, class M>
 struct MomentUpdate : TileUpdate<Element, W, G, M> {
   using TileUpdate<Element, W, G, M>::TileUpdate;
+  static constexpr bool kAllBfloat16 =
+      std::is_same_v<W, bfloat16> && std::is_same_v<G, bfloat16> && std::is_same_v<M, bfloat16>;
+  using Full = std::conditional_t<kAllBfloat16 && EvensAndOdds::kIsFaster, EvensAndOdds, AllLanes>;
 
+#if defined(LAYERWISE_EVENS_AND_ODDS)
+  template <class Step>
+  LAYERWISE_INLINE void step(int64_t at, EvensAndOdds, Step step) const {
+    Floats g[2], m[2], w[2];
+    load_evens_and_odds(this->grads + at, g[0], g[1]);
+    load_evens_and_odds(this->moments + at, m[0], m[1]);
+    load_evens_and_odds(this->weights + at, w[0], w[1]);
+    step(g[0], m[0], w[0]);
+    step(g[1], m[1], w[1]);
+    store_evens_and_odds(this->moments + at, m[0], m[1]);
+    store_evens_and_odds(this->weights + at, w[0], w[1]);
+  }
+#endif
   template <class Count, class Step>
   LAYERWISE_INLINE void step(int64_t at, Count count, Step step) const {
     Floats m = load_lanes(this->moments + at, count), w = load_lanes(this->weights + at, count);

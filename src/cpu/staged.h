@@ -28,7 +28,8 @@ inline void widen_tile(const void* from, float* to, int64_t count) {
 template <class T>
 inline void narrow_tile(const float* from, void* to, int64_t count) {
   T* const stored = static_cast<T*>(to);
-  for (int64_t at = 0; at < count; at += kLanes) store_lanes(stored + at, load_lanes(from + at, count - at), count - at);
+  for (int64_t at = 0; at < count; at += kLanes)
+    store_lanes(stored + at, load_lanes(from + at, count - at), count - at);
 }
 inline void widen(const void* from, Dtype dtype, float* to, int64_t count) {
   visit_element_dtype(dtype, [&]<class T>() { widen_tile<T>(from, to, count); });

@@ -13,15 +13,15 @@ constexpr int64_t kPrefetchDistance = 1024;
 inline bool is_one_tile(int64_t count) { return count <= kTileElements; }
 
 // Calls body(at, count) for the elements [0, count) in consecutive registers, of which the last may not be full, and
-// fetch(at) before each block of them. fetch must be inlined: if it does nothing but prefetch, g++ considers a call of
-// it free of effects and removes it.
-template <class Body, class Fetch>
+// fetch(at) before each block of them. In place of the count of a whole register, or two, body gets a Full. fetch must be
+// inlined: if it does nothing but prefetch, g++ considers a call of it free of effects and removes it.
+template <class Full = AllLanes, class Body, class Fetch>
 LAYERWISE_INLINE void for_each_register(int64_t count, const Body& body, const Fetch& fetch) {
   int64_t at = 0;
   while (at + kBlockElements <= count) {
     fetch(at);
     LAYERWISE_UNROLLED
-    for (int i = 0; i < kBlockElements / kLanes; ++i, at += kLanes) body(at, AllLanes());
+    for (int i = 0; i < kBlockElements / Full::kElements; ++i, at += Full::kElements) body(at, Full());
   }
   for (; at < count; at += kLanes) body(at, count - at);
 }
@@ -34,10 +34,10 @@ void update_tiles(const TileBuffers& tiles, int64_t to_next_run, const typename 
   const auto layer = given;  // copied: wide loads of `given` would stall, since it was just stored float by float
   const Update update(tiles, layer);
   if (!is_one_tile(tiles.count))
-    return for_each_register(tiles.count, update, [&](int64_t at) __attribute__((always_inline)) {
+    return for_each_register<typename Update::Full>(tiles.count, update, [&](int64_t at) __attribute__((always_inline)) {
       if (at % kAccumulators == 0) update.open_written(at - to_next_run);
     });
-  for_each_register(tiles.count, update, [&](int64_t at) __attribute__((always_inline)) {
+  for_each_register<typename Update::Full>(tiles.count, update, [&](int64_t at) __attribute__((always_inline)) {
     prefetch_block(update.grads + tiles.count + at);
     if (Update::kNormsReadWeights && at < kShort) prefetch_block(update.weights + tiles.count + at);
   });
