@@ -9,7 +9,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,18 +119,40 @@ def row_of_groups(name: str, make: Maker, sizes: Sequence[int], tensors: str, op
 
 
 def tensors(options: argparse.Namespace) -> None:
-    heading("One group of tensors of 64 elements, nearly all of it the host\n"
-            f"  {'':18} {'tensors':>10} {'us a step':>11} {'us a tensor':>12} {'x torch SGD fused':>18}")
-    makers = {**OURS, **TORCHS, **timms()}
-    for count in (2, 4) if options.rehearsal else (1, 161, 1000, 5000):
-        optimizers = [make(parameters([64] * count)) for make in makers.values()]
-        steps = [Step(optimizer.step) for optimizer in optimizers]
+    heading("One group of tensors, a step right after forward and backward of another model\n"
+            f"  {'':18} {'tensors':>16} {'us a step':>11} {'us a tensor':>12} {'x torch SGD fused':>18}")
+    train = training()
+    for label, sizes in sets_of_tensors(options.rehearsal, (1, 161, 1000, 5000)).items():
+        makers = {**OURS, **TORCHS, **timms()}
+        optimizers = [make(parameters(sizes)) for make in makers.values()]
+        steps = [Step(optimizer.step, train) for optimizer in optimizers]
         times = in_turn(steps, options.seconds * len(steps), options.clock)
         reference = times[list(makers).index("torch SGD fused")]
         for name, own in zip(makers, times, strict=True):
             median = statistics.median(own)
-            print(f"  {name:18} {count:10} {median:11.0f} {median / count:12.2f} {ratio(own, reference):18.2f}",
+            print(f"  {name:18} {label:>16} {median:11.0f} {median / len(sizes):12.2f} {ratio(own, reference):18.2f}",
                   flush=True)
+
+
+def training() -> Callable[[], None]:
+    """What a step comes after, which leaves the caches full of other code and data: so much dearer is every step then,
+    a few microseconds or a microsecond a tensor, whoever's it is."""
+    model = torch.nn.Sequential(*[torch.nn.Linear(64, 64) for _ in range(40)])
+    batch = torch.randn(8, 64)
+
+    def train() -> None:
+        model.zero_grad()
+        model(batch).square().mean().backward()
+
+    return train
+
+
+def sets_of_tensors(rehearsal: bool, counts: Sequence[int]) -> dict[str, list[int]]:
+    """Elements of the tensors, by a label."""
+    if rehearsal:
+        return {"4 of 64": [64] * 4}
+    small = {f"{count} of 64": [64] * count for count in counts}
+    return {**small, "ResNet-50's 161": [int(np.prod(shape)) for shape in shapes.resnet50()]}
 
 
 # ---- Where it goes -------------------------------------------------------------------------------------------------
@@ -182,9 +204,7 @@ def row_of_shares(count: int, options: argparse.Namespace) -> None:
 def gradients(options: argparse.Namespace) -> None:
     heading("NovoGrad, gradients that stay (set_to_none=False): in one buffer (pack_grads) over apart, microseconds\n"
             f"  {'':34} {'tensors':>16} {'apart':>11} {'one buffer':>11} {'ratio':>7}")
-    sets: dict[str, Sequence[int]] = {f"{count} of 64": [64] * count for count in (161, 1000, 5000)}
-    sets["ResNet-50's 161"] = [int(np.prod(shape)) for shape in shapes.resnet50()]
-    for tensors, sizes in ({"4 of 64": [64] * 4} if options.rehearsal else sets).items():
+    for tensors, sizes in sets_of_tensors(options.rehearsal, (161, 1000, 5000)).items():
         steps = [step for packs in (False, True) for step in parts_of_a_step(sizes, packs).values()]
         times = in_turn(steps, options.seconds * 4, options.clock)
         count = len(times) // 2
