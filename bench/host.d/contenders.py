@@ -39,7 +39,8 @@ def timms() -> dict[str, Maker]:
     novograd, lars = (importlib.import_module(f"timm_optim.{name}") for name in ("nvnovograd", "lars"))
     return {
         "timm NvNovoGrad": lambda params: novograd.NvNovoGrad(params, 1e-6),
-        "timm Lars": lambda params: lars.Lars(params, 1e-6, momentum=0.9),
+        # Without weight decay its layers have no rate of their own, and no norm is taken.
+        "timm Lars": lambda params: lars.Lars(params, 1e-6, momentum=0.9, weight_decay=1e-4),
     }
 
 
