@@ -172,6 +172,38 @@ def test_clipping_is_torchs_own_but_for_the_order_of_the_sum() -> None:
     torch.testing.assert_close(packed.clip_grad_norm_(1e9).double(), everything.norm(), rtol=2e-6, atol=0)
 
 
+# Hazard: after a step that may be taken again, clipping takes the gradients that it finds, not those of the step before.
+@each_optimizer
+@pytest.mark.parametrize("change", ["new", "replaced", "negated", "one more", "one less"])
+def test_clipping_after_steps_takes_the_gradients_that_are_there(make: Callable[..., Any], change: str) -> None:
+    network = Network()
+    optimizer = make(network.parameters())
+    for step in range(4):
+        if step < 3 and change == "one more":
+            network.hidden.weight.requires_grad_(False)
+        optimizer.zero_grad()
+        backward(network, step)
+        if step < 3:
+            optimizer.step()
+        network.requires_grad_(True)
+    weight = network.hidden.weight
+    if change == "one more":
+        weight.grad = torch.full_like(weight, 0.5)
+    elif change == "one less":
+        weight.grad = None
+    elif change == "replaced":
+        weight.grad = weight.grad * 3
+    elif change == "negated":
+        weight.grad = torch._neg_view(weight.grad.clone())
+    there = [grad.clone() for grad in grads_of(optimizer) if grad is not None]
+    norm = torch.cat([grad.double().flatten() for grad in there]).norm()
+    torch.testing.assert_close(optimizer.clip_grad_norm_(0.01).double(), norm, rtol=2e-6, atol=0)
+    clipped = [grad for grad in grads_of(optimizer) if grad is not None]
+    for before, after in zip(there, clipped, strict=True):
+        torch.testing.assert_close(after.double(), before.double() * 0.01 / (norm + 1e-6), rtol=1e-6, atol=0)
+    optimizer.step()
+
+
 # Hazard: torch adds the squares of a tensor one after the other in float32, on the CPU: of 4 million it is 8e-5 off.
 @pytest.mark.parametrize("packs", [False, True])
 def test_the_norm_of_a_large_layer_is_what_float64_says(packs: bool) -> None:

@@ -253,7 +253,11 @@ class LayerwiseOptimizer(Optimizer):
             flat.mul_(factor)
             return norm
         with self._exchanges.told():
-            calls = self._look(self._accept_all())
+            accepted = self._accept_all()
+            due = self._due(accepted, None, None)
+            if due is not None:  # then no layer is cut
+                return _clip_together(due.gradients(), max_norm)
+            calls = self._look(accepted)
             if any(call.mesh is not None and call.options.get("norm") == "inf" for call in calls):
                 raise ValueError("norm is 'inf': the largest magnitudes of cut layers travel, from which no norm of "
                                  "all gradients follows; torch.nn.utils.clip_grad_norm_ adds up sums of its own")
@@ -707,6 +711,13 @@ class LayerwiseOptimizer(Optimizer):
                 group["lr"] = new.clone() if is_apart else old.copy_(new)
             elif isinstance(group["lr"], Tensor) and not isinstance(before.get("lr", group["lr"]), Tensor):
                 group["lr"] = float(group["lr"])
+
+
+def _clip_together(gradients: Sequence[tuple[torch.device, list[Tensor]]], max_norm: float) -> Tensor:
+    norm, factor = _norm_and_factor([square_of_norm(grads) for _, grads in gradients], max_norm)
+    for device, grads in gradients:
+        torch._foreach_mul_(grads, factor.to(device))
+    return norm
 
 
 def _norm_and_factor(squares: Sequence[Tensor], max_norm: float) -> tuple[Tensor, Tensor]:

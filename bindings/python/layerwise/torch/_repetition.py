@@ -30,6 +30,10 @@ class Due(NamedTuple):
     tensors: list[Tensor]
     completed: list[int | None]
 
+    def gradients(self) -> list[tuple[torch.device, list[Tensor]]]:
+        """Of each call, with the device that they are on."""
+        return self.repetition.gradients_among(self.tensors)
+
 
 class Repetition:
     """The calls of a step, none of which changed anything but memory. Keeps no parameter, gradient or state alive."""
@@ -94,6 +98,10 @@ class Repetition:
             return None
         completed = [made.completed() for made in self._made]
         return None if -1 in completed else Due(self, tensors, completed)
+
+    def gradients_among(self, tensors: list[Tensor]) -> list[tuple[torch.device, list[Tensor]]]:
+        return [(bucket.device, tensors[part.start + made.layers:part.start + 2 * made.layers])
+                for bucket, made, part in zip(self._buckets, self._made, self._parts, strict=True)]
 
     def take(self, due: Due, rates: Sequence[Any], nonfinite: Mapping[torch.device, Tensor]) -> None:
         """rates: lr of each group. nonfinite: by device, what counts the layers that were not finite."""
