@@ -8,9 +8,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from layerwise.torch import LARC, LARCSGD, NovoGrad
+from layerwise.torch._shards import distribute
 
 torch.set_num_threads(1)
 
@@ -65,7 +66,7 @@ def whole_gradients(step: int, dtype: torch.dtype = torch.float32, bad: int | No
 
 
 def cut_like(whole: torch.Tensor, parameter: Any) -> Any:
-    return distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None)
+    return distribute(whole, parameter.device_mesh, parameter.placements)
 
 
 def cut_parameters(cut: str, dtype: torch.dtype = torch.float32) -> list[Any]:
@@ -79,7 +80,7 @@ def cut_parameters(cut: str, dtype: torch.dtype = torch.float32) -> list[Any]:
         placements: Any = {"rows": [Shard(0)], "columns": by_columns, "replicas": [Replicate(), Shard(0)],
                            "mixed": [[Shard(0)], by_columns, [Replicate()], None][number % 4]}[cut]
         made.append(torch.nn.Parameter(weight if placements is None else
-                                       distribute_tensor(weight, mesh, placements, src_data_rank=None)))
+                                       distribute(weight, mesh, placements)))
     return made
 
 
@@ -140,7 +141,7 @@ def of_tiles(tiles: int, maker: str, steps: int, mesh: Any = None) -> Any:
     random = torch.Generator().manual_seed(2)
     weight, *grads = (torch.randn(tiles, TILE, generator=random) for _ in range(1 + steps))
     parameter: Any = torch.nn.Parameter(
-        weight if mesh is None else distribute_tensor(weight, mesh, [Shard(0)], src_data_rank=None))
+        weight if mesh is None else distribute(weight, mesh, [Shard(0)]))
     optimizer = MAKERS[maker]([("layer0", parameter)])
     for grad in grads:
         set_gradients([parameter], [grad])

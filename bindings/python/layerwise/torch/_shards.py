@@ -7,6 +7,7 @@ what they are a piece, and are served (_exchange.py); the others are refused.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import weakref
 from collections import Counter
@@ -88,11 +89,21 @@ def piece_like(piece: Tensor, parameter: Any) -> Any:
                            stride=parameter.stride())
 
 
+def distribute(tensor: Tensor, mesh: Any, placements: Any) -> Any:
+    """A DTensor of a whole tensor that every rank has. torch 2.6 has no way without a message: there every rank gets its
+    piece from the first one, so all of them must call; and a piece narrower than the others lies in memory with gaps."""
+    make = torch.distributed.tensor.distribute_tensor
+    if "src_data_rank" in inspect.signature(make).parameters:
+        return make(tensor, mesh, placements, src_data_rank=None)
+    made: Any = make(tensor, mesh, placements)
+    return piece_like(made.to_local().clone(), made)  # without the gaps
+
+
 def as_cut(tensor: Tensor, parameter: Any) -> Any:
     """The tensor, a whole one or a DTensor of another cut, as a DTensor that is cut as the parameter is."""
     mesh, placements = parameter.device_mesh, parameter.placements
     if not is_dtensor(tensor):
-        return torch.distributed.tensor.distribute_tensor(tensor, mesh, placements, src_data_rank=None)
+        return distribute(tensor, mesh, placements)
     other: Any = tensor
     if other.device_mesh != mesh:
         return as_cut(other.full_tensor(), parameter)
