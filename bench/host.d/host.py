@@ -135,8 +135,8 @@ def tensors(options: argparse.Namespace) -> None:
 
 
 def training() -> Callable[[], None]:
-    """What a step comes after, which leaves the caches full of other code and data: so much dearer is every step then,
-    a few microseconds or a microsecond a tensor, whoever's it is."""
+    """Forward and backward of a small model. They come before every step, so that it finds other code and data in the
+    caches, as in training, whichever optimizer was timed before it."""
     model = torch.nn.Sequential(*[torch.nn.Linear(64, 64) for _ in range(40)])
     batch = torch.randn(8, 64)
 

@@ -2,9 +2,9 @@
 // for every element, and computes it in software.
 #pragma once
 
-// LAYERWISE_PORTABLE_FUSED: as on processors without SSE2, for their test.
-#if defined(__SSE2__) && !defined(LAYERWISE_PORTABLE_FUSED)
-#define LAYERWISE_SSE2_FUSED
+// LAYERWISE_PORTABLE: as on processors without SSE2, for their test.
+#if defined(__SSE2__) && !defined(LAYERWISE_PORTABLE)
+#define LAYERWISE_USES_SSE2
 #include <emmintrin.h>
 #endif
 
@@ -35,7 +35,7 @@ LAYERWISE_INLINE DoublePair fused_to_odd(DoublePair a, DoublePair b, DoublePair 
   return bit_cast<DoublePair>((bits - (away & inexact)) | inexact);
 }
 
-#if defined(LAYERWISE_SSE2_FUSED)
+#if defined(LAYERWISE_USES_SSE2)
 // Of the vector types' conversions g++ 12 makes scalar ones, through memory: a fused multiply-add takes 1.5 times as long.
 LAYERWISE_INLINE DoublePair low_doubles(FourFloats a) { return _mm_cvtps_pd(a); }
 LAYERWISE_INLINE DoublePair high_doubles(FourFloats a) { return _mm_cvtps_pd(_mm_movehl_ps(a, a)); }
@@ -60,7 +60,7 @@ LAYERWISE_INLINE bool any(FourWords lanes) {
 }
 #endif
 
-// The lower and the upper words of doubles. The code assumes little endian, which all processors that need it are.
+// The lower and the upper words of doubles, if the processor is little endian, as all are that run this.
 LAYERWISE_INLINE FourWords lower_words(DoublePair low, DoublePair high) {
   return __builtin_shufflevector(bit_cast<FourWords>(low), bit_cast<FourWords>(high), 0, 2, 4, 6);
 }
@@ -81,8 +81,9 @@ LAYERWISE_INLINE bool may_round_twice(DoublePair low, DoublePair high) {
 // zeros, as every tie does, subnormal ones included, and every sum that is a float32.
 LAYERWISE_INLINE bool any_ends_in_zeros(DoublePair first, DoublePair second, DoublePair third, DoublePair fourth) {
   const FourWords low = lower_words(first, second) << 4, high = lower_words(third, fourth) << 4;
-#if defined(LAYERWISE_SSE2_FUSED)
-  const __m128i words = _mm_packs_epi32(bit_cast<__m128i>(low), bit_cast<__m128i>(high));  // saturates
+#if defined(LAYERWISE_USES_SSE2)
+  // Saturates, so that nothing but 0 becomes 0.
+  const __m128i words = _mm_packs_epi32(bit_cast<__m128i>(low), bit_cast<__m128i>(high));
   return _mm_movemask_epi8(_mm_cmpeq_epi16(words, _mm_setzero_si128())) != 0;
 #else
   return any((low == 0) | (high == 0));
@@ -118,7 +119,7 @@ LAYERWISE_INLINE bool is_zero(EightFloats) { return false; }
 LAYERWISE_INLINE bool is_zero(float a) { return a == 0; }
 
 // a*b + c, rounded once. Rounding twice gives the same result except for about one sum in some hundred million, so the
-// exact path is rarely taken. Without weight decay every sum is a float32, but then it is known to be exact.
+// exact path is rarely taken. A factor of 0, as weight decay often is, leaves c, which needs no second question.
 template <class Factor>
 LAYERWISE_INLINE EightFloats fused(Factor a, EightFloats b, EightFloats c) {
   const EightDoubles x = eight_doubles(a), y = eight_doubles(b), z = eight_doubles(c);

@@ -142,6 +142,12 @@ LAYERWISE_INLINE void store_lanes(bfloat16* to, Floats a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), packed);
 }
 #define LAYERWISE_EVENS_AND_ODDS
+// In place of a count: bfloat16 for two registers, one for those with even numbers and one for those with odd numbers.
+// Each word of memory holds one of both, so that no element moves to another word when it is converted. A Zen 3 takes a
+// third less time to update all bfloat16.
+struct EvensAndOdds {
+  static constexpr int kElements = 2 * kLanes;
+};
 LAYERWISE_INLINE void load_evens_and_odds(const bfloat16* from, Floats& even, Floats& odd) {
   const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
   even = {_mm256_castsi256_ps(_mm256_slli_epi32(bits, 16))};
@@ -255,17 +261,17 @@ struct Words {
   FourBits low, high;
 };
 
-#if defined(__SSE2__)
+#if defined(LAYERWISE_USES_SSE2)
 LAYERWISE_INLINE FourBits load_halves(const uint16_t* from) {
   return bit_cast<FourBits>(
       _mm_unpacklo_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)), _mm_setzero_si128()));
 }
 LAYERWISE_INLINE void store_upper_halves(uint16_t* to, FourBits a) {
-  const __m128i upper = _mm_srai_epi32(bit_cast<__m128i>(a), 16);  // with the sign, so that packing does not cut it off
+  const __m128i upper = _mm_srai_epi32(bit_cast<__m128i>(a), 16);  // signed, as packing saturates signed values
   _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi32(upper, upper));
 }
 #else
-LAYERWISE_INLINE FourBits load_halves(const uint16_t* from) { return {from[0], from[1], from[2], from[3]}; }
+LAYERWISE_INLINE FourBits load_halves(const uint16_t* from) { return FourBits{from[0], from[1], from[2], from[3]}; }
 LAYERWISE_INLINE void store_upper_halves(uint16_t* to, FourBits a) {
   for (int i = 0; i < 4; ++i) to[i] = static_cast<uint16_t>(a[i] >> 16);
 }
@@ -323,7 +329,7 @@ LAYERWISE_INLINE Floats add(Floats a, Floats b) { return {a.low + b.low, a.high 
 LAYERWISE_INLINE Floats mul(Floats a, Floats b) { return {a.low * b.low, a.high * b.high}; }
 LAYERWISE_INLINE Floats fma(Floats a, Floats b, Floats c) { return fused(a, b, c); }
 LAYERWISE_INLINE Floats fma(float a, Floats b, Floats c) { return fused(a, b, c); }
-// The product of two such numbers is a float32 unless it underflows, so that a sum is rounded once without more ado.
+// The product of two such numbers is a float32 unless it underflows: then only the sum is rounded, as it should be.
 LAYERWISE_INLINE Floats fma(HalfFloats a, HalfFloats b, Floats c) {
   const Floats product = mul(a, b);
   const auto underflowed = [](FourFloats x, FourFloats y, FourFloats xy) {
@@ -398,12 +404,12 @@ LAYERWISE_INLINE void store_lanes(T* to, Floats a, int64_t count) {
 // otherwise is converted tile by tile; blocks of registers are neither inlined nor unrolled.
 #if defined(LAYERWISE_FUSED_IS_EMULATED)
 inline constexpr bool kConvertsTiles = true;
-#define LAYERWISE_INLINE_BLOCK [[gnu::noinline]]
-#define LAYERWISE_UNROLLED _Pragma("GCC unroll 1")
+#define LAYERWISE_BLOCK_FUNCTION [[gnu::noinline]]
+#define LAYERWISE_NOT_UNROLLED _Pragma("GCC unroll 1")
 #else
 inline constexpr bool kConvertsTiles = false;
-#define LAYERWISE_INLINE_BLOCK LAYERWISE_INLINE
-#define LAYERWISE_UNROLLED
+#define LAYERWISE_BLOCK_FUNCTION LAYERWISE_INLINE
+#define LAYERWISE_NOT_UNROLLED
 #endif
 
 // In place of a count, where the register is known to be full.
@@ -418,18 +424,6 @@ template <class T>
 LAYERWISE_INLINE void store_lanes(T* to, Floats a, AllLanes) {
   store_lanes(to, a);
 }
-
-// In place of a count: bfloat16 for two registers, of which one takes those with even numbers and one those with odd
-// numbers. Widened and narrowed like that no element moves to another place of its word. It takes a Zen 3 a third less
-// time to update all bfloat16.
-struct EvensAndOdds {
-  static constexpr int kElements = 2 * kLanes;
-#if defined(LAYERWISE_EVENS_AND_ODDS)
-  static constexpr bool kIsFaster = true;
-#else
-  static constexpr bool kIsFaster = false;
-#endif
-};
 
 LAYERWISE_INLINE Floats mul(Floats a, float b) { return mul(a, all_lanes(b)); }
 #if !defined(LAYERWISE_FUSED_IS_EMULATED)

@@ -60,8 +60,8 @@ struct Accumulators<Reduction, 1> {
 
 // Sums the block that starts at this column, over all rows.
 template <class Reduction, class Fetching, class T, class... By>
-LAYERWISE_INLINE_BLOCK LanesOf<Reduction> sum_block(const T* tile, int64_t column, int64_t count, Fetching beside,
-                                                    By... by) {
+LAYERWISE_BLOCK_FUNCTION LanesOf<Reduction> sum_block(const T* tile, int64_t column, int64_t count, Fetching beside,
+                                                      By... by) {
   Accumulators<Reduction, kBlockElements / kLanes> sums = {};
   beside.first_row(column);
   int64_t at = column;

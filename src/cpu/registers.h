@@ -34,11 +34,12 @@ struct TileUpdate {
 template <class Element, class W, class G, class M>
 struct MomentUpdate : TileUpdate<Element, W, G, M> {
   using TileUpdate<Element, W, G, M>::TileUpdate;
-  static constexpr bool kAllBfloat16 =
-      std::is_same_v<W, bfloat16> && std::is_same_v<G, bfloat16> && std::is_same_v<M, bfloat16>;
-  using Full = std::conditional_t<kAllBfloat16 && EvensAndOdds::kIsFaster, EvensAndOdds, AllLanes>;
 
 #if defined(LAYERWISE_EVENS_AND_ODDS)
+  static constexpr bool kAllBfloat16 =
+      std::is_same_v<W, bfloat16> && std::is_same_v<G, bfloat16> && std::is_same_v<M, bfloat16>;
+  using Full = std::conditional_t<kAllBfloat16, EvensAndOdds, AllLanes>;
+
   template <class Step>
   LAYERWISE_INLINE void step(int64_t at, EvensAndOdds, Step step) const {
     Floats g[2], m[2], w[2];

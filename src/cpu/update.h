@@ -20,7 +20,7 @@ LAYERWISE_INLINE void for_each_register(int64_t count, const Body& body, const F
   int64_t at = 0;
   while (at + kBlockElements <= count) {
     fetch(at);
-    LAYERWISE_UNROLLED
+    LAYERWISE_NOT_UNROLLED
     for (int i = 0; i < kBlockElements / Full::kElements; ++i, at += Full::kElements) body(at, Full());
   }
   for (; at < count; at += kLanes) body(at, count - at);
