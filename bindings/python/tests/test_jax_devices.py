@@ -13,8 +13,13 @@ from pathlib import Path
 import pytest
 from processes import compiler, python
 
-pytest.importorskip("jax", reason="jax is not installed here")
+VERSION = pytest.importorskip("jax", reason="jax is not installed here").__version_info__
 pytest.importorskip("optax", reason="optax is not installed here")
+
+# JAX 0.7.0 and 0.7.1 lower the addition in a psum of float64 to a function of float32 while x64 is off.
+SUMS_FLOAT64 = not (0, 7, 0) <= VERSION < (0, 7, 2)
+needs_sums_of_float64 = pytest.mark.skipif(not SUMS_FLOAT64, reason="this JAX does not compile sums of float64 over "
+                                           "devices: layers cut over a mesh are refused")
 
 BEFORE = """
 import re, sys
@@ -113,6 +118,7 @@ print("done")
 
 
 # Hazard: a call that XLA cannot look into gathers sharded arrays, and returns them replicated on every device.
+@needs_sums_of_float64
 def test_sharded_arrays_stay_sharded_and_have_the_values_of_one_device(printed: dict[str, list[str]]) -> None:
     assert printed["SHARDED"] == ["done"]
 
@@ -145,6 +151,7 @@ print("done")
 """
 
 
+@needs_sums_of_float64
 def test_a_device_holds_no_more_than_with_optax_and_sums_alone_are_exchanged(printed: dict[str, list[str]]) -> None:
     assert printed["MEMORY"] == ["done"]
 
@@ -173,6 +180,7 @@ for spec in (P("replica"), P("replica", "model"), P(None, "model")):
 """
 
 
+@needs_sums_of_float64
 def test_sharding_in_types_is_kept(printed: dict[str, list[str]]) -> None:
     """jax.sharding.AxisType.Explicit: an array's type says how it is cut."""
     assert printed["TYPES"] == ["True True"] * 7
@@ -218,19 +226,38 @@ for name in ("novograd", "novograd inf", "larc_sgd"):
 """
 
 
+@needs_sums_of_float64
 def test_scanned_wrapped_and_mapped_steps_keep_sharding_and_values(printed: dict[str, list[str]]) -> None:
     assert printed["OTHERS"] == ["scan True", "MultiSteps True", "GradientTransformationExtraArgs True",
                                   "vmap True True", "vmap True True"] + ["not finite ['kernel', 'table']"] * 3
 
 
-WITHOUT_SHARDY = """
-jax.config.update('jax_use_shardy_partitioner', False)
+OTHER_PARTITIONER = """
+jax.config.update('jax_use_shardy_partitioner', not jax.config.jax_use_shardy_partitioner)
 OPTIMIZERS = {name: OPTIMIZERS[name] for name in ("novograd", "larc_sgd")}
 """
 
 
-def test_the_older_partitioner_keeps_sharding_too() -> None:
-    assert on_devices(WITHOUT_SHARDY + SHARDED) == ["done"]
+@needs_sums_of_float64
+def test_the_partitioner_that_is_not_the_default_keeps_sharding_too() -> None:
+    """Hazard: until JAX 0.7.2 Shardy takes a rule without the names of what may not be cut."""
+    assert on_devices(OTHER_PARTITIONER + SHARDED) == ["done"]
+
+
+@pytest.mark.skipif(SUMS_FLOAT64, reason="this JAX compiles sums of float64 over devices")
+def test_where_jax_does_not_compile_the_sums_a_cut_layer_is_refused_and_x64_is_the_way_out() -> None:
+    """Hazard: the error of JAX's verifier names nothing that a user has written."""
+    cut = """
+params = on(mesh, PARAMS)
+for x64 in (False, True):
+    jax.config.update("jax_enable_x64", x64)
+    try:
+        jax.jit(OPTIMIZERS["novograd"].step)(params, params, OPTIMIZERS["novograd"].init(params))
+        print("runs")
+    except Exception as problem:
+        print("does not compile those while jax_enable_x64 is off" in str(problem))
+"""
+    assert on_devices(cut) == ["True", "runs"]
 
 
 # Hazard: what an ffi_call returns counts as the same on every device. jax.shard_map then takes cut layers for whole
@@ -369,6 +396,7 @@ except layerwise.ArgumentError as problem:
 """
 
 
+@needs_sums_of_float64
 def test_pieces_along_a_named_axis_step_as_whole_layers() -> None:
     *same, check, summed, fold = on_devices(NAMED)
     assert same == ["True"] * 7
@@ -376,7 +404,7 @@ def test_pieces_along_a_named_axis_step_as_whole_layers() -> None:
     assert summed.startswith("params['w'] varies over")
 
 
-# Many leaves step in several calls, each with an exchange of its own, which XLA makes one of.
+# Many leaves step in several calls, each with an exchange of its own, which XLA makes one of from JAX 0.7.2 on.
 SEVERAL = """
 from layerwise.jax import _call
 
@@ -394,13 +422,15 @@ for name, optimizer in OPTIMIZERS.items():
         (one, alone), (several, counted) = (compiled(step, leaves, placed, grads, state) for leaves in (100, 2))
         same = [np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (
             one(placed, grads, state), several(placed, grads, state))))]
-        if not all(same) or counted[0] != 3 * alone[0] or counted[1:] != alone[1:]:
+        exchanges = 1 if jax.__version_info__ >= (0, 7, 2) else 3
+        if not all(same) or counted != (3 * alone[0], alone[1], exchanges * alone[2]):
             print(name, same, alone, counted)
 _call.LEAVES_A_CALL = 100
 print("done")
 """
 
 
+@needs_sums_of_float64
 def test_several_calls_have_the_bits_and_the_exchange_of_one(printed: dict[str, list[str]]) -> None:
     assert printed["SEVERAL"] == ["done"]
 
@@ -424,6 +454,7 @@ print(np.array_equal(jax.jit(replicas)(weights, jnp.concatenate([grads, grads]),
 """
 
 
+@needs_sums_of_float64
 def test_replicated_and_sharded_arrays_give_the_bits_of_one_device() -> None:
     assert on_devices(CODE, 2, level=3) == ["True"] * 4
 
@@ -451,6 +482,7 @@ print("done")
 """
 
 
+@needs_sums_of_float64
 def test_a_persistent_cache_gives_each_optimizer_its_own_step(tmp_path: Path) -> None:
     for _ in range(2):
         assert on_devices(CACHED, 4, tmp_path) == ["done"]

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import _abi
+from .. import _abi, _errors
+from .._errors import refusal
 from . import _handlers
 
 HALVES = {"novograd_step": ("novograd_norms", "novograd_apply"), "larc_scale": ("larc_norms", "larc_scale_apply"),
@@ -78,6 +79,10 @@ def in_halves(call: Call, operands: Operands, axes: Sequence[str], cut: Sequence
 
     cut  for each layer the axes that its pieces lie along: along the others every device has the same piece
     """
+    if (0, 7, 0) <= jax.__version_info__ < (0, 7, 2) and not jax.config.read("jax_enable_x64"):
+        # Which lower the addition in a psum of float64 to a function of float32.
+        raise refusal(_errors.COMBINATION, f"layers are cut over a mesh, whose sums are float64: JAX {jax.__version__} "
+                                           "does not compile those while jax_enable_x64 is off; another version does")
     norms, apply = HALVES[call.name]
     counted = jnp.ones(call.layers, bool)  # one device for each piece, and the same sum on every device
     for axis in axes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ from .._version import VERSION
 from ._ffi import Call, Operands, Results, in_halves, varying_axes, whole
 
 Spec = tuple[tuple[str, ...], ...]  # the axes that each dimension is cut along
+
+# Whether a sharding rule may name what must not be cut: from JAX 0.7.2 on. Before, _partition alone asks for it whole.
+_RULES_NAME_WHAT_IS_WHOLE = "need_replication_factors" in inspect.signature(custom_partitioning.def_partition).parameters
 
 
 def on_any_mesh(call: Call) -> Callable[[Operands], Results]:
@@ -125,8 +129,10 @@ def _sharding_rule(call: Call, many: bool, mesh: Any, value_types: Any, result_t
               for at, value in enumerate(value_types[_small(call):_small(call) + call.layers])]
     operands = small + layers * len(call.changed)
     results = small[len(small) - call.vectors:] + layers * sum(call.changed)
-    return (f"{', '.join(map(' '.join, operands))} -> {', '.join(map(' '.join, results))}",
-            {"need_replication_factors": tuple(name for names in small for name in names[int(many):])})
+    rule = f"{', '.join(map(' '.join, operands))} -> {', '.join(map(' '.join, results))}"
+    if not _RULES_NAME_WHAT_IS_WHOLE:
+        return rule
+    return rule, {"need_replication_factors": tuple(name for names in small for name in names[int(many):])}
 
 
 def _infer_sharding(call: Call, many: bool, mesh: Any, given: Any, results: Any) -> Any:
