@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import time
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -625,6 +628,32 @@ def closure_that_raises(rank: int, ranks: int, flat: bool) -> tuple[str, bool]:
         said = type(error).__name__
     dist.destroy_process_group()  # as the end of a process does
     return said, not all(map(torch.equal, before or [], _locals(parameters)))
+
+
+def sums_that_are_held(rank: int, ranks: int, maker: str) -> list[bool]:
+    """Of each message of the last step, whether Python has it when the optimizer is gone and gloo is done with it."""
+    parameters = cut_parameters("rows")
+    optimizer = MAKERS[maker](list(zip(NAMES, parameters, strict=True)))
+    messages: list[weakref.ref[torch.Tensor]] = []
+    all_reduce = dist.all_reduce
+
+    def recording(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        messages.append(weakref.ref(tensor))
+        return all_reduce(tensor, *args, **kwargs)
+
+    dist.all_reduce = recording
+    try:
+        for step in range(2):
+            messages.clear()
+            for parameter, grad in zip(parameters, whole_gradients(step), strict=True):
+                parameter.grad = cut_like(grad, parameter)
+            optimizer.step()
+    finally:
+        dist.all_reduce = all_reduce
+    del optimizer, parameters
+    gc.collect()
+    time.sleep(0.2)
+    return [message() is not None for message in messages]
 
 
 def _locals(parameters: Iterable[Any]) -> list[torch.Tensor]:

@@ -383,3 +383,12 @@ def test_a_closure_that_raises_on_one_rank_is_that_ranks_error_and_the_engines_e
     first, second = on_ranks(2, "closure_that_raises", flat=flat)
     assert second == ("KeyError", False)
     assert first[0] in ("RuntimeError", "DistBackendError") and not first[1]
+
+
+@pytest.mark.parametrize("maker", ["NovoGrad", "NovoGrad groups", "LARC(SGD)"])
+def test_a_message_outlives_gloos_work_on_it(maker: str) -> None:
+    """Hazard: before torch 2.8 a gloo group that ends holds the GIL and waits for its threads, one of which needs the
+    GIL where it drops the last reference to a tensor: destroy_process_group right after a step hung (torch 2.6, on two
+    busy cores, 4 of 45 tests of this file; pytorch/pytorch issue 56297)."""
+    held = on_ranks(2, "sums_that_are_held", maker=maker)
+    assert held[0] == held[1] and held[0] and all(held[0])

@@ -7,6 +7,7 @@ written.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import hashlib
 import textwrap
@@ -27,6 +28,11 @@ from ._shards import is_counted, local, mesh_of, piece_of
 # A message: flags, each 0 where no rank has set it, the claim's head, and the layers' sums.
 _REFUSED, _CHANGED, _UNCHANGED, _STEPS, _FOUND_INF, _HEAD = range(6)
 _SUMS = _HEAD + _abi.CLAIM_HEAD
+
+# The last messages on the CPU, as many as a step has at the most in practice. A thread of gloo drops its reference to a
+# message some time after the all-reduce has returned; where it drops the last one, it needs the GIL. Until torch 2.8 a
+# group that ends waits for that thread and holds the GIL: destroy_process_group right after a step would hang.
+_held: collections.deque[Tensor] = collections.deque(maxlen=16)
 
 
 class Layer(NamedTuple):
@@ -134,6 +140,8 @@ class Exchange:
         """In place, over the mesh: at once where it is all ranks, else one dimension after the other."""
         groups = [None] if self._mesh.size() == dist.get_world_size() else [
             self._mesh.get_group(dimension) for dimension in range(self._mesh.ndim)]
+        if tensor.device.type == "cpu":
+            _held.append(tensor)
         for group in groups:
             dist.all_reduce(tensor, how, group=group)
         return tensor
