@@ -16,9 +16,9 @@ if not torch.distributed.is_available() or not torch.distributed.is_gloo_availab
 import rank_programs  # noqa: E402
 from on_ranks import on_ranks  # noqa: E402
 
-NEEDS_2_7 = pytest.mark.skipif(
-    torch_models.torch.__version__.startswith("2.6."),
-    reason="torch 2.6: its fully_shard does not run on the CPU, and ranks make DTensors together alone")
+VERSION = torch_models.torch.__version__  # which compares as versions do
+needs_averages = pytest.mark.skipif(VERSION < "2.9", reason="torch 2.6 to 2.8: fully_shard does not run on the CPU, or "
+                                    "sums gradients there that it should average (pytorch/pytorch issue 162338)")
 
 EVERY = list(rank_programs.MAKERS)
 
@@ -153,7 +153,6 @@ DISAGREEMENTS = [
     ("refused", False, "LARC(SGD)", "lr is -1|RuntimeError: another rank has refused")]
 
 
-@NEEDS_2_7
 def test_ranks_that_disagree_stop_before_anything_is_written() -> None:
     for of_rank in several(2, [("disagree", {"maker": maker, "what": what, "stepped": stepped})
                                for what, stepped, maker, _ in DISAGREEMENTS]):
@@ -197,7 +196,7 @@ def expect_one_network(returned: list[Any], whole: Any) -> None:
         assert float((ours - theirs).abs().max()) <= 2e-5 * float(theirs.abs().max())
 
 
-@NEEDS_2_7
+@needs_averages
 def test_fsdp2_trains_along_the_curve_of_one_process() -> None:
     makers = list(rank_programs.NETWORK_MAKERS)
     returned = several(3, [("fsdp", {"maker": maker, "steps": (0, 12)}) for maker in makers])
@@ -207,20 +206,29 @@ def test_fsdp2_trains_along_the_curve_of_one_process() -> None:
         expect_one_network([of_rank[number] for of_rank in returned], whole)
 
 
-@NEEDS_2_7
+@needs_averages
 def test_fsdp2_with_replicas_counts_them_once() -> None:
     expect_one_network(on_ranks(4, "fsdp", maker="NovoGrad", steps=(0, 8), hybrid=True),
                        rank_programs.one_process("NovoGrad", 8))
 
 
-@NEEDS_2_7
+@pytest.mark.skipif(VERSION < "2.10", reason="torch 2.8 and 2.9: full_tensor has another order of uneven rows")
 def test_fsdp2_beside_tensor_parallelism() -> None:
     """Layers over both dimensions of the mesh, and one over the data-parallel dimension alone."""
     returned = on_ranks(4, "fsdp", maker="NovoGrad", steps=(0, 8), tensor_parallel=True)
     expect_one_network(returned, rank_programs.one_process("NovoGrad", 8))
 
 
-@NEEDS_2_7
+@pytest.mark.parametrize("ranks", [4, 6])
+def test_whole_tensors_are_cut_as_fully_shard_cuts_what_tensor_parallelism_has_cut(ranks: int) -> None:
+    """Hazard: torch 2.8 and 2.9 have another order of rows (distribute_tensor, full_tensor) where they are uneven, and a
+    first moment that was loaded whole would lie at other rows than its weights. Before, fully_shard refuses those."""
+    of_ranks = on_ranks(ranks, "cut_by_two")
+    wrong = [(rank, rows) for rank, of_rank in enumerate(of_ranks) for rows, right in of_rank if not right]
+    assert of_ranks[0] and not wrong
+
+
+@needs_averages
 def test_fsdp2_with_gradscaler_and_clipping() -> None:
     kinds: list[tuple[str, dict[str, Any]]] = [
         ("NovoGrad", {}), ("NovoGrad", {"unscale_in_step": True}), ("LARCSGD", {"clip": 0.05})]
@@ -232,7 +240,7 @@ def test_fsdp2_with_gradscaler_and_clipping() -> None:
                            rank_programs.one_process(maker, 8, scaler="cpu", **options))
 
 
-@NEEDS_2_7
+@needs_averages
 def test_a_checkpoint_of_two_ranks_goes_on_with_one_and_with_three(tmp_path: Any) -> None:
     makers = ["NovoGrad", "LARCSGD"]
     several(2, [("fsdp", {"maker": maker, "steps": (0, 5), "save": str(tmp_path / maker)}) for maker in makers])
@@ -243,7 +251,7 @@ def test_a_checkpoint_of_two_ranks_goes_on_with_one_and_with_three(tmp_path: Any
             expect_one_network([of_rank[number] for of_rank in returned], rank_programs.one_process(maker, 10))
 
 
-@NEEDS_2_7
+@needs_averages
 def test_a_whole_checkpoint_goes_on_in_one_process_and_with_two_ranks(tmp_path: Any) -> None:
     whole = rank_programs.one_process("NovoGrad", 10)
     saved = str(tmp_path / "saved")

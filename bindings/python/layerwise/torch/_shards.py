@@ -7,7 +7,7 @@ what they are a piece, and are served (_exchange.py); the others are refused.
 
 from __future__ import annotations
 
-import inspect
+import math
 import sys
 import weakref
 from collections import Counter
@@ -28,6 +28,9 @@ _MARKS = {
     "_is_sharded": "is marked _is_sharded, cut by fairscale's FullyShardedDataParallel",
     "ds_tensor": "is cut by DeepSpeed's ZeRO stage 3",
 }
+# Whether DTensors whose rows are cut unevenly over two dimensions are put together, and cut, in another order than
+# fully_shard cuts them: before torch 2.8 fully_shard refuses such layers.
+_TORCH_PERMUTES_ROWS = "2.8" <= torch.__version__ < "2.10"
 # The engines that know how many ranks share a layer that is marked tensor_model_parallel.
 _TENSOR_PARALLEL_ENGINES = ("megatron.core.parallel_state", "megatron.mpu", "apex.transformer.parallel_state")
 
@@ -90,13 +93,28 @@ def piece_like(piece: Tensor, parameter: Any) -> Any:
 
 
 def distribute(tensor: Tensor, mesh: Any, placements: Any) -> Any:
-    """A DTensor of a whole tensor that every rank has. torch 2.6 has no way without a message: there every rank gets its
-    piece from the first one, so all of them must call; and a piece narrower than the others lies in memory with gaps."""
-    make = torch.distributed.tensor.distribute_tensor
-    if "src_data_rank" in inspect.signature(make).parameters:
-        return make(tensor, mesh, placements, src_data_rank=None)
-    made: Any = make(tensor, mesh, placements)
-    return piece_like(made.to_local().clone(), made)  # without the gaps
+    """A DTensor of a whole tensor that every rank has, without a message. torch's own has one in 2.6, and in 2.8 and 2.9
+    gives ranks other rows than fully_shard does where tensor-parallel layers are cut unevenly."""
+    piece, coordinate = tensor, mesh.get_coordinate()
+    for dimension in _order_of_cuts(placements):
+        along, size = placements[dimension].dim, piece.shape[placements[dimension].dim]
+        each = -(-size // mesh.size(dimension))
+        first = min(each * coordinate[dimension], size)
+        piece = piece.narrow(along, first, min(each, size - first))
+    kind = torch.distributed.tensor.DTensor
+    return kind.from_local(piece.clone(), mesh, placements, run_check=False, shape=tensor.shape, stride=tensor.stride())
+
+
+def _order_of_cuts(placements: Sequence[Any]) -> list[int]:
+    """The dimensions of the mesh, in the order in which they cut a tensor: from left to right, but strided ones after
+    those on their right, as fully_shard cuts what tensor parallelism has cut already."""
+    cuts = [dimension for dimension, placement in enumerate(placements) if not placement.is_replicate()]
+    return ([dimension for dimension in cuts if not _is_strided(placements[dimension])]
+            + [dimension for dimension in reversed(cuts) if _is_strided(placements[dimension])])
+
+
+def _is_strided(placement: Any) -> bool:
+    return hasattr(placement, "split_factor")
 
 
 def as_cut(tensor: Tensor, parameter: Any) -> Any:
@@ -105,14 +123,29 @@ def as_cut(tensor: Tensor, parameter: Any) -> Any:
     if not is_dtensor(tensor):
         return distribute(tensor, mesh, placements)
     other: Any = tensor
-    if other.device_mesh != mesh:
-        return as_cut(other.full_tensor(), parameter)
-    return other if tuple(other.placements) == tuple(placements) else other.redistribute(mesh, placements)
+    if other.device_mesh == mesh and tuple(other.placements) == tuple(placements):
+        return other
+    if other.device_mesh == mesh and not _TORCH_PERMUTES_ROWS:
+        return other.redistribute(mesh, placements)
+    return distribute(whole(other), mesh, placements)
 
 
 def whole(tensor: Any) -> Any:
-    """Of a DTensor all of it; anything else as it is."""
-    return tensor.full_tensor() if is_dtensor(tensor) else tensor
+    """Of a DTensor all of it; anything else as it is. Raises NotImplementedError where torch 2.8 and 2.9 would put the
+    rows together in another order than they have."""
+    if not is_dtensor(tensor):
+        return tensor
+    mesh, placements = tensor.device_mesh, tensor.placements
+    for at, placement in enumerate(placements):
+        if _TORCH_PERMUTES_ROWS and _is_strided(placement):
+            parts = math.prod(mesh.size(dimension) for dimension, other in enumerate(placements)
+                              if getattr(other, "dim", None) == placement.dim)
+            if tensor.shape[placement.dim] % parts:
+                raise NotImplementedError(
+                    f"a tensor of shape {tuple(tensor.shape)} is cut unevenly, {placements} over {tuple(mesh.shape)}: "
+                    f"torch {torch.__version__} puts its rows together in another order (DTensor.full_tensor): state "
+                    "that is cut otherwise than its parameter needs sizes that the ranks divide, or a newer torch")
+    return tensor.full_tensor()
 
 
 def local(tensor: Tensor, name: str = "a parameter") -> Tensor:
