@@ -213,7 +213,7 @@ def test_the_handlers_of_halves_refuse_what_is_not_as_long_as_the_layers(target:
         pytest.skip(str(problem))
     length = dict(counted=2, grad_sums=2, weight_sums=2, grads=4) | shapes
     layers = [jnp.ones(3), jnp.ones(4), jnp.ones(3), jnp.ones(length["grads"])]
-    sums = [jax.ShapeDtypeStruct((length[name],), np.float64) for name in ("grad_sums", "weight_sums")]
+    sums = [jax.core.ShapedArray((length[name],), np.dtype(np.float64)) for name in ("grad_sums", "weight_sums")]
     if target.endswith("norms"):
         call = jax.ffi.ffi_call(_handlers.target(target), sums)
         operands = [jnp.ones(length["counted"], jnp.uint8), *layers]

@@ -173,7 +173,12 @@ def first_step(params):
 many = jnp.asarray(random.normal(size=(4, 8, 6)), jnp.float32)
 for spec in (P("replica"), P("replica", "model"), P(None, "model")):
     placed = jax.device_put(many, NamedSharding(typed, spec))
-    got = jax.jit(jax.vmap(first_step))(placed)
+    try:
+        got = jax.jit(jax.vmap(first_step))(placed)
+    except layerwise.ArgumentError as problem:
+        is_affected = (0, 8, 0) <= jax.__version_info__ < (0, 9, 1) and spec[0] == "replica"
+        print(is_affected, "cannot cut their step" in str(problem))
+        continue
     values = np.asarray(got)
     right = [near(values[at], first_step(many[at]), many[at]) for at in range(4)]
     print(jax.typeof(got) == jax.typeof(placed), all(right))
@@ -182,7 +187,8 @@ for spec in (P("replica"), P("replica", "model"), P(None, "model")):
 
 @needs_sums_of_float64
 def test_sharding_in_types_is_kept(printed: dict[str, list[str]]) -> None:
-    """jax.sharding.AxisType.Explicit: an array's type says how it is cut."""
+    """jax.sharding.AxisType.Explicit: an array's type says how it is cut. JAX 0.8.0 to 0.9.0 take the axis that models
+    lie along for jax.vmap's own where the rule for a call runs: refused."""
     assert printed["TYPES"] == ["True True"] * 7
 
 

@@ -87,7 +87,8 @@ def in_halves(call: Call, operands: Operands, axes: Sequence[str], cut: Sequence
     counted = jnp.ones(call.layers, bool)  # one device for each piece, and the same sum on every device
     for axis in axes:
         counted &= (jax.lax.axis_index(axis) == 0) | np.array([axis in layer for layer in cut])
-    one_a_layer = jax.ShapeDtypeStruct((call.layers,), np.float64)
+    # Not a ShapeDtypeStruct, of whose float64 JAX 0.8.2 and 0.8.3 make float32 while jax_enable_x64 is off.
+    one_a_layer = jax.core.ShapedArray((call.layers,), np.dtype(np.float64))
     sums = _ffi_call(call, norms, [counted.astype(jnp.uint8), *operands.lists[0], *operands.lists[1]],
                      [one_a_layer] * (1 if norms == "novograd_norms" else 2), {})
     together = jax.lax.pmax if call.uses_largest_magnitude else jax.lax.psum

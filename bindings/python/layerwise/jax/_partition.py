@@ -19,13 +19,15 @@ import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
+from .. import _errors
+from .._errors import refusal
 from .._version import VERSION
 from ._ffi import Call, Operands, Results, in_halves, varying_axes, whole
 
 Spec = tuple[tuple[str, ...], ...]  # the axes that each dimension is cut along
 
 # Whether a sharding rule may name what must not be cut: from JAX 0.7.2 on. Before, _partition alone asks for it whole.
-_RULES_NAME_WHAT_IS_WHOLE = "need_replication_factors" in inspect.signature(custom_partitioning.def_partition).parameters
+_RULES_NAME_UNCUT = "need_replication_factors" in inspect.signature(custom_partitioning.def_partition).parameters
 
 
 def on_any_mesh(call: Call) -> Callable[[Operands], Results]:
@@ -130,7 +132,7 @@ def _sharding_rule(call: Call, many: bool, mesh: Any, value_types: Any, result_t
     operands = small + layers * len(call.changed)
     results = small[len(small) - call.vectors:] + layers * sum(call.changed)
     rule = f"{', '.join(map(' '.join, operands))} -> {', '.join(map(' '.join, results))}"
-    if not _RULES_NAME_WHAT_IS_WHOLE:
+    if not _RULES_NAME_UNCUT:
         return rule
     return rule, {"need_replication_factors": tuple(name for names in small for name in names[int(many):])}
 
@@ -147,6 +149,10 @@ def _shard_mapped(call: Call, many: bool, flat: Any) -> Any:
     weights = [jax.typeof(weight) for weight in _operands(call, flat).lists[0]]
     mesh = weights[0].sharding.mesh
     models, layers = _specs(call, many, mesh, [weights])
+    if any(models) and (0, 8, 0) <= jax.__version_info__ < (0, 9, 1):
+        # Which hold that axis for jax.vmap's own even where its rule for this call runs.
+        raise refusal(_errors.COMBINATION, f"the models that jax.vmap maps lie along {models[0]} of a mesh with "
+                                           f"Explicit axes: JAX {jax.__version__} cannot cut their step; 0.9.1 can")
     small, lists = _shardings(mesh, models, layers)
     shardings = [small] * _small(call) + lists * len(call.changed)
     results = [small] * call.vectors + lists * sum(call.changed)
