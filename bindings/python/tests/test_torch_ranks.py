@@ -212,7 +212,7 @@ def test_fsdp2_with_replicas_counts_them_once() -> None:
                        rank_programs.one_process("NovoGrad", 8))
 
 
-@pytest.mark.skipif(VERSION < "2.10", reason="torch 2.8 and 2.9: full_tensor has another order of uneven rows")
+@pytest.mark.skipif(VERSION < "2.10", reason="torch 2.8 and 2.9: full_tensor loses rows of uneven layers")
 def test_fsdp2_beside_tensor_parallelism() -> None:
     """Layers over both dimensions of the mesh, and one over the data-parallel dimension alone."""
     returned = on_ranks(4, "fsdp", maker="NovoGrad", steps=(0, 8), tensor_parallel=True)
@@ -221,8 +221,8 @@ def test_fsdp2_beside_tensor_parallelism() -> None:
 
 @pytest.mark.parametrize("ranks", [4, 6])
 def test_whole_tensors_are_cut_as_fully_shard_cuts_what_tensor_parallelism_has_cut(ranks: int) -> None:
-    """Hazard: torch 2.8 and 2.9 have another order of rows (distribute_tensor, full_tensor) where they are uneven, and a
-    first moment that was loaded whole would lie at other rows than its weights. Before, fully_shard refuses those."""
+    """Hazard: torch 2.8 and 2.9 cut uneven rows otherwise (distribute_tensor) and lose some (full_tensor), and a first
+    moment that was loaded whole would lie at other rows than its weights. Before, fully_shard refuses those."""
     of_ranks = on_ranks(ranks, "cut_by_two")
     wrong = [(rank, rows) for rank, of_rank in enumerate(of_ranks) for rows, right in of_rank if not right]
     assert of_ranks[0] and not wrong

@@ -28,9 +28,9 @@ _MARKS = {
     "_is_sharded": "is marked _is_sharded, cut by fairscale's FullyShardedDataParallel",
     "ds_tensor": "is cut by DeepSpeed's ZeRO stage 3",
 }
-# Whether DTensors whose rows are cut unevenly over two dimensions are put together, and cut, in another order than
-# fully_shard cuts them: before torch 2.8 fully_shard refuses such layers.
-_TORCH_PERMUTES_ROWS = "2.8" <= torch.__version__ < "2.10"
+# Whether a DTensor whose rows are cut unevenly over two dimensions is put together with padding for a row: before torch
+# 2.8 fully_shard refuses such layers.
+_TORCH_LOSES_ROWS = "2.8" <= torch.__version__ < "2.10"
 # The engines that know how many ranks share a layer that is marked tensor_model_parallel.
 _TENSOR_PARALLEL_ENGINES = ("megatron.core.parallel_state", "megatron.mpu", "apex.transformer.parallel_state")
 
@@ -125,26 +125,26 @@ def as_cut(tensor: Tensor, parameter: Any) -> Any:
     other: Any = tensor
     if other.device_mesh == mesh and tuple(other.placements) == tuple(placements):
         return other
-    if other.device_mesh == mesh and not _TORCH_PERMUTES_ROWS:
+    if other.device_mesh == mesh and not _TORCH_LOSES_ROWS:
         return other.redistribute(mesh, placements)
     return distribute(whole(other), mesh, placements)
 
 
 def whole(tensor: Any) -> Any:
-    """Of a DTensor all of it; anything else as it is. Raises NotImplementedError where torch 2.8 and 2.9 would put the
-    rows together in another order than they have."""
+    """Of a DTensor all of it; anything else as it is. Raises NotImplementedError where torch 2.8 and 2.9 would lose
+    rows."""
     if not is_dtensor(tensor):
         return tensor
     mesh, placements = tensor.device_mesh, tensor.placements
     for at, placement in enumerate(placements):
-        if _TORCH_PERMUTES_ROWS and _is_strided(placement):
+        if _TORCH_LOSES_ROWS and _is_strided(placement):
             parts = math.prod(mesh.size(dimension) for dimension, other in enumerate(placements)
                               if getattr(other, "dim", None) == placement.dim)
             if tensor.shape[placement.dim] % parts:
                 raise NotImplementedError(
                     f"a tensor of shape {tuple(tensor.shape)} is cut unevenly, {placements} over {tuple(mesh.shape)}: "
-                    f"torch {torch.__version__} puts its rows together in another order (DTensor.full_tensor): state "
-                    "that is cut otherwise than its parameter needs sizes that the ranks divide, or a newer torch")
+                    f"torch {torch.__version__} loses rows where it puts it together (DTensor.full_tensor): state that is "
+                    "cut otherwise than its parameter needs sizes that the ranks divide, or a newer torch")
     return tensor.full_tensor()
 
 
