@@ -23,7 +23,7 @@ with warnings.catch_warnings():
     from megatron.core.transformer.utils import make_sharded_tensors_for_checkpoint
 
 from layerwise.torch import engines, pieces
-from rank_programs import NETWORK_MAKERS, Net, batch
+from network_programs import NETWORK_MAKERS, Net, batch
 
 
 class OnCpu(TorchFunctionMode):

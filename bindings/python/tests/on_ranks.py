@@ -40,10 +40,14 @@ def on_ranks(ranks: int, program: str, **arguments: Any) -> list[Any]:
         return [pickle.loads(Path(folder, str(rank)).read_bytes()) for rank in range(ranks)]
 
 
+def program_of(name: str) -> Any:
+    module, _, function = name.rpartition(".")
+    return getattr(importlib.import_module(module or "rank_programs"), function)
+
+
 def _asked(folder: Path) -> tuple[Any, dict[str, Any]]:
     program, arguments = pickle.loads((folder / "arguments").read_bytes())
-    module, _, name = program.rpartition(".")
-    return getattr(importlib.import_module(module or "rank_programs"), name), arguments
+    return program_of(program), arguments
 
 
 def _rank(rank: int, ranks: int, folder: Path) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from test_torch_ranks import expect_one_network, on_ranks, rank_programs, same
+from test_torch_ranks import expect_one_network, network_programs, on_ranks, same
 
 pytest.importorskip("megatron.core.optimizer.emerging_optimizers", reason="Megatron-core is not installed")
 pytest.importorskip("emerging_optimizers", reason="emerging-optimizers is not installed")
@@ -16,7 +16,7 @@ pytest.importorskip("psutil", reason="psutil is not installed, which Megatron's 
 @pytest.mark.parametrize(("maker", "ranks"), [("NovoGrad", 2), ("LARCSGD", 2), ("NovoGrad", 3)])
 def test_its_distributed_optimizer_trains_along_the_curve_of_one_process(maker: str, ranks: int) -> None:
     returned = on_ranks(ranks, "megatron_programs.distributed", maker=maker, steps=(0, 8))
-    expect_one_network(returned, rank_programs.one_process(maker, 8))
+    expect_one_network(returned, network_programs.one_process(maker, 8))
 
 
 def test_its_distributed_optimizer_with_float32_masters_of_bfloat16_layers() -> None:
@@ -35,7 +35,7 @@ def test_its_distributed_optimizer_goes_on_with_another_number_of_ranks(maker: s
     on_ranks(2, "megatron_programs.distributed", maker=maker, steps=(0, 4), save=saved)
     for ranks in (1, 3):
         returned = on_ranks(ranks, "megatron_programs.distributed", maker=maker, steps=(4, 8), load=saved)
-        expect_one_network(returned, rank_programs.one_process(maker, 8))
+        expect_one_network(returned, network_programs.one_process(maker, 8))
 
 
 def test_its_distributed_optimizer_goes_on_with_the_masters_that_were_saved(tmp_path: Any) -> None:
@@ -70,7 +70,7 @@ def test_layer_wise_ranks_have_the_bits_of_one_and_go_on_with_other_numbers_of_r
 def test_replicas_in_float32_save_and_go_on_with_another_number_of_ranks(tmp_path: Any) -> None:
     saved = str(tmp_path)
     losses = [of_rank[0] for of_rank in by_name(2, (0, 4), name="novograd", save=saved)]
-    whole, _ = rank_programs.one_process("NovoGrad", 8)
+    whole, _ = network_programs.one_process("NovoGrad", 8)
     assert losses[0] == pytest.approx(whole[:4], rel=1e-5)
     for of_rank in by_name(3, (4, 8), name="novograd", load=saved):
         assert of_rank[0] == pytest.approx(whole[4:], rel=1e-5)

@@ -12,7 +12,7 @@ from torch.distributed.fsdp import fully_shard
 from torchtitan.components.optimizer import OptimizersContainer, ParamGroupConfig
 
 import layerwise.torch
-from rank_programs import Net, train_network
+from network_programs import Net, train_network
 
 
 class Container(OptimizersContainer):
@@ -26,7 +26,7 @@ class Container(OptimizersContainer):
         return own.get(name) or OptimizersContainer._resolve_optimizer_factory(name)
 
 
-KINDS: dict[str, dict[str, Any]] = {  # the options of rank_programs.NETWORK_MAKERS
+KINDS: dict[str, dict[str, Any]] = {  # the options of network_programs.NETWORK_MAKERS
     "NovoGrad": {"lr": 0.02, "bias_correction": True},
     "LARCSGD": {"lr": 0.3, "weight_decay": 1e-4, "trust_coefficient": 0.02}}
 

@@ -80,14 +80,14 @@ def in_halves(call: Call, operands: Operands, axes: Sequence[str], cut: Sequence
     cut  for each layer the axes that its pieces lie along: along the others every device has the same piece
     """
     if (0, 7, 0) <= jax.__version_info__ < (0, 7, 2) and not jax.config.read("jax_enable_x64"):
-        # Which lower the addition in a psum of float64 to a function of float32.
+        # They lower the addition in a psum of float64 to a function that returns float32, which does not compile.
         raise refusal(_errors.COMBINATION, f"layers are cut over a mesh, whose sums are float64: JAX {jax.__version__} "
                                            "does not compile those while jax_enable_x64 is off; another version does")
     norms, apply = HALVES[call.name]
     counted = jnp.ones(call.layers, bool)  # one device for each piece, and the same sum on every device
     for axis in axes:
         counted &= (jax.lax.axis_index(axis) == 0) | np.array([axis in layer for layer in cut])
-    # Not a ShapeDtypeStruct, of whose float64 JAX 0.8.2 and 0.8.3 make float32 while jax_enable_x64 is off.
+    # JAX 0.8.2 and 0.8.3 would make float32 of a ShapeDtypeStruct's float64 while jax_enable_x64 is off.
     one_a_layer = jax.core.ShapedArray((call.layers,), np.dtype(np.float64))
     sums = _ffi_call(call, norms, [counted.astype(jnp.uint8), *operands.lists[0], *operands.lists[1]],
                      [one_a_layer] * (1 if norms == "novograd_norms" else 2), {})

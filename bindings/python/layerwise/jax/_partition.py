@@ -26,7 +26,8 @@ from ._ffi import Call, Operands, Results, in_halves, varying_axes, whole
 
 Spec = tuple[tuple[str, ...], ...]  # the axes that each dimension is cut along
 
-# Whether a sharding rule may name what must not be cut: from JAX 0.7.2 on. Before, _partition alone asks for it whole.
+# Whether a sharding rule may name what must not be cut, as from JAX 0.7.2 on. Before that, only _partition asks for it
+# whole.
 _RULES_NAME_UNCUT = "need_replication_factors" in inspect.signature(custom_partitioning.def_partition).parameters
 
 
@@ -150,7 +151,7 @@ def _shard_mapped(call: Call, many: bool, flat: Any) -> Any:
     mesh = weights[0].sharding.mesh
     models, layers = _specs(call, many, mesh, [weights])
     if any(models) and (0, 8, 0) <= jax.__version_info__ < (0, 9, 1):
-        # Which hold that axis for jax.vmap's own even where its rule for this call runs.
+        # In these versions that axis still counts as jax.vmap's own while this rule runs, and shard_map may not use it.
         raise refusal(_errors.COMBINATION, f"the models that jax.vmap maps lie along {models[0]} of a mesh with "
                                            f"Explicit axes: JAX {jax.__version__} cannot cut their step; 0.9.1 can")
     small, lists = _shardings(mesh, models, layers)

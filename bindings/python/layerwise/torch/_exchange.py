@@ -29,9 +29,9 @@ from ._shards import is_counted, local, mesh_of, piece_of
 _REFUSED, _CHANGED, _UNCHANGED, _STEPS, _FOUND_INF, _HEAD = range(6)
 _SUMS = _HEAD + _abi.CLAIM_HEAD
 
-# The last messages on the CPU, as many as a step has at the most in practice. A thread of gloo drops its reference to a
-# message some time after the all-reduce has returned; where it drops the last one, it needs the GIL. Until torch 2.8 a
-# group that ends waits for that thread and holds the GIL: destroy_process_group right after a step would hang.
+# The last messages on the CPU, more than a step has: one for each mesh and norm. A thread of gloo drops its reference to
+# a message some time after the all-reduce has returned, and needs the GIL if no other reference is left. Before torch 2.8
+# a group that ends holds the GIL while it waits for that thread: destroy_process_group right after a step would hang.
 _held: collections.deque[Tensor] = collections.deque(maxlen=16)
 
 

@@ -28,8 +28,8 @@ _MARKS = {
     "_is_sharded": "is marked _is_sharded, cut by fairscale's FullyShardedDataParallel",
     "ds_tensor": "is cut by DeepSpeed's ZeRO stage 3",
 }
-# Whether a DTensor whose rows are cut unevenly over two dimensions is put together with padding for a row: before torch
-# 2.8 fully_shard refuses such layers.
+# Whether DTensor.full_tensor() returns padding in place of a row, where fully_shard cuts unevenly what tensor
+# parallelism has cut. Before torch 2.8 fully_shard refuses such layers.
 _TORCH_LOSES_ROWS = "2.8" <= torch.__version__ < "2.10"
 # The engines that know how many ranks share a layer that is marked tensor_model_parallel.
 _TENSOR_PARALLEL_ENGINES = ("megatron.core.parallel_state", "megatron.mpu", "apex.transformer.parallel_state")
@@ -93,24 +93,30 @@ def piece_like(piece: Tensor, parameter: Any) -> Any:
 
 
 def distribute(tensor: Tensor, mesh: Any, placements: Any) -> Any:
-    """A DTensor of a whole tensor that every rank has, without a message. torch's own has one in 2.6, and in 2.8 and 2.9
-    gives ranks other rows than fully_shard does where tensor-parallel layers are cut unevenly."""
-    piece, coordinate = tensor, mesh.get_coordinate()
-    for dimension in _order_of_cuts(placements):
-        along, size = placements[dimension].dim, piece.shape[placements[dimension].dim]
-        each = -(-size // mesh.size(dimension))
-        first = min(each * coordinate[dimension], size)
-        piece = piece.narrow(along, first, min(each, size - first))
+    """A DTensor of a whole tensor that every rank has, without a message. torch's own sends one in 2.6, and in 2.8 and
+    2.9 gives ranks other rows than fully_shard does where it cuts unevenly what tensor parallelism has cut."""
+    piece, coordinate = tensor.detach(), mesh.get_coordinate()
+    for dimension, placement in enumerate(placements):
+        if _is_shard(placement):
+            # A strided shard has its part of each of the blocks that dimensions on the right have cut before.
+            blocks = piece.chunk(getattr(placement, "split_factor", 1), placement.dim)
+            piece = torch.cat([_part(block, placement.dim, mesh.size(dimension), coordinate[dimension])
+                               for block in blocks], placement.dim)
     kind = torch.distributed.tensor.DTensor
     return kind.from_local(piece.clone(), mesh, placements, run_check=False, shape=tensor.shape, stride=tensor.stride())
 
 
-def _order_of_cuts(placements: Sequence[Any]) -> list[int]:
-    """The dimensions of the mesh, in the order in which they cut a tensor: from left to right, but strided ones after
-    those on their right, as fully_shard cuts what tensor parallelism has cut already."""
-    cuts = [dimension for dimension, placement in enumerate(placements) if not placement.is_replicate()]
-    return ([dimension for dimension in cuts if not _is_strided(placements[dimension])]
-            + [dimension for dimension in reversed(cuts) if _is_strided(placements[dimension])])
+def _part(tensor: Tensor, along: int, parts: int, number: int) -> Tensor:
+    """One of torch.chunk's parts, which are equal but for the last ones; empty where there are fewer."""
+    size = tensor.shape[along]
+    each = -(-size // parts)
+    first = min(each * number, size)
+    return tensor.narrow(along, first, min(each, size - first))
+
+
+def _is_shard(placement: Any) -> bool:
+    """Shard or its strided form, which in some versions of torch is no Shard."""
+    return hasattr(placement, "dim")
 
 
 def _is_strided(placement: Any) -> bool:
@@ -131,21 +137,22 @@ def as_cut(tensor: Tensor, parameter: Any) -> Any:
 
 
 def whole(tensor: Any) -> Any:
-    """Of a DTensor all of it; anything else as it is. Raises NotImplementedError where torch 2.8 and 2.9 would lose
-    rows."""
+    """Of a DTensor all of it; anything else as it is. Raises NotImplementedError where torch would lose rows."""
     if not is_dtensor(tensor):
         return tensor
-    mesh, placements = tensor.device_mesh, tensor.placements
-    for at, placement in enumerate(placements):
-        if _TORCH_LOSES_ROWS and _is_strided(placement):
-            parts = math.prod(mesh.size(dimension) for dimension, other in enumerate(placements)
-                              if getattr(other, "dim", None) == placement.dim)
-            if tensor.shape[placement.dim] % parts:
-                raise NotImplementedError(
-                    f"a tensor of shape {tuple(tensor.shape)} is cut unevenly, {placements} over {tuple(mesh.shape)}: "
-                    f"torch {torch.__version__} loses rows where it puts it together (DTensor.full_tensor): state that is "
-                    "cut otherwise than its parameter needs sizes that the ranks divide, or a newer torch")
+    if _TORCH_LOSES_ROWS and any(_is_strided(placement) and tensor.shape[placement.dim] % _parts(tensor, placement.dim)
+                                 for placement in tensor.placements):
+        raise NotImplementedError(
+            f"a tensor of shape {tuple(tensor.shape)} is cut unevenly, {tensor.placements} over "
+            f"{tuple(tensor.device_mesh.shape)} ranks: torch {torch.__version__} would lose rows in putting it together "
+            "(DTensor.full_tensor). Give its state whole or cut as the parameter is, or use torch 2.10")
     return tensor.full_tensor()
+
+
+def _parts(tensor: Any, along: int) -> int:
+    """Into how many parts a DTensor is cut along one of its dimensions."""
+    return math.prod(tensor.device_mesh.size(dimension) for dimension, placement in enumerate(tensor.placements)
+                     if _is_shard(placement) and placement.dim == along)
 
 
 def local(tensor: Tensor, name: str = "a parameter") -> Tensor:
@@ -160,7 +167,7 @@ def local(tensor: Tensor, name: str = "a parameter") -> Tensor:
     if is_dtensor(tensor):
         mesh, placements = tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
         for dimension, placement in enumerate(placements):
-            is_known = placement.is_replicate() or hasattr(placement, "dim")  # Shard and its strided form
+            is_known = placement.is_replicate() or _is_shard(placement)
             if not is_known and mesh.size(dimension) > 1:
                 raise TypeError(f"{name} is a {kind} with {placement} over {mesh.size(dimension)} ranks: it must be "
                                 "replicated or sharded")
