@@ -226,14 +226,22 @@ def test_fsdp2_beside_tensor_parallelism() -> None:
 def test_whole_tensors_are_cut_as_fully_shard_cuts_what_tensor_parallelism_has_cut(ranks: int) -> None:
     """Hazard: torch 2.8 and 2.9 cut uneven rows otherwise (distribute_tensor) and lose some (full_tensor), and a first
     moment that was loaded whole would lie at other rows than its weights. Before, fully_shard refuses those."""
-    of_ranks = on_ranks(ranks, "network_programs.cut_by_two")
+    of_ranks = on_ranks(ranks, "shard_programs.cut_by_two")
     wrong = [(rank, rows) for rank, of_rank in enumerate(of_ranks) for rows, right in of_rank if not right]
     assert of_ranks[0] and not wrong
 
 
 @pytest.mark.skipif(VERSION < "2.10", reason="torch 2.6 to 2.9: distribute_tensor cuts uneven rows otherwise, or cannot")
 def test_whole_tensors_are_cut_over_three_dimensions_as_torch_cuts_them() -> None:
-    assert on_ranks(8, "network_programs.cut_by_three") == [[]] * 8
+    assert on_ranks(8, "shard_programs.cut_by_three") == [[]] * 8
+
+
+def test_state_and_gradients_that_are_cut_otherwise_are_not_taken_for_the_parameters_cut() -> None:
+    """Hazard: before torch 2.10 a strided shard equals a plain one, whose rows lie elsewhere; and a gradient that is cut
+    otherwise in a later step alone."""
+    for first_moment_is_right, *said in on_ranks(4, "shard_programs.another_cut"):
+        assert first_moment_is_right
+        assert all("its gradient by (Shard(dim=0), Shard(dim=0)): they must be cut alike" in each for each in said)
 
 
 @needs_averages

@@ -26,8 +26,8 @@ from ._ffi import Call, Operands, Results, in_halves, varying_axes, whole
 
 Spec = tuple[tuple[str, ...], ...]  # the axes that each dimension is cut along
 
-# Whether a sharding rule may name what must not be cut, as from JAX 0.7.2 on. Before that, only _partition asks for it
-# whole.
+# Whether a sharding rule may name the dimensions that must not be cut, as in JAX 0.7.2 and later. In older versions
+# _partition alone, which runs after the rule, asks for those whole.
 _RULES_NAME_UNCUT = "need_replication_factors" in inspect.signature(custom_partitioning.def_partition).parameters
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ._bucket import Bucket, Shard, refuse_capture
 from ._order import check_parameter
-from ._shards import GivenParameters, is_counted, layer_size, local, mesh_of
+from ._shards import GivenParameters, are_cut_alike, is_counted, layer_size, local, mesh_of
 
 MULTIPLIERS = ("lr_mult", "wd_mult", "skip_larc")
 
@@ -78,7 +78,7 @@ class Slot:
     def fits(self, parameter: Tensor, grad: Tensor, group: Group, position: int, spec: Spec) -> bool:
         key = self.key
         return (self.group == id(group) and self.position == position and self.is_for(parameter)
-                and grad.dtype is key.grad_dtype and grad.layout is torch.strided
+                and grad.dtype is key.grad_dtype and grad.layout is torch.strided and are_cut_alike(parameter, grad)
                 and (spec is key.spec or spec == key.spec))
 
     def knows(self, state: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from ._shards import is_dtensor, local, mesh_of, refuse_piece
+from ._shards import are_cut_alike, is_dtensor, local, mesh_of, refuse_piece
 
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16", torch.float64: "float64"}
 PARAMETER_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -29,10 +29,7 @@ def check_parameter(parameter: Tensor, name: str) -> None:
 
 
 def _check_cut(parameter: Any, grad: Any, name: str) -> None:
-    if not any(is_dtensor(tensor) and mesh_of(tensor) is not None for tensor in (parameter, grad)):
-        return
-    if not is_dtensor(grad) or not is_dtensor(parameter) or (
-            grad.device_mesh, tuple(grad.placements)) != (parameter.device_mesh, tuple(parameter.placements)):
+    if not are_cut_alike(parameter, grad):
         cuts = [str(getattr(each, "placements", "not at all")) for each in (parameter, grad)]
         raise TypeError(f"{name} is cut over its ranks by {cuts[0]} and its gradient by {cuts[1]}: they must be cut "
                         "alike")

@@ -21,6 +21,7 @@ from torch.nn.parameter import is_lazy
 WHAT_TO_DO = ("A layer's norm needs the whole layer, and one process sees a piece. Use an engine that leaves "
               "parameters whole (DistributedDataParallel, ZeroRedundancyOptimizer), or another optimizer for these")
 
+PLAIN = (Tensor, torch.nn.Parameter)  # the types of tensors that do not say how they lie on ranks
 # The attributes by which engines mark parameters that are pieces, or several layers in one.
 _MARKS = {
     "_fsdp_flattened": "belongs to a FullyShardedDataParallel module, flattened and cut",
@@ -66,7 +67,7 @@ def is_dtensor(tensor: Any) -> bool:
 
 def mesh_of(tensor: Tensor) -> Any:
     """The mesh over which a layer is cut; None for a tensor that every rank holds whole."""
-    if type(tensor) is Tensor or type(tensor) is torch.nn.Parameter or not is_dtensor(tensor):
+    if type(tensor) in PLAIN or not is_dtensor(tensor):
         piece = piece_of(tensor)
         return None if piece is None else piece.ranks
     mesh, placements = tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
@@ -85,6 +86,21 @@ def is_counted(tensor: Any) -> bool:
                if placement.is_replicate())
 
 
+def are_cut_alike(parameter: Any, grad: Any) -> bool:
+    """Whether each rank has the same elements of both: all of them, or a piece."""
+    if type(parameter) in PLAIN and type(grad) in PLAIN:
+        return True
+    if is_dtensor(grad) and is_dtensor(parameter) and _cut_of(grad) == _cut_of(parameter):
+        return True
+    return not any(is_dtensor(tensor) and mesh_of(tensor) is not None for tensor in (parameter, grad))
+
+
+def _cut_of(tensor: Any) -> Any:
+    """Equal where DTensors are cut alike. Placements alone do not say it: before torch 2.10 a strided shard equals a
+    plain one, whose rows lie elsewhere."""
+    return tensor.device_mesh, [(placement, _blocks(placement)) for placement in tensor.placements]
+
+
 def piece_like(piece: Tensor, parameter: Any) -> Any:
     """A DTensor with this local tensor, cut as the parameter is."""
     kind = torch.distributed.tensor.DTensor
@@ -99,7 +115,7 @@ def distribute(tensor: Tensor, mesh: Any, placements: Any) -> Any:
     for dimension, placement in enumerate(placements):
         if _is_shard(placement):
             # A strided shard has its part of each of the blocks that dimensions on the right have cut before.
-            blocks = piece.chunk(getattr(placement, "split_factor", 1), placement.dim)
+            blocks = piece.chunk(_blocks(placement), placement.dim)
             piece = torch.cat([_part(block, placement.dim, mesh.size(dimension), coordinate[dimension])
                                for block in blocks], placement.dim)
     kind = torch.distributed.tensor.DTensor
@@ -119,29 +135,25 @@ def _is_shard(placement: Any) -> bool:
     return hasattr(placement, "dim")
 
 
-def _is_strided(placement: Any) -> bool:
-    return hasattr(placement, "split_factor")
+def _blocks(placement: Any) -> int:
+    """Of a strided shard, in how many blocks it takes its parts; of every other placement 1."""
+    blocks: int = getattr(placement, "split_factor", 1)
+    return blocks
 
 
 def as_cut(tensor: Tensor, parameter: Any) -> Any:
     """The tensor, a whole one or a DTensor of another cut, as a DTensor that is cut as the parameter is."""
     mesh, placements = parameter.device_mesh, parameter.placements
-    if not is_dtensor(tensor):
-        return distribute(tensor, mesh, placements)
-    other: Any = tensor
-    if other.device_mesh == mesh and tuple(other.placements) == tuple(placements):
-        return other
-    if other.device_mesh == mesh and not _TORCH_LOSES_ROWS:
-        return other.redistribute(mesh, placements)
-    return distribute(whole(other), mesh, placements)
+    is_cut_so = is_dtensor(tensor) and _cut_of(tensor) == _cut_of(parameter)
+    return tensor if is_cut_so else distribute(whole(tensor), mesh, placements)
 
 
 def whole(tensor: Any) -> Any:
     """Of a DTensor all of it; anything else as it is. Raises NotImplementedError where torch would lose rows."""
     if not is_dtensor(tensor):
         return tensor
-    if _TORCH_LOSES_ROWS and any(_is_strided(placement) and tensor.shape[placement.dim] % _parts(tensor, placement.dim)
-                                 for placement in tensor.placements):
+    strided = [placement for placement in tensor.placements if hasattr(placement, "split_factor")]
+    if _TORCH_LOSES_ROWS and any(tensor.shape[each.dim] % _parts(tensor, each.dim) for each in strided):
         raise NotImplementedError(
             f"a tensor of shape {tuple(tensor.shape)} is cut unevenly, {tensor.placements} over "
             f"{tuple(tensor.device_mesh.shape)} ranks: torch {torch.__version__} would lose rows in putting it together "
@@ -161,7 +173,7 @@ def local(tensor: Tensor, name: str = "a parameter") -> Tensor:
     Raises TypeError for a DTensor whose sum is still to be made, a sharded tensor of another kind, and a wrapper, whose
     values lie in other tensors.
     """
-    if type(tensor) is Tensor or type(tensor) is torch.nn.Parameter:
+    if type(tensor) in PLAIN:
         return tensor
     kind = type(tensor).__name__
     if is_dtensor(tensor):

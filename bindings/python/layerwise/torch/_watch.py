@@ -18,10 +18,10 @@ from torch import Tensor
 
 from ._native import Functions, native
 from ._ops import tell_autograd
+from ._shards import PLAIN
 
 Addresses = np.ndarray[Any, Any]  # uint64
 
-_PLAIN = (Tensor, torch.nn.Parameter)
 _gradient = attrgetter("grad")
 
 
@@ -102,7 +102,7 @@ class InPython(Watch):
         self._stays = np.concatenate([
             np.repeat([True, False, *[True] * len(entries)], len(places)) for places, entries in self._calls])
         tensors = self._find(parameters, state)
-        if tensors is not None and all(type(tensor) in _PLAIN for tensor in tensors):
+        if tensors is not None and all(type(tensor) in PLAIN for tensor in tensors):
             self._same = _guards(tensors)
             self._known = _addresses_of(tensors)
 
