@@ -244,6 +244,26 @@ def test_state_and_gradients_that_are_cut_otherwise_are_not_taken_for_the_parame
         assert all("its gradient by (Shard(dim=0), Shard(dim=0)): they must be cut alike" in each for each in said)
 
 
+def test_state_that_is_cut_otherwise_is_loaded_into_shared_memory() -> None:
+    """Hazard: before torch 2.10 copy_ mixes the rows of a strided shard and a plain one; with every torch it refuses a
+    whole tensor."""
+    assert on_ranks(4, "shard_programs.shared_memory") == [[(True, True)] * 8] * 4
+
+
+def test_pieces_of_any_size_are_stepped_as_whole_layers() -> None:
+    """The sums of whole layers are added in another order, as for every cut."""
+    assert on_ranks(2, "shard_programs.steps_of_other_pieces") == [[True] * 8] * 2
+
+
+def test_state_of_pieces_that_are_not_those_of_torchs_placements_is_refused() -> None:
+    """Hazard: rows beside other rows, where only the engine knows which are whose; one row that is broadcast to more;
+    torch's full_tensor, which takes pieces of any size for those that the placements say; a load that stops halfway."""
+    expected = ["to be put together", "they must be cut alike"] * 2 + ["EveryOther is no placement of torch's"]
+    for seen in on_ranks(2, "shard_programs.other_pieces"):
+        for (nothing_was_loaded, said), part in zip(seen, expected, strict=True):
+            assert nothing_was_loaded and part in said
+
+
 @needs_averages
 def test_fsdp2_with_gradscaler_and_clipping() -> None:
     kinds: list[tuple[str, dict[str, Any]]] = [

@@ -111,15 +111,28 @@ def piece_like(piece: Tensor, parameter: Any) -> Any:
 def distribute(tensor: Tensor, mesh: Any, placements: Any) -> Any:
     """A DTensor of a whole tensor that every rank has, without a message. torch's own sends one in 2.6, and in 2.8 and
     2.9 gives ranks other rows than fully_shard does where it cuts unevenly what tensor parallelism has cut."""
-    piece, coordinate = tensor.detach(), mesh.get_coordinate()
-    for dimension, placement in enumerate(placements):
-        if _is_shard(placement):
-            # A strided shard has its part of each of the blocks that dimensions on the right have cut before.
-            blocks = piece.chunk(_blocks(placement), placement.dim)
-            piece = torch.cat([_part(block, placement.dim, mesh.size(dimension), coordinate[dimension])
-                               for block in blocks], placement.dim)
+    piece = _rank_piece(tensor.detach(), mesh, placements).clone()
     kind = torch.distributed.tensor.DTensor
-    return kind.from_local(piece.clone(), mesh, placements, run_check=False, shape=tensor.shape, stride=tensor.stride())
+    return kind.from_local(piece, mesh, placements, run_check=False, shape=tensor.shape, stride=tensor.stride())
+
+
+def _rank_piece(tensor: Tensor, mesh: Any, placements: Any) -> Tensor:
+    """What this rank has of a whole tensor. Raises NotImplementedError for shards of a kind that is not torch's, since
+    only those who made the kind know which rows are whose."""
+    kinds: Any = torch.distributed.tensor.placement_types
+    coordinate = mesh.get_coordinate()
+    for dimension, placement in enumerate(placements):
+        if not _is_shard(placement):
+            continue
+        if type(placement) not in (kinds.Shard, kinds._StridedShard):
+            kind = f"{type(placement).__module__}.{type(placement).__qualname__}"
+            raise NotImplementedError(f"which part of a tensor of shape {tuple(tensor.shape)} each rank has is not known: "
+                                      f"{kind} is no placement of torch's. Give state cut as the parameter is")
+        # A strided shard has its part of each of the blocks that dimensions on the right have cut before.
+        blocks = tensor.chunk(_blocks(placement), placement.dim)
+        tensor = torch.cat([_part(block, placement.dim, mesh.size(dimension), coordinate[dimension])
+                            for block in blocks], placement.dim)
+    return tensor
 
 
 def _part(tensor: Tensor, along: int, parts: int, number: int) -> Tensor:
@@ -142,23 +155,65 @@ def _blocks(placement: Any) -> int:
 
 
 def as_cut(tensor: Tensor, parameter: Any) -> Any:
-    """The tensor, a whole one or a DTensor of another cut, as a DTensor that is cut as the parameter is."""
-    mesh, placements = parameter.device_mesh, parameter.placements
-    is_cut_so = is_dtensor(tensor) and _cut_of(tensor) == _cut_of(parameter)
-    return tensor if is_cut_so else distribute(whole(tensor), mesh, placements)
+    """The tensor, a whole one or a DTensor of another cut, as a DTensor that is cut as the parameter is. Raises as
+    `check_cut`."""
+    check_cut(tensor, parameter)
+    return tensor if _is_cut_as(tensor, parameter) else distribute(
+        whole(tensor), parameter.device_mesh, parameter.placements)
+
+
+def check_cut(tensor: Tensor, parameter: Any, name: str = "state") -> None:
+    """Raises as `check_whole` where `as_cut` would put the tensor together, and ValueError where this rank's piece of
+    the parameter is not the one that its placements say."""
+    if _is_cut_as(tensor, parameter):
+        held = tensor.to_local().shape  # type: ignore[attr-defined]
+    else:
+        check_whole(tensor, name)
+        held = _piece_shape(tensor.shape, parameter)
+    mine = local(parameter).shape
+    if held != mine:
+        raise ValueError(f"{name}, of shape {tuple(tensor.shape)}, would have {tuple(held)} on this rank with "
+                         f"{parameter.placements}, and its parameter has {tuple(mine)}: they must be cut alike")
+
+
+def _is_cut_as(tensor: Any, parameter: Any) -> bool:
+    return is_dtensor(tensor) and bool(_cut_of(tensor) == _cut_of(parameter))
+
+
+def _piece_shape(shape: Any, like: Any) -> torch.Size:
+    """What this rank has of a whole tensor of this shape that is cut like a DTensor."""
+    return _rank_piece(torch.empty(shape, device="meta"), like.device_mesh, like.placements).shape
+
+
+def write(there: Any, value: Any) -> Any:
+    """Writes a tensor, a whole one or a DTensor of any cut, into the memory of one of its shape. Raises as `as_cut`."""
+    local(there).copy_(local(as_cut(value, there)) if is_dtensor(there) else whole(value))
+    return there
 
 
 def whole(tensor: Any) -> Any:
-    """Of a DTensor all of it; anything else as it is. Raises NotImplementedError where torch would lose rows."""
+    """Of a DTensor all of it; anything else as it is. Raises as `check_whole`."""
+    check_whole(tensor)
+    return tensor.full_tensor() if is_dtensor(tensor) else tensor
+
+
+def check_whole(tensor: Any, name: str = "a tensor") -> None:
+    """Raises NotImplementedError for a DTensor of which torch would lose rows in putting it together, ValueError for one
+    of which this rank's piece is not the one that the placements say: torch does not look."""
     if not is_dtensor(tensor):
-        return tensor
+        return
+    shape = tuple(tensor.shape)
+    cut = f"{tensor.placements} over {tuple(tensor.device_mesh.shape)} ranks"
     strided = [placement for placement in tensor.placements if hasattr(placement, "split_factor")]
-    if _TORCH_LOSES_ROWS and any(tensor.shape[each.dim] % _parts(tensor, each.dim) for each in strided):
+    if _TORCH_LOSES_ROWS and any(shape[each.dim] % _parts(tensor, each.dim) for each in strided):
         raise NotImplementedError(
-            f"a tensor of shape {tuple(tensor.shape)} is cut unevenly, {tensor.placements} over "
-            f"{tuple(tensor.device_mesh.shape)} ranks: torch {torch.__version__} would lose rows in putting it together "
-            "(DTensor.full_tensor). Give its state whole or cut as the parameter is, or use torch 2.10")
-    return tensor.full_tensor()
+            f"{name}, of shape {shape}, is cut unevenly by {cut}: torch {torch.__version__} would lose rows in putting "
+            "it together (DTensor.full_tensor). Give it whole or cut as the parameter is, or use torch 2.10")
+    if type(tensor) is torch.distributed.tensor.DTensor:  # others may know better what they have
+        held, expected = tensor.to_local().shape, _piece_shape(shape, tensor)
+        if held != expected:
+            raise ValueError(f"{name}, of shape {shape}, is cut by {cut}, and this rank has {tuple(held)} of it: it must "
+                             f"be {tuple(expected)} to be put together. Give it whole or cut as the parameter is")
 
 
 def _parts(tensor: Any, along: int) -> int:

@@ -22,7 +22,7 @@ from ._assignment import Slot, Spec
 from ._bucket import refuse_capture
 from ._foreign import refuse_foreign
 from ._order import in_shared_memory, ordered_like, same_order
-from ._shards import as_cut, is_dtensor, local, mesh_of, piece_like, whole
+from ._shards import as_cut, check_cut, check_whole, is_dtensor, local, mesh_of, piece_like, whole, write
 
 State = dict[str, Any]
 
@@ -57,7 +57,8 @@ def dtypes_of(spec: Spec) -> dict[str, torch.dtype]:
 
 def check_state(values: Mapping[str, Any], parameter: Tensor, spec: Spec, name: str) -> None:
     """Raises ValueError or TypeError for state that cannot be the parameter's: of another optimizer, of another shape,
-    or with a part of what belongs together. No state at all, and entries of the user's own, are fine."""
+    or with a part of what belongs together; and as `check_cut` for what cannot be cut as the parameter is. No state at
+    all, and entries of the user's own, are fine."""
     if not values:
         return
     if not isinstance(values, Mapping):
@@ -75,6 +76,10 @@ def check_state(values: Mapping[str, Any], parameter: Tensor, spec: Spec, name: 
                 wanted = tuple(parameter.shape) if is_moment else ()
                 raise ValueError(f"{entry} of {name} has shape {tuple(value.shape)} in its state: it must be {wanted}. "
                                  "Were the parameters in another order?")
+            if is_moment and _is_cut(parameter):
+                check_cut(value, parameter, f"{entry} of {name}")
+            else:
+                check_whole(value, f"{entry} of {name}")
         elif value is not None and (entry == spec.moment or not _is_number(value)):
             raise TypeError(f"{entry} of {name} is a {type(value).__name__} in its state: it must be a tensor"
                             f"{'' if entry == spec.moment else ' or a number'}")
@@ -177,7 +182,7 @@ def loaded_state(values: Mapping[str, Any], old: Mapping[str, Any], parameter: T
     for name, dtype in own.items():
         value, there = given.get(name), old.get(name)
         if isinstance(there, Tensor) and there.dtype is dtype and there.device == parameter.device:
-            result[name] = there.zero_() if value is None else there.copy_(_as_tensor(value, dtype))
+            result[name] = there.zero_() if value is None else write(there, _as_tensor(value, dtype))
         elif name == spec.moment and value is not None:
             result[name] = moment(value.clone(), parameter, dtype)
         elif value is not None:
@@ -198,19 +203,23 @@ def copied(value: Any, there: Any, device: torch.device) -> Any:
         return copy.deepcopy(value)
     if isinstance(there, Tensor) and in_shared_memory(there) and (there.shape, there.dtype) == (
             value.shape, value.dtype):
-        return there.copy_(value)
+        return write(there, value)
     return value.to(device, copy=True)
 
 
 def moment(old: Tensor | None, parameter: Tensor, dtype: torch.dtype) -> Tensor:
     """A moment on the parameter's device and in its order: zeros, the old tensor where it is that, or a copy of it. Of
     a parameter that is cut a DTensor that is cut alike."""
-    if is_dtensor(parameter) and mesh_of(parameter) is not None:
+    if _is_cut(parameter):
         old = None if old is None else as_cut(old, parameter)
         held = None if old is None else local(old)
         made = _moment(held, local(parameter), dtype)
         return old if old is not None and made is held else piece_like(made, parameter)
     return _moment(whole(old), local(parameter), dtype)
+
+
+def _is_cut(parameter: Tensor) -> bool:
+    return is_dtensor(parameter) and mesh_of(parameter) is not None
 
 
 def _moment(old: Tensor | None, parameter: Tensor, dtype: torch.dtype) -> Tensor:
